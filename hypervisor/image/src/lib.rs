@@ -1,0 +1,3 @@
+//! The hypervisor image: entry, panic, choice of vendor.
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! The ACPI tables a guest reads.
+#![no_std]
+#![forbid(unsafe_code)]

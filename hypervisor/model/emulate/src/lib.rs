@@ -1,0 +1,3 @@
+//! Executes the one instruction that touched a device.
+#![no_std]
+#![forbid(unsafe_code)]

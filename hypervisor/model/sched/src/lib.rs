@@ -1,0 +1,3 @@
+//! Which vCPU a physical CPU runs next.
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! What a virtual CPU is to the VMM: its state, its exits, their answers.
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! caisson.toml: what the operator asked for, checked.
+#![no_std]
+#![forbid(unsafe_code)]

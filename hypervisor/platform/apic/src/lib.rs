@@ -1,0 +1,3 @@
+//! The physical local APIC and IOAPIC.
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! AMD-V: the SVM vCPU.
+#![no_std]
+#![forbid(unsafe_code)]

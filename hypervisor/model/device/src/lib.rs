@@ -1,3 +1,109 @@
-//! What a device model is: a value that takes accesses and answers questions.
+//! A device model is a value: accesses and time go in; level, pulse, deadline and messages come out.
+//!
+//! No lock, no clock and no IRQ number is inside a device. What it needs of the world arrives as an argument; what it does to
+//! the world is a question it answers, asked by its harness after every access.
 #![no_std]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod inspect;
+mod time;
+
+pub use inspect::Page;
+pub use time::Instant;
+pub use x86::Width;
+
+/// Why a device did not take an access. The bus answers all ones and logs; the device does not care.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// Nothing decodes this offset.
+    NoRegister,
+    /// The register exists, but not in this width.
+    WrongWidth,
+    /// The access straddles registers.
+    Misaligned,
+}
+
+/// What a line carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Level {
+    /// Deasserted.
+    #[default]
+    Low,
+    /// Asserted.
+    High,
+}
+
+impl Level {
+    /// High when `asserted`.
+    #[must_use]
+    pub const fn when(asserted: bool) -> Self {
+        if asserted { Self::High } else { Self::Low }
+    }
+
+    /// Whether it is high.
+    #[must_use]
+    pub const fn is_high(self) -> bool {
+        matches!(self, Self::High)
+    }
+}
+
+/// What every device model has.
+pub trait Device: Send {
+    /// Back to the state after power-on. Wiring and size stay.
+    fn reset(&mut self);
+
+    /// Brings the device to `now`, which never goes back.
+    fn advance(&mut self, now: Instant) {
+        let _ = now;
+    }
+
+    /// When it wants to be advanced next, if it will do something by itself.
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    /// What its interrupt line holds: a function of state.
+    fn line(&self) -> Level {
+        Level::Low
+    }
+
+    /// Takes one tick that a level cannot show (PIT and HPET edges); asked until it says no.
+    fn take_pulse(&mut self) -> bool {
+        false
+    }
+
+    /// Writes down what an operator wants to see.
+    fn inspect(&self, page: &mut Page<'_>);
+}
+
+/// A device on the I/O-port bus.
+pub trait PioDevice: Device {
+    /// Reads `width` at `at` ports behind its base.
+    ///
+    /// # Errors
+    /// [`Refused`] when no register answers.
+    fn read(&mut self, at: u16, width: Width) -> Result<u32, Refused>;
+
+    /// Writes the low `width` of `value` at `at` ports behind its base.
+    ///
+    /// # Errors
+    /// [`Refused`] when no register answers.
+    fn write(&mut self, at: u16, width: Width, value: u32) -> Result<(), Refused>;
+}
+
+/// A device on the memory bus.
+pub trait MmioDevice: Device {
+    /// Reads `width` at `at` bytes behind its base.
+    ///
+    /// # Errors
+    /// [`Refused`] when no register answers.
+    fn read(&mut self, at: u64, width: Width) -> Result<u64, Refused>;
+
+    /// Writes the low `width` of `value` at `at` bytes behind its base.
+    ///
+    /// # Errors
+    /// [`Refused`] when no register answers.
+    fn write(&mut self, at: u64, width: Width, value: u64) -> Result<(), Refused>;
+}

@@ -1,3 +1,131 @@
-//! What a virtual CPU is to the VMM: its state, its exits, their answers.
+//! What a virtual CPU is to the VMM: a subroutine that returns exits, and a state that can be taken and put back.
 #![no_std]
 #![forbid(unsafe_code)]
+
+mod exit;
+mod msr;
+mod state;
+
+pub use exit::{
+    Access, Cpuid, EntryRefused, Exit, Halt, Hypercall, InsnBytes, InsnLen, Pause, PioDirection,
+    PioIn, PioOut, PioString, RawExit, ReadMsr, SlatFault, WriteMsr, Xsetbv,
+};
+pub use msr::GuestMsr;
+pub use state::{Activity, ArchState, Paging, Shadow};
+
+use core::fmt;
+use x86::{Fault, Gpr, Segment, SegmentRegister, Vector};
+
+/// What can be delivered to a guest through its IDT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A maskable external interrupt.
+    Interrupt(Vector),
+    /// A non-maskable interrupt.
+    Nmi,
+    /// An exception.
+    Exception(Fault),
+}
+
+/// The guest cannot take this event now: another one is queued, or it is masked or shadowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotNow;
+
+/// The contract all backends fulfil.
+///
+/// Accesses to CR0, CR3, CR4, CR8 and the debug registers, cache-flush instructions and the vendor's own virtualization
+/// instructions are mechanics of the vendor: the backend answers them itself and never lets them out.
+pub trait Vcpu {
+    /// A physical CPU with the vendor's extension on. Holding it proves we run there.
+    type Cpu;
+
+    /// Enters the guest; returns at the first exit somebody must answer.
+    ///
+    /// An event whose delivery the exit cut short is queued again by the backend itself. Switching from another vCPU that ran
+    /// on this CPU before (VMCS, vector state, MSRs) happens in here, lazily.
+    fn run(&mut self, cpu: &mut Self::Cpu) -> Exit;
+
+    /// Reads a general-purpose register.
+    fn gpr(&self, reg: Gpr) -> u64;
+
+    /// Writes all 64 bits of a general-purpose register.
+    fn set_gpr(&mut self, reg: Gpr, value: u64);
+
+    /// Where the next instruction lies, relative to CS.
+    fn rip(&self) -> u64;
+
+    /// RFLAGS.
+    fn rflags(&self) -> u64;
+
+    /// Replaces the arithmetic flags and DF; nothing else of RFLAGS changes.
+    fn set_status_flags(&mut self, rflags: u64);
+
+    /// One segment register.
+    fn segment(&self, reg: SegmentRegister) -> Segment;
+
+    /// What walking the guest's page tables and decoding its code needs, and nothing more.
+    fn paging(&self) -> Paging;
+
+    /// Segments, control registers, MSRs, everything: out as one group.
+    fn save(&self, state: &mut ArchState);
+
+    /// Everything of `state` into the vCPU. A queued event and a requested window are dropped.
+    fn load(&mut self, state: &ArchState);
+
+    /// Gives x87, SSE, AVX… their state after reset, and XCR0 its 1.
+    fn reset_vector_state(&mut self);
+
+    /// One of the MSRs that are part of the vCPU itself.
+    fn msr(&self, msr: GuestMsr) -> u64;
+
+    /// Replaces one of the MSRs that are part of the vCPU itself. The value has been checked against the CPU model;
+    /// EFER.LMA is the backend's business.
+    fn set_msr(&mut self, msr: GuestMsr, value: u64);
+
+    /// XCR0 as the guest set it.
+    fn xcr0(&self) -> u64;
+
+    /// Replaces XCR0 with a value checked by the CPU model.
+    fn set_xcr0(&mut self, value: u64);
+
+    /// What the guest's TSC is ahead of the host's, modulo 2^64.
+    fn set_tsc_offset(&mut self, offset: u64);
+
+    /// CR8: the task priority class, 0 to 15.
+    fn task_priority(&self) -> u8;
+
+    /// Sets CR8 to the low four bits of `class`.
+    fn set_task_priority(&mut self, class: u8);
+
+    /// Completes the exiting instruction: RIP moves, STI/MOV SS shadow ends, RFLAGS.TF is honoured.
+    fn retire(&mut self, len: InsnLen);
+
+    /// Queues an event for the next entry.
+    ///
+    /// # Errors
+    /// [`NotNow`] when an event is queued already, for an interrupt while RFLAGS.IF is clear or a shadow lasts, for an NMI while
+    /// another one is being handled. An exception is only refused while something is queued.
+    fn inject(&mut self, event: Event) -> Result<(), NotNow>;
+
+    /// Whether an event waits for the next entry.
+    fn has_queued_event(&self) -> bool;
+
+    /// Asks for [`Exit::InterruptWindow`] as soon as the guest could take an interrupt of this vector's priority class:
+    /// IF set, no shadow, CR8 below the class. Replaces an earlier request.
+    fn await_interrupt_window(&mut self, vector: Vector);
+
+    /// Asks for [`Exit::InterruptWindow`] as soon as the guest could take an NMI.
+    fn await_nmi_window(&mut self);
+
+    /// Takes back what `await_interrupt_window` asked.
+    fn cancel_interrupt_window(&mut self);
+
+    /// Vendor code and qualification of the last exit, for logs and for nothing else.
+    fn raw_exit(&self) -> RawExit;
+
+    /// Writes the whole vendor state in words: for an operator after [`Exit::EntryRefused`].
+    ///
+    /// # Errors
+    /// Those of `out`.
+    fn describe(&self, out: &mut dyn fmt::Write) -> fmt::Result;
+}

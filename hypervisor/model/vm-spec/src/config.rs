@@ -1,0 +1,174 @@
+//! The configuration as data.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::SpecError;
+
+/// Everything `caisson.toml` says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Config {
+    /// What concerns the whole machine.
+    pub host: HostSpec,
+    /// The VMs, in the order of the file. Names are unique.
+    pub vms: Vec<VmSpec>,
+}
+
+impl Config {
+    /// The kernel of the VM in [`built_in`](Self::built_in).
+    pub const BUILT_IN_KERNEL: &'static str = "guests/default/vmlinuz";
+
+    /// The initrd of the VM in [`built_in`](Self::built_in).
+    pub const BUILT_IN_INITRD: &'static str = "guests/default/initrd.img";
+
+    /// What is used where there is no `caisson.toml`: one VM called `default`, with one vCPU and 512 MiB.
+    #[must_use]
+    pub fn built_in() -> Self {
+        let vm = VmSpec {
+            initrd: Some(String::from(Self::BUILT_IN_INITRD)),
+            cmdline: String::from("console=ttyS0"),
+            ..VmSpec::new("default", Self::BUILT_IN_KERNEL)
+        };
+        Self {
+            host: HostSpec::default(),
+            vms: alloc::vec![vm],
+        }
+    }
+
+    /// The files the configuration names, each once, in the order of the file.
+    pub fn files(&self) -> Vec<&str> {
+        let mut files = Vec::new();
+        for vm in &self.vms {
+            for path in core::iter::once(&vm.kernel).chain(&vm.initrd) {
+                if !files.contains(&path.as_str()) {
+                    files.push(path.as_str());
+                }
+            }
+        }
+        files
+    }
+}
+
+/// The `[host]` table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostSpec {
+    /// The least important message that is shown.
+    pub log: LogLevel,
+    /// Where the console is; may be empty.
+    pub consoles: Vec<Console>,
+    /// Whether the machine is switched off when the last VM has ended.
+    pub shutdown_when_done: bool,
+}
+
+impl Default for HostSpec {
+    fn default() -> Self {
+        Self {
+            log: LogLevel::Info,
+            consoles: alloc::vec![Console::Serial, Console::Screen],
+            shutdown_when_done: false,
+        }
+    }
+}
+
+/// One `[[vm]]` table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VmSpec {
+    /// Letters, digits, `-` and `_`, at most 32.
+    pub name: String,
+    /// How many vCPUs, 1 to [`MAX_CPUS`](crate::MAX_CPUS).
+    pub cpus: u32,
+    /// The size of its memory, a multiple of 4 KiB.
+    pub memory_bytes: u64,
+    /// The path of its kernel on the boot volume.
+    pub kernel: String,
+    /// The path of its initial RAM disk.
+    pub initrd: Option<String>,
+    /// What the kernel is told.
+    pub cmdline: String,
+    /// Whether it starts with the machine, or waits for the operator.
+    pub autostart: bool,
+    /// What follows when the guest asks for a reset.
+    pub on_reboot: After,
+    /// What follows when the guest crashes: triple fault, or something the hypervisor cannot answer.
+    pub on_crash: After,
+    /// Whether a write to port 0xF4 ends the VM with the value written.
+    pub exit_port: bool,
+    /// The physical CPUs its vCPUs may use, by number from 0; `None` for any. Never empty, no number twice.
+    pub cpu_affinity: Option<Vec<u32>>,
+    /// Where its name stands in the file, for messages; line 0 in a built-in configuration.
+    pub place: Place,
+    /// Why it cannot start, found by the loader: a file is missing, memory is short. [`parse`](crate::parse) leaves it `None`.
+    pub problem: Option<String>,
+}
+
+impl VmSpec {
+    /// A VM of the given name and kernel path with the defaults in everything else.
+    #[must_use]
+    pub fn new(name: &str, kernel: &str) -> Self {
+        Self {
+            name: String::from(name),
+            cpus: 1,
+            memory_bytes: 512 << 20,
+            kernel: String::from(kernel),
+            initrd: None,
+            cmdline: String::new(),
+            autostart: true,
+            on_reboot: After::Restart,
+            on_crash: After::Stop,
+            exit_port: false,
+            cpu_affinity: None,
+            place: Place::default(),
+            problem: None,
+        }
+    }
+
+    /// An error about this VM that points at it in `text`, the file it was read from.
+    #[must_use]
+    pub fn error(&self, text: &str, message: &str, hint: &str) -> SpecError {
+        SpecError::at_place(text, self.place, message, hint)
+    }
+}
+
+/// A place in the file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The line, from 1.
+    pub line: u32,
+    /// The character in the line, from 1.
+    pub column: u32,
+}
+
+/// What follows the end of a VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum After {
+    /// It starts again.
+    Restart,
+    /// It stays stopped.
+    Stop,
+}
+
+/// How important a message is, most important first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum LogLevel {
+    /// Something failed.
+    Error,
+    /// Something is not as it should be.
+    Warn,
+    /// What an operator wants to know.
+    Info,
+    /// What a developer wants to know.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// A console of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Console {
+    /// The first serial port.
+    Serial,
+    /// The screen and the keyboard.
+    Screen,
+}

@@ -124,6 +124,9 @@ pub trait Host: Sync + 'static {
     /// Which CPU this is.
     fn cpu_id(&self, cpu: &Self::Cpu) -> CpuId;
 
+    /// Which CPU runs this code. Cheap: one load.
+    fn this_cpu(&self) -> CpuId;
+
     /// How many CPUs run.
     fn cpu_count(&self) -> u32;
 

@@ -110,6 +110,9 @@ pub trait Vcpu {
     /// Whether an event waits for the next entry.
     fn has_queued_event(&self) -> bool;
 
+    /// Whether [`Vcpu::inject`] would take an interrupt now: nothing queued, RFLAGS.IF set, no shadow. CR8 is not looked at.
+    fn accepts_interrupt(&self) -> bool;
+
     /// Asks for [`Exit::InterruptWindow`] as soon as the guest could take an interrupt of this vector's priority class:
     /// IF set, no shadow, CR8 below the class. Replaces an earlier request.
     fn await_interrupt_window(&mut self, vector: Vector);

@@ -1,0 +1,240 @@
+//! Both kinds of kernel, good ones and damaged ones.
+
+use crate::*;
+use addr::{Gpa, GpaRange};
+use alloc::string::ToString;
+use alloc::vec;
+use alloc::vec::Vec;
+use guest_memory::{GuestMemory, TestRam};
+use x86::Gpr;
+
+const RSDP: Gpa = Gpa::new(0xe_0000);
+const MIB: u64 = 1 << 20;
+
+fn put(image: &mut [u8], at: usize, bytes: &[u8]) {
+    image[at..at + bytes.len()].copy_from_slice(bytes);
+}
+
+/// A bzImage of one setup sector and 4 KiB of kernel that wants 1 MiB at 16 MiB.
+fn bzimage() -> Vec<u8> {
+    let mut image = vec![0; 0x400 + 0x1000];
+    put(&mut image, 0x1f1, &[1]);
+    put(&mut image, 0x1fe, &[0x55, 0xaa, 0xeb, 0x6a]);
+    put(&mut image, 0x202, b"HdrS\x0f\x02");
+    put(&mut image, 0x211, &[1]);
+    put(&mut image, 0x22c, &0x7fff_ffffu32.to_le_bytes());
+    put(&mut image, 0x236, &[1]);
+    put(&mut image, 0x238, &0x7ffu32.to_le_bytes());
+    put(&mut image, 0x258, &(16 * MIB).to_le_bytes());
+    put(&mut image, 0x260, &(MIB as u32).to_le_bytes());
+    image[0x400..].fill(0x90);
+    image
+}
+
+/// An ELF with one segment: 16 bytes of the file, 32 in memory, at 2 MiB.
+fn elf() -> Vec<u8> {
+    let mut image = vec![0; 0x100];
+    put(&mut image, 0, b"\x7fELF\x02\x01\x01");
+    put(&mut image, 0x10, &[2, 0, 62, 0, 1]);
+    put(&mut image, 0x18, &(2 * MIB + 4).to_le_bytes());
+    put(&mut image, 0x20, &64u64.to_le_bytes());
+    put(&mut image, 0x34, &[64, 0, 56, 0, 1, 0]);
+    put(&mut image, 0x40, &[1, 0, 0, 0, 5]);
+    put(&mut image, 0x48, &0xf0u64.to_le_bytes());
+    put(&mut image, 0x50, &(2 * MIB).to_le_bytes());
+    put(&mut image, 0x58, &(2 * MIB).to_le_bytes());
+    put(&mut image, 0x60, &16u64.to_le_bytes());
+    put(&mut image, 0x68, &32u64.to_le_bytes());
+    image[0xf0..].fill(0xf4);
+    image
+}
+
+fn boot<'a>(kernel: &'a [u8], initrd: Option<&'a [u8]>) -> Boot<'a> {
+    Boot {
+        kernel,
+        initrd,
+        cmdline: "console=ttyS0",
+        rsdp: RSDP,
+    }
+}
+
+fn read<const N: usize>(ram: &TestRam, at: u64) -> [u8; N] {
+    let mut bytes = [0; N];
+    ram.read(Gpa::new(at), &mut bytes).expect("inside RAM");
+    bytes
+}
+
+#[test]
+fn linux_finds_its_parameters() {
+    let image = bzimage();
+    let initrd = [7; 5000];
+    let layout = MemoryLayout::new(32 * MIB);
+    let plan = plan(&boot(&image, Some(&initrd)), &layout).expect("a good kernel");
+    let ram = TestRam::new(32 << 20);
+    plan.apply(&ram).expect("all writes inside RAM");
+
+    assert_eq!(plan.start.rip, 16 * MIB + 0x200);
+    let page = plan.start.gpr[Gpr::Rsi.index()];
+    assert_eq!(&read::<4>(&ram, page + 0x202), b"HdrS");
+    assert_eq!(read::<1>(&ram, page + 0x210), [0xff]);
+    assert_eq!(u64::from_le_bytes(read(&ram, page + 0x70)), RSDP.raw());
+    let cmdline = u64::from(u32::from_le_bytes(read(&ram, page + 0x228)));
+    assert_eq!(&read::<14>(&ram, cmdline), b"console=ttyS0\0");
+    let ramdisk = u64::from(u32::from_le_bytes(read(&ram, page + 0x218)));
+    assert_eq!(ramdisk, 32 * MIB - 8192);
+    assert_eq!(u32::from_le_bytes(read(&ram, page + 0x21c)), 5000);
+    assert_eq!(read::<5000>(&ram, ramdisk), initrd);
+    assert_eq!(read::<4>(&ram, 16 * MIB), [0x90; 4]);
+    assert_eq!(read::<1>(&ram, page + 0x1e8), [6]);
+    assert_eq!(u64::from_le_bytes(read(&ram, page + 0x2d8)), 0xa_0000);
+}
+
+#[test]
+fn an_elf_goes_to_its_physical_addresses() {
+    let image = elf();
+    let plan = plan(&boot(&image, None), &MemoryLayout::new(4 * MIB)).expect("a good kernel");
+    let ram = TestRam::new(4 << 20);
+    ram.fill(Gpa::new(2 * MIB), 64, 0xcc).expect("inside RAM");
+    plan.apply(&ram).expect("all writes inside RAM");
+    assert_eq!(plan.start.rip, 2 * MIB + 4);
+    assert_eq!(read::<16>(&ram, 2 * MIB), [0xf4; 16]);
+    assert_eq!(
+        read::<17>(&ram, 2 * MIB + 16),
+        core::array::from_fn(|at| if at < 16 { 0 } else { 0xcc })
+    );
+    assert_eq!(
+        &read::<14>(&ram, plan.start.gpr[Gpr::Rdi.index()]),
+        b"console=ttyS0\0"
+    );
+}
+
+#[test]
+fn what_is_no_kernel_is_told_so() {
+    let error =
+        plan(&boot(b"#!/bin/sh\n", None), &MemoryLayout::new(32 * MIB)).expect_err("a script");
+    assert_eq!(
+        error.to_string(),
+        "not a kernel that can be started: neither a Linux bzImage nor a 64-bit ELF file (10 bytes, beginning 23 21 2f 62)"
+    );
+    assert!(plan(&boot(b"", None), &MemoryLayout::new(32 * MIB)).is_err());
+}
+
+#[test]
+fn a_wrong_field_is_named_with_its_offset() {
+    let layout = MemoryLayout::new(32 * MIB);
+    let told = |change: fn(&mut Vec<u8>)| {
+        let mut image = bzimage();
+        change(&mut image);
+        plan(&boot(&image, None), &layout)
+            .expect_err("a damaged kernel")
+            .to_string()
+    };
+    assert_eq!(
+        told(|image| image[0x236] = 0),
+        "xloadflags at offset 0x236: 0x0 lacks the 64-bit entry: a 32-bit kernel"
+    );
+    assert_eq!(
+        told(|image| image[0x1f1] = 200),
+        "setup_sects at offset 0x1f1: 0xc8 sectors of setup code leave no kernel in the file"
+    );
+    assert_eq!(
+        told(|image| image[0x206] = 0x0b),
+        "version at offset 0x206: 0x20b is older than 0x20c (Linux 3.8)"
+    );
+}
+
+#[test]
+fn a_kernel_larger_than_memory_says_what_it_needs() {
+    let error = plan(&boot(&bzimage(), None), &MemoryLayout::new(16 * MIB)).expect_err("too small");
+    assert_eq!(
+        error.to_string(),
+        "the kernel (init_size at pref_address) takes 0x100000 bytes at 0x1000000, but the guest's memory there ends at \
+         0x1000000: give the guest more memory"
+    );
+    let initrd = vec![0; 16 << 20];
+    let error = plan(
+        &boot(&bzimage(), Some(&initrd)),
+        &MemoryLayout::new(32 * MIB),
+    )
+    .expect_err("too small");
+    assert!(matches!(error, LoadError::NoRoom { .. }), "{error}");
+}
+
+#[test]
+fn a_long_command_line_is_refused() {
+    let text = "x".repeat(0x800);
+    let image = bzimage();
+    let boot = Boot {
+        cmdline: &text,
+        ..boot(&image, None)
+    };
+    assert_eq!(
+        plan(&boot, &MemoryLayout::new(32 * MIB)),
+        Err(LoadError::CommandLineTooLong {
+            len_bytes: 0x800,
+            max_bytes: 0x7ff
+        })
+    );
+}
+
+/// Whatever the image says, nothing panics, and what is planned lies in RAM and does not overlap.
+fn survives_mutation(good: &[u8], header_bytes: usize) {
+    let layout = MemoryLayout::new(20 * MIB);
+    let ram = layout.ram();
+    let initrd = [1; 100];
+    let mut random = 0x9e37_79b9_7f4a_7c15u64;
+    let mut next = || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random
+    };
+    let mut planned = 0;
+    for _ in 0..4_000 {
+        let mut image = good.to_vec();
+        for _ in 0..=next() % 3 {
+            let at = (next() % header_bytes as u64) as usize;
+            image[at] = [0, 0xff, 0x80, next() as u8, image[at] ^ 1][(next() % 5) as usize];
+        }
+        if next() % 8 == 0 {
+            image.truncate((next() % (good.len() as u64 + 1)) as usize);
+        }
+        let Ok(plan) = plan(&boot(&image, Some(&initrd)), &layout) else {
+            continue;
+        };
+        planned += 1;
+        let ranges: Vec<GpaRange> = plan
+            .writes
+            .iter()
+            .map(|w| GpaRange::new(w.at, w.len_bytes()).expect("does not wrap"))
+            .collect();
+        for (number, range) in ranges.iter().enumerate() {
+            assert!(
+                ram.iter()
+                    .any(|r| r.start() <= range.start() && range.end() <= r.end()),
+                "{range:?}"
+            );
+            assert!(
+                ranges[..number]
+                    .iter()
+                    .all(|other| range.is_empty() || !other.overlaps(range)),
+                "{ranges:?}"
+            );
+        }
+    }
+    assert!(
+        planned > 50,
+        "only {planned} of the mutated images were good"
+    );
+}
+
+#[test]
+fn a_hostile_bzimage_is_refused_or_harmless() {
+    // The fields lie from 0x1f1 on: most mutations should hit them.
+    survives_mutation(&bzimage(), 0x270);
+}
+
+#[test]
+fn a_hostile_elf_is_refused_or_harmless() {
+    survives_mutation(&elf(), 0x78);
+}

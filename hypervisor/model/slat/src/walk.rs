@@ -172,7 +172,8 @@ impl Walk<'_> {
             _ if self.is_user && !is_user_page => false,
             Access::Execute => {
                 let is_smep = cr4(Cr4::SUPERVISOR_MODE_EXECUTION_PROTECTION);
-                !is_execute_disabled && !(is_smep && is_user_page && !self.is_user)
+                let is_prevented = is_smep && is_user_page && !self.is_user;
+                !is_execute_disabled && !is_prevented
             }
             Access::Read | Access::Write => {
                 let is_smap = cr4(Cr4::SUPERVISOR_MODE_ACCESS_PREVENTION);

@@ -1,0 +1,113 @@
+//! An initramfs: a cpio archive in the "newc" form that Linux reads. (Linux, initramfs buffer format)
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+const DIRECTORY: u32 = 0o040_755;
+const PROGRAM: u32 = 0o100_755;
+const CHARACTER_DEVICE: u32 = 0o020_600;
+const SYMLINK: u32 = 0o120_777;
+
+/// Folders every initramfs has; the mount points of `init` among them.
+const FOLDERS: [&str; 7] = ["bin", "dev", "etc", "proc", "root", "sys", "tmp"];
+
+/// Makes the initramfs: busybox, the files of `overlay`, and what the kernel wants to find.
+pub(super) fn initramfs(busybox: &[u8], overlay: &Path) -> Result<Vec<u8>> {
+    let mut archive = Archive::default();
+    for folder in FOLDERS {
+        archive.add(folder, DIRECTORY, (0, 0), b"")?;
+    }
+    // The first process gets its standard input and output from here.
+    archive.add("dev/console", CHARACTER_DEVICE, (5, 1), b"")?;
+    archive.add("bin/busybox", PROGRAM, (0, 0), busybox)?;
+    archive.add("bin/sh", SYMLINK, (0, 0), b"busybox")?;
+    for (path, bytes) in files_below(overlay)? {
+        archive.add(&path, PROGRAM, (0, 0), &bytes)?;
+    }
+    archive.finish()
+}
+
+/// Files below a folder with their path from it, sorted.
+pub(super) fn files_below(folder: &Path) -> Result<Vec<(String, Vec<u8>)>> {
+    fn collect(folder: &Path, prefix: &str, into: &mut Vec<(String, Vec<u8>)>) -> Result<()> {
+        for file in
+            std::fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?
+        {
+            let file = file?;
+            let path = format!("{prefix}{}", file.file_name().to_string_lossy());
+            if file.file_type()?.is_dir() {
+                collect(&file.path(), &format!("{path}/"), into)?;
+            } else {
+                into.push((path, std::fs::read(file.path())?));
+            }
+        }
+        Ok(())
+    }
+    let mut files = Vec::new();
+    collect(folder, "", &mut files)?;
+    files.sort();
+    Ok(files)
+}
+
+#[derive(Default)]
+struct Archive {
+    bytes: Vec<u8>,
+    count: u32,
+}
+
+impl Archive {
+    fn add(&mut self, name: &str, mode: u32, device: (u32, u32), content: &[u8]) -> Result<()> {
+        self.count += 1;
+        let links = if mode == DIRECTORY { 2 } else { 1 };
+        let size = u32::try_from(content.len())?;
+        let name_size = u32::try_from(name.len() + 1)?;
+        // Magic, then inode, mode, owner, group, links, time, size, the device it is on, the device it is, name size,
+        // checksum. Owner root and time 0, so that the same input makes the same archive.
+        write!(self.bytes, "070701")?;
+        for field in [
+            self.count, mode, 0, 0, links, 0, size, 0, 0, device.0, device.1, name_size, 0,
+        ] {
+            write!(self.bytes, "{field:08X}")?;
+        }
+        self.bytes.extend(name.as_bytes());
+        self.bytes.push(0);
+        self.pad(4);
+        self.bytes.extend(content);
+        self.pad(4);
+        Ok(())
+    }
+
+    fn pad(&mut self, to: usize) {
+        self.bytes.resize(self.bytes.len().next_multiple_of(to), 0);
+    }
+
+    fn finish(mut self) -> Result<Vec<u8>> {
+        self.add("TRAILER!!!", 0, (0, 0), b"")?;
+        self.pad(512);
+        Ok(self.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_has_a_110_byte_header_and_aligned_content() {
+        let mut archive = Archive::default();
+        archive.add("init", PROGRAM, (0, 0), b"abc").unwrap();
+        assert_eq!(&archive.bytes[..6], b"070701");
+        assert_eq!(&archive.bytes[110..115], b"init\0");
+        assert_eq!(&archive.bytes[116..119], b"abc");
+        assert_eq!(archive.bytes.len(), 120);
+    }
+
+    #[test]
+    fn an_archive_ends_with_its_trailer() {
+        let bytes = Archive::default().finish().unwrap();
+        assert_eq!(&bytes[110..120], b"TRAILER!!!");
+        assert_eq!(bytes.len() % 512, 0);
+    }
+}

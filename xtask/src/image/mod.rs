@@ -1,0 +1,159 @@
+//! Disk images: a GPT disk with the ESP that firmware boots from, and a data partition for guests' disks.
+//!
+//! What goes where on the boot volume is said here once; the loader looks in the same places.
+
+mod fat;
+mod gpt_disk;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::ui::Step;
+
+/// Where firmware looks for a boot loader on a removable disk.
+pub const LOADER: &str = "EFI/BOOT/BOOTX64.EFI";
+/// The hypervisor on the boot volume.
+pub const HYPERVISOR: &str = "caisson/caisson.elf";
+/// The configuration on the boot volume.
+pub const CONFIG: &str = "caisson.toml";
+
+/// Where the bytes of a file come from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// From memory.
+    Bytes(Vec<u8>),
+    /// Copied from a file of this machine.
+    File(PathBuf),
+}
+
+/// A file on the boot volume.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Path from the volume's root, with `/`; folders are made.
+    pub path: String,
+    /// Its content.
+    pub source: Source,
+}
+
+/// What an image is to hold.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// Files on the ESP.
+    pub files: Vec<Entry>,
+    /// Size of the data partition; 0 makes none.
+    pub data_bytes: u64,
+}
+
+/// 16 MiB: room for a first small disk, and nothing to wait for when flashed.
+pub const DEFAULT_DATA_BYTES: u64 = 16 << 20;
+
+impl Default for Spec {
+    fn default() -> Self {
+        Self {
+            files: Vec::new(),
+            data_bytes: DEFAULT_DATA_BYTES,
+        }
+    }
+}
+
+impl Spec {
+    /// An image with nothing on it.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An image with the boot loader and the hypervisor, and no configuration.
+    pub fn bootable(loader: &Path, hypervisor: &Path) -> Self {
+        Self::new()
+            .file(LOADER, loader)
+            .file(HYPERVISOR, hypervisor)
+    }
+
+    /// Adds a file from this machine.
+    #[must_use]
+    pub fn file(mut self, path: &str, from: &Path) -> Self {
+        self.files.push(Entry {
+            path: path.to_owned(),
+            source: Source::File(from.to_owned()),
+        });
+        self
+    }
+
+    /// Adds a file with this content.
+    #[must_use]
+    pub fn bytes(mut self, path: &str, content: impl Into<Vec<u8>>) -> Self {
+        self.files.push(Entry {
+            path: path.to_owned(),
+            source: Source::Bytes(content.into()),
+        });
+        self
+    }
+
+    /// Adds `caisson.toml`.
+    #[must_use]
+    pub fn config(self, text: &str) -> Self {
+        self.bytes(CONFIG, text)
+    }
+
+    /// Adds a guest's kernel and initramfs below `guests/`.
+    #[must_use]
+    pub fn guest(self, guest: &crate::guest::Guest) -> Self {
+        self.file(&guest.kernel_on_volume(), &guest.kernel)
+            .file(&guest.initrd_on_volume(), &guest.initrd)
+    }
+}
+
+/// Builds the image at `out`, replacing what was there.
+///
+/// # Errors
+/// A source cannot be read, two entries have one path, or `out` cannot be written.
+pub fn build(spec: &Spec, out: &Path) -> Result<()> {
+    let esp = fat::volume(&spec.files, b"CAISSON    ").context("making the boot volume")?;
+    if let Some(parent) = out.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    gpt_disk::write(out, &esp, spec.data_bytes)
+        .with_context(|| format!("writing {}", out.display()))
+}
+
+/// What `cargo xtask image` and `run` put together.
+#[derive(Clone, Debug, Default)]
+pub struct Order {
+    /// Guest to put on it, by recipe.
+    pub guest: String,
+    /// Configuration to use instead of the one made from the recipe.
+    pub config: Option<PathBuf>,
+    /// Where to write it; `target/caisson.img` by default.
+    pub out: Option<PathBuf>,
+    /// How to build.
+    pub profile: crate::build::Profile,
+}
+
+/// Builds the hypervisor and the loader, fetches the guest, makes the image; returns its path.
+///
+/// # Errors
+/// Any of these fails.
+pub fn assemble(order: &Order) -> Result<PathBuf> {
+    let hypervisor = crate::build::caisson(order.profile)?;
+    let loader = crate::build::loader(order.profile)?;
+    let guest = crate::guest::fetch(&order.guest)?;
+    let config = match &order.config {
+        Some(path) => {
+            std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?
+        }
+        None => guest.config(),
+    };
+    let out = match &order.out {
+        Some(out) => out.clone(),
+        None => crate::paths::target("caisson.img")?,
+    };
+    let step = Step::start("making the image");
+    let spec = Spec::bootable(&loader, &hypervisor)
+        .config(&config)
+        .guest(&guest);
+    build(&spec, &out)?;
+    let len_mib = std::fs::metadata(&out)?.len() >> 20;
+    step.done(&format!("{}, {len_mib} MiB", crate::paths::shown(&out)));
+    Ok(out)
+}

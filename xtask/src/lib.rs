@@ -1,0 +1,23 @@
+//! What `cargo xtask` is made of, as a library: the machine tests use the same image, guests and beds.
+//!
+//! One concept a module. The pieces others call: [`image::build`], [`guest::fetch`], [`build::caisson`],
+//! [`bed::qemu::start`], [`bed::bochs::start`] and the [`bed::Machine`] they return.
+#![forbid(unsafe_code)]
+
+pub mod bed;
+pub mod bench;
+pub mod build;
+pub mod check;
+pub mod command;
+pub mod flash;
+pub mod guest;
+pub mod image;
+pub mod need;
+pub mod paths;
+pub mod procs;
+pub mod run;
+pub mod setup;
+pub mod terminal;
+pub mod test;
+pub mod toolchain;
+pub mod ui;

@@ -1,0 +1,103 @@
+//! Debian's package manager: installed without a question, as root or through sudo.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::command;
+use crate::ui::say;
+
+const INSTALL: [&str; 5] = [
+    "apt-get",
+    "install",
+    "--yes",
+    "--no-install-recommends",
+    "-q",
+];
+
+/// The command that installs `packages`, as one would type it.
+pub fn command_line(packages: &[&str]) -> String {
+    let sudo = if is_root() { "" } else { "sudo " };
+    format!("{sudo}{} {}", INSTALL.join(" "), packages.join(" "))
+}
+
+/// True if apt knows where to get every one of `packages` (after fetching its lists, if it had none).
+pub fn offers(packages: &[&str]) -> bool {
+    command::find("apt-cache").is_some()
+        && (has_candidates(packages)
+            || (!super::is_install_forbidden() && update().is_ok() && has_candidates(packages)))
+}
+
+fn has_candidates(packages: &[&str]) -> bool {
+    packages.iter().all(|package| {
+        command::output(Command::new("apt-cache").args(["policy", package])).is_ok_and(|text| {
+            text.lines()
+                .any(|line| line.contains("Candidate:") && !line.contains("(none)"))
+        })
+    })
+}
+
+/// Fetches apt's package lists, once per process.
+///
+/// # Errors
+/// apt-get fails: no network, or not allowed.
+pub fn update() -> Result<()> {
+    static DONE: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    let mut error = None;
+    let done = *DONE.get_or_init(|| {
+        command::watched(
+            "fetching the package lists (apt-get update)",
+            &mut root(&["apt-get", "update", "-q"]),
+        )
+        .map_err(|e| error = Some(e))
+        .is_ok()
+    });
+    match error {
+        Some(e) => Err(e),
+        None if !done => bail!("apt-get update failed before"),
+        None => Ok(()),
+    }
+}
+
+/// Installs `packages`.
+///
+/// # Errors
+/// apt-get fails twice, the second time with fresh lists.
+pub(super) fn install(packages: &[&str]) -> Result<()> {
+    say(format!("installing: {}", command_line(packages)));
+    if !is_root() && command::find("sudo").is_none() {
+        bail!(
+            "not root, and there is no sudo; as root: {}",
+            command_line(packages)
+        );
+    }
+    if !has_candidates(packages) {
+        update()?;
+    }
+    let mut args = INSTALL.to_vec();
+    args.extend(packages);
+    let label = format!("installing {}", packages.join(" "));
+    if command::watched(&label, &mut root(&args)).is_ok() {
+        return Ok(());
+    }
+    say("trying again with fresh package lists");
+    update()?;
+    command::watched(&label, &mut root(&args))
+        .map(drop)
+        .context("installing what is missing")
+}
+
+fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// A command run as root, that asks nothing.
+fn root(args: &[&str]) -> Command {
+    let env = ["env", "DEBIAN_FRONTEND=noninteractive"];
+    let mut words: Vec<&str> = if is_root() { Vec::new() } else { vec!["sudo"] };
+    words.extend(env);
+    words.extend(args);
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]);
+    command
+}

@@ -1,0 +1,290 @@
+//! `cargo xtask run`: firmware, Caisson, the guest's kernel and its shell, on this terminal.
+
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::bed::accel::{Accel, kvm_verdict};
+use crate::bed::{Config, Keys, Machine, bochs, qemu};
+use crate::build::Profile;
+use crate::image::Order;
+use crate::need;
+use crate::terminal::RawMode;
+use crate::ui::say;
+
+/// Whose CPU to run on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Vendor {
+    /// AMD-V, in QEMU.
+    #[default]
+    Amd,
+    /// Intel VT-x, in Bochs.
+    Intel,
+}
+
+/// How to run.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Whose CPU.
+    pub vendor: Vendor,
+    /// CPU model, as the emulator names it; the bed's usual one by default.
+    pub cpu: Option<String>,
+    /// Recipe of the guest.
+    pub guest: String,
+    /// Configuration instead of the recipe's.
+    pub config: Option<PathBuf>,
+    /// A ready image instead of building one.
+    pub image: Option<PathBuf>,
+    /// Memory of the machine in MiB.
+    pub memory_mib: Option<u32>,
+    /// CPUs of the machine.
+    pub cpus: u32,
+    /// KVM or emulation.
+    pub accel: Accel,
+    /// Development build, gdb port, exception log.
+    pub is_debug: bool,
+    /// End after so long.
+    pub timeout: Option<Duration>,
+    /// End when this text has appeared.
+    pub exit_when: Option<String>,
+}
+
+/// Keys typed into a pipe wait for this: firmware would take them for its own.
+const GUEST_IS_UP: &str = "CAISSON-GUEST-UP";
+/// Ctrl-A, the key that announces a command to us.
+const ESCAPE: u8 = 1;
+/// What `timeout` of coreutils exits with.
+const TIMED_OUT: u8 = 124;
+
+/// Builds what is needed, boots it, and connects the terminal.
+///
+/// # Errors
+/// Something is missing, does not build, or does not start.
+pub fn run(options: &Options) -> Result<ExitCode> {
+    need::ensure(match options.vendor {
+        Vendor::Amd => need::QEMU,
+        Vendor::Intel => need::BOCHS,
+    })?;
+    let profile = if options.is_debug {
+        Profile::Dev
+    } else {
+        Profile::Release
+    };
+    let image = match &options.image {
+        Some(image) => image.clone(),
+        None => crate::image::assemble(&Order {
+            guest: options.guest.clone(),
+            config: options.config.clone(),
+            out: None,
+            profile,
+        })?,
+    };
+    let machine = start(options, image)?;
+    say("Ctrl-A X ends it, Ctrl-A Ctrl-A types a Ctrl-A.");
+    let code = connect(machine, options);
+    crate::terminal::restore();
+    code
+}
+
+fn start(options: &Options, image: PathBuf) -> Result<Machine> {
+    match options.vendor {
+        Vendor::Amd => {
+            let config = Config::new("run", image)
+                .cpus(options.cpus)
+                .memory_mib(options.memory_mib.unwrap_or(2048));
+            let kvm = options.accel.uses_kvm();
+            match kvm_verdict() {
+                _ if kvm => say("QEMU with KVM"),
+                Ok(()) => say("QEMU, plain emulation"),
+                Err(reason) => say(format!("QEMU, plain emulation; no KVM because {reason}")),
+            }
+            let mut bed = qemu::Options {
+                kvm,
+                logs_exceptions: options.is_debug && !kvm,
+                ..qemu::Options::default()
+            };
+            if let Some(cpu) = &options.cpu {
+                bed.cpu.clone_from(cpu);
+            }
+            if options.is_debug {
+                bed.gdb_port = Some(1234);
+                say("gdb: target remote localhost:1234; exceptions in target/logs/run-cpu.log");
+            }
+            qemu::start(&config, &bed)
+        }
+        Vendor::Intel => {
+            let config = Config::new("run", image)
+                .cpus(options.cpus)
+                .memory_mib(options.memory_mib.unwrap_or(1024));
+            let mut bed = bochs::Options::default();
+            if let Some(cpu) = &options.cpu {
+                bed.model.clone_from(cpu);
+            }
+            say(format!(
+                "Bochs, model {}; the firmware takes some 10 s, a Linux kernel about a minute",
+                bed.model
+            ));
+            bochs::start(&config, &bed)
+        }
+    }
+}
+
+/// What the keyboard thread tells the main one.
+enum Word {
+    Quit,
+}
+
+fn connect(mut machine: Machine, options: &Options) -> Result<ExitCode> {
+    let raw = RawMode::enter();
+    let (sender, words) = channel();
+    let (open_gate, gate) = channel();
+    let is_terminal = raw.is_some();
+    let keys = machine.keys();
+    std::thread::spawn(move || type_on(&keys, is_terminal, &gate, &sender));
+    let end = watch(&mut machine, options, &words, &open_gate);
+    drop(raw);
+    match end {
+        End::Quit => say("\nended by Ctrl-A X"),
+        End::Seen => say(format!(
+            "\nended: `{}` was seen",
+            options.exit_when.as_deref().unwrap_or_default()
+        )),
+        End::TimedOut => {
+            say("\nended: the time is over");
+            return Ok(ExitCode::from(TIMED_OUT));
+        }
+        End::Stopped(status) => {
+            say(format!("\nthe machine has ended ({status})"));
+            if options.exit_when.is_some() || !status.success() {
+                say(machine.diagnosis());
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+enum End {
+    Quit,
+    Seen,
+    TimedOut,
+    Stopped(std::process::ExitStatus),
+}
+
+fn watch(
+    machine: &mut Machine,
+    options: &Options,
+    words: &Receiver<Word>,
+    open_gate: &Sender<()>,
+) -> End {
+    let began = Instant::now();
+    let mut is_gate_open = false;
+    let mut out = std::io::stdout();
+    // Only the newest part is searched: a text may lie across two chunks.
+    let mut recent = String::new();
+    loop {
+        let fresh = machine.fresh(Duration::from_millis(50));
+        if !fresh.is_empty() {
+            // A closed pipe on our side must not leave the machine running: the timeout or Ctrl-C ends it.
+            let _ = out.write_all(&fresh).and_then(|()| out.flush());
+            recent += &String::from_utf8_lossy(&fresh);
+            if !is_gate_open && recent.contains(GUEST_IS_UP) {
+                is_gate_open = open_gate.send(()).is_ok();
+            }
+            if options
+                .exit_when
+                .as_ref()
+                .is_some_and(|text| recent.contains(text))
+            {
+                return End::Seen;
+            }
+            let keep = recent.len().saturating_sub(512);
+            let keep = (keep..=recent.len())
+                .find(|at| recent.is_char_boundary(*at))
+                .unwrap_or(0);
+            recent.drain(..keep);
+        } else if let Some(status) = machine.ended() {
+            return End::Stopped(status);
+        }
+        if matches!(words.try_recv(), Ok(Word::Quit)) {
+            return End::Quit;
+        }
+        if options
+            .timeout
+            .is_some_and(|timeout| began.elapsed() > timeout)
+        {
+            return End::TimedOut;
+        }
+    }
+}
+
+/// Takes keys from standard input to the machine until the input or the machine ends.
+fn type_on(keys: &Keys, is_terminal: bool, gate: &Receiver<()>, words: &Sender<Word>) {
+    if !is_terminal && gate.recv().is_err() {
+        return;
+    }
+    let mut commands = Commands::default();
+    let mut buffer = [0; 256];
+    while let Ok(len @ 1..) = std::io::stdin().read(&mut buffer) {
+        let typed = if is_terminal {
+            let (typed, quits) = commands.filter(&buffer[..len]);
+            if quits {
+                // The main thread ends the machine, whose terminal this is.
+                let _ = words.send(Word::Quit);
+                return;
+            }
+            typed
+        } else {
+            buffer[..len].to_vec()
+        };
+        if keys.send(&typed).is_err() {
+            return;
+        }
+    }
+}
+
+/// Finds our own commands among the keys: Ctrl-A X and Ctrl-A Ctrl-A.
+#[derive(Default)]
+struct Commands {
+    is_escaped: bool,
+}
+
+impl Commands {
+    /// Returns what to pass on, and whether to quit.
+    fn filter(&mut self, keys: &[u8]) -> (Vec<u8>, bool) {
+        let mut typed = Vec::new();
+        for key in keys {
+            match (std::mem::take(&mut self.is_escaped), *key) {
+                (false, ESCAPE) => self.is_escaped = true,
+                (true, b'x' | b'X' | 0x18) => return (typed, true),
+                // Ctrl-A twice types it once; anything else after it is meant for the guest, alone.
+                (_, key) => typed.push(key),
+            }
+        }
+        (typed, false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ctrl_a_x_quits_even_across_two_reads() {
+        let mut commands = Commands::default();
+        assert_eq!(commands.filter(b"ls\x01"), (b"ls".to_vec(), false));
+        assert_eq!(commands.filter(b"x"), (Vec::new(), true));
+    }
+
+    #[test]
+    fn ctrl_a_twice_types_it_once() {
+        assert_eq!(
+            Commands::default().filter(b"\x01\x01b"),
+            (b"\x01b".to_vec(), false)
+        );
+    }
+}

@@ -1,6 +1,7 @@
 //! Frames: pieces of physical memory that have an owner.
 
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use addr::Hpa;
 use host::NoMemory;
@@ -113,5 +114,42 @@ impl Drop for Frames {
     fn drop(&mut self) {
         // SAFETY: this was the owner; whoever told hardware about it keeps it alive meanwhile.
         unsafe { free_frames(self.start, self.bytes) };
+    }
+}
+
+/// The frames that EPT and NPT are built in.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TableFrames;
+
+impl TableFrames {
+    fn entry(table: Hpa, index: usize) -> &'static AtomicU64 {
+        let place = direct(table)
+            .cast::<u64>()
+            .wrapping_add(index & (ENTRIES - 1));
+        // SAFETY: `table` is a frame that `allocate` gave: mapped, aligned, and reached by atomics only, here and by
+        // the CPU's walk. The index is within it.
+        unsafe { AtomicU64::from_ptr(place) }
+    }
+}
+
+/// Entries of eight bytes in a frame.
+const ENTRIES: usize = 512;
+
+impl slat::TableMemory for TableFrames {
+    fn allocate(&self) -> Option<Hpa> {
+        Frames::one().ok().map(Frames::leak)
+    }
+
+    fn free(&self, table: Hpa) {
+        // SAFETY: `SlatTable` frees its tables when it is dropped, after the vCPUs that walked them.
+        unsafe { free_frames(table, PAGE_BYTES) };
+    }
+
+    fn read(&self, table: Hpa, index: usize) -> u64 {
+        Self::entry(table, index).load(Ordering::Acquire)
+    }
+
+    fn write(&self, table: Hpa, index: usize, value: u64) {
+        Self::entry(table, index).store(value, Ordering::Release);
     }
 }

@@ -27,7 +27,7 @@ mod stacks;
 mod takeover;
 
 pub use direct::{direct, loader_bytes};
-pub use frames::{Frames, allocate_frames, free_frames, take_low_frame};
+pub use frames::{Frames, TableFrames, allocate_frames, free_frames, take_low_frame};
 pub use guest_ram::GuestRam;
 pub use heap::{Heap, heap_bytes};
 pub use paging::{Caching, map_identity_code, map_mmio, root, unmap_identity};

@@ -1,0 +1,165 @@
+//! The DSDT: devices that cannot be probed, the root of PCI, and how to power off.
+
+use crate::resource::{IsaIrq, Raw};
+use crate::{AcpiPlan, wiring};
+use acpi_tables::Aml;
+use acpi_tables::aml::{
+    AddressSpace, AddressSpaceCacheable, Device, EISAName, IO, Memory32Fixed, Name, Package,
+    PackageBuilder, Path, ResourceTemplate, Scope,
+};
+use addr::GpaRange;
+use alloc::format;
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// The whole definition block, without the table header.
+pub(crate) fn body(plan: &AcpiPlan) -> Vec<u8> {
+    let mut aml = Vec::new();
+    let sleep_type = wiring::SLEEP_TYPE_S5;
+    Name::new(
+        "\\_S5_".into(),
+        &Package::new(vec![&sleep_type, &0u8, &0u8, &0u8]),
+    )
+    .to_aml_bytes(&mut aml);
+
+    let mut system = Vec::new();
+    processors(plan.vcpus, &mut system);
+    pci_root(plan, &mut system);
+    motherboard(plan, &mut system);
+    device(
+        "HPET",
+        "PNP0103",
+        0,
+        &[&Memory32Fixed::new(false, wiring::HPET, 0x400)],
+        &mut system,
+    );
+    Scope::new("\\_SB_".into(), vec![&Raw(&system)]).to_aml_bytes(&mut aml);
+    aml
+}
+
+/// So many vCPUs get names of their own.
+pub(crate) const MOST_VCPUS: u32 = 0x1000;
+
+/// One processor device per vCPU; its UID is the one in the MADT. (ACPI 6.5 8.4)
+fn processors(vcpus: u32, aml: &mut Vec<u8>) {
+    for vcpu in 0..vcpus {
+        let path = Path::new(&format!("C{vcpu:03X}"));
+        let hid = Name::new("_HID".into(), &"ACPI0007");
+        let uid = Name::new("_UID".into(), &vcpu);
+        Device::new(path, vec![&hid, &uid]).to_aml_bytes(aml);
+    }
+}
+
+/// A device with resources and nothing else.
+fn device(path: &str, hid: &str, uid: u8, resources: &[&dyn Aml], aml: &mut Vec<u8>) {
+    let hid = Name::new("_HID".into(), &EISAName::new(hid));
+    let uid = Name::new("_UID".into(), &uid);
+    let crs = Name::new("_CRS".into(), &ResourceTemplate::new(resources.to_vec()));
+    Device::new(path.into(), vec![&hid, &uid, &crs]).to_aml_bytes(aml);
+}
+
+fn pci_root(plan: &AcpiPlan, aml: &mut Vec<u8>) {
+    let mut isa = Vec::new();
+    isa_devices(plan, &mut isa);
+    let isa_address = Name::new("_ADR".into(), &0x001f_0000u32);
+    let isa = Raw(&isa);
+    let isa = Device::new("ISA_".into(), vec![&isa_address, &isa]);
+
+    let (window_first, window_last) = ends(plan.pci_window);
+    let resources: [&dyn Aml; 5] = [
+        &AddressSpace::new_bus_number(0u16, 255),
+        &IO::new(0xcf8, 0xcf8, 1, 8),
+        &AddressSpace::new_io(0u16, 0xcf7, None),
+        &AddressSpace::new_io(0xd00u16, 0xffff, None),
+        &AddressSpace::new_memory(
+            AddressSpaceCacheable::NotCacheable,
+            true,
+            window_first,
+            window_last,
+            None,
+        ),
+    ];
+    Device::new(
+        "PCI0".into(),
+        vec![
+            &Name::new("_HID".into(), &EISAName::new("PNP0A08")),
+            &Name::new("_CID".into(), &EISAName::new("PNP0A03")),
+            &Name::new("_UID".into(), &0u8),
+            &Name::new("_SEG".into(), &0u8),
+            &Name::new("_BBN".into(), &0u8),
+            &Name::new("_CRS".into(), &ResourceTemplate::new(resources.to_vec())),
+            &Name::new("_PRT".into(), &routing()),
+            &isa,
+        ],
+    )
+    .to_aml_bytes(aml);
+}
+
+/// Which line each pin of each device of bus 0 leads to. (ACPI 6.5 6.2.13)
+fn routing() -> PackageBuilder {
+    let mut table = PackageBuilder::new();
+    for device in 0..32u8 {
+        for pin in 0..4u8 {
+            let all_functions = u32::from(device) << 16 | 0xffff;
+            let gsi = wiring::pci_gsi(device, pin);
+            table.add_element(&Package::new(vec![&all_functions, &pin, &0u8, &gsi]));
+        }
+    }
+    table
+}
+
+/// What sits behind the LPC bridge.
+fn isa_devices(plan: &AcpiPlan, aml: &mut Vec<u8>) {
+    let ports = |first: u16, count: u8| IO::new(first, first, 1, count);
+    device(
+        "PIC_",
+        "PNP0000",
+        0,
+        &[
+            &ports(0x20, 2),
+            &ports(0xa0, 2),
+            &ports(0x4d0, 2),
+            &IsaIrq(2),
+        ],
+        aml,
+    );
+    device("PIT_", "PNP0100", 0, &[&ports(0x40, 4), &IsaIrq(0)], aml);
+    device("RTC_", "PNP0B00", 0, &[&ports(0x70, 2), &IsaIrq(8)], aml);
+    device("COM1", "PNP0501", 1, &[&ports(0x3f8, 8), &IsaIrq(4)], aml);
+    device("COM2", "PNP0501", 2, &[&ports(0x2f8, 8), &IsaIrq(3)], aml);
+    if plan.has_keyboard_controller {
+        device(
+            "KBD_",
+            "PNP0303",
+            0,
+            &[&ports(0x60, 1), &ports(0x64, 1), &IsaIrq(1)],
+            aml,
+        );
+    }
+}
+
+/// What is taken and belongs to no other device: a guest believes MCFG only when its range is reserved here.
+fn motherboard(plan: &AcpiPlan, aml: &mut Vec<u8>) {
+    let (ecam_first, ecam_last) = ends(plan.ecam);
+    let pm_ports = (wiring::PM_PORTS.end() - wiring::PM_PORTS.start()) as u8 + 1;
+    device(
+        "MBRD",
+        "PNP0C02",
+        0,
+        &[
+            &Memory32Fixed::new(true, ecam_first, ecam_last - ecam_first + 1),
+            &IO::new(wiring::PM_BASE, wiring::PM_BASE, 1, pm_ports),
+            &IO::new(0x61, 0x61, 1, 1),
+            &IO::new(0x92, 0x92, 1, 1),
+        ],
+        aml,
+    );
+}
+
+/// First and last address of a range that [`crate::build`] has found to be neither empty nor above 4 GiB.
+fn ends(range: GpaRange) -> (u32, u32) {
+    (
+        range.start().raw() as u32,
+        range.end().raw().wrapping_sub(1) as u32,
+    )
+}

@@ -2,9 +2,14 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "test-vcpu")]
+extern crate alloc;
+
 mod exit;
 mod msr;
 mod state;
+#[cfg(feature = "test-vcpu")]
+mod test_vcpu;
 
 pub use exit::{
     Access, Cpuid, EntryRefused, Exit, Halt, Hypercall, InsnBytes, InsnLen, Pause, PioDirection,
@@ -12,6 +17,8 @@ pub use exit::{
 };
 pub use msr::GuestMsr;
 pub use state::{Activity, ArchState, Paging, Shadow};
+#[cfg(feature = "test-vcpu")]
+pub use test_vcpu::TestVcpu;
 
 use core::fmt;
 use x86::{Fault, Gpr, Segment, SegmentRegister, Vector};

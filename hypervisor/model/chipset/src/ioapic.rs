@@ -1,0 +1,405 @@
+//! 82093AA IOAPIC with 24 pins: lines in, messages out.
+//!
+//! Follows the 82093AA datasheet, sections 3.0 to 3.2; version 0x20 adds the EOI register at 0x40, as in Intel's ICH
+//! datasheets ("I/O APIC", EOIR). Pins are logical (asserted or not), so the polarity bit is stored and means nothing.
+
+use crate::message::{ApicMessage, Delivery, DestinationMode, Trigger, widen};
+use device::{Device, Level, MmioDevice, Page, Refused, Width};
+use serde::{Deserialize, Serialize};
+use x86::Vector;
+
+/// How many pins it has.
+pub const IOAPIC_PINS: u8 = 24;
+
+/// Bytes of its register window.
+pub const IOAPIC_BYTES: u64 = 0x1000;
+
+const PINS: usize = IOAPIC_PINS as usize;
+
+const IOREGSEL: u64 = 0x00;
+const IOWIN: u64 = 0x10;
+const EOI: u64 = 0x40;
+
+const VERSION: u32 = 0x20 | (IOAPIC_PINS as u32 - 1) << 16;
+
+const ENTRY_REMOTE_IRR: u32 = 1 << 14;
+const ENTRY_LEVEL: u32 = 1 << 15;
+const ENTRY_MASKED: u32 = 1 << 16;
+/// What a guest can write in the low half; delivery status and remote IRR are read-only.
+const ENTRY_LOW_WRITABLE: u32 = 0x1_afff;
+
+/// The IOAPIC.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IoApic {
+    id: u8,
+    selected: u8,
+    /// Low halves of the redirection entries, without remote IRR.
+    low: [u32; PINS],
+    high: [u32; PINS],
+    /// One bit per pin, each: what the line carries.
+    lines: u32,
+    /// An edge that has not become a message yet.
+    edges: u32,
+    /// A level message is out and its EOI has not come back.
+    remote_irr: u32,
+    /// Of `low`: masked.
+    masked: u32,
+    /// Of `low`: level-triggered, and delivered as such.
+    level: u32,
+}
+
+impl Default for IoApic {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl IoApic {
+    /// An IOAPIC with all pins masked and low.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            id: 0,
+            selected: 0,
+            low: [ENTRY_MASKED; PINS],
+            high: [0; PINS],
+            lines: 0,
+            edges: 0,
+            remote_irr: 0,
+            masked: (1 << IOAPIC_PINS) - 1,
+            level: 0,
+        }
+    }
+
+    /// Says what the line at `pin` carries; pins that are not there are ignored.
+    #[inline]
+    pub fn set_pin(&mut self, pin: u8, level: Level) {
+        let Some(bit) = bit(pin) else { return };
+        if !level.is_high() {
+            self.lines &= !bit;
+        } else if self.lines & bit == 0 {
+            self.lines |= bit;
+            self.note_edge(bit);
+        }
+    }
+
+    /// One tick at `pin`: up and down again. Lost at a level-triggered pin, as on the chip.
+    #[inline]
+    pub fn pulse(&mut self, pin: u8) {
+        if let Some(bit) = bit(pin) {
+            self.note_edge(bit);
+        }
+    }
+
+    /// An edge at a masked pin is neither delivered nor kept. (82093AA 3.2.4, interrupt mask)
+    fn note_edge(&mut self, bit: u32) {
+        self.edges |= bit & !self.level & !self.masked;
+    }
+
+    /// Takes the next message; to be asked until it says no.
+    #[inline]
+    pub fn next_message(&mut self) -> Option<ApicMessage> {
+        let held = self.lines & self.level & !self.remote_irr;
+        let ready = (self.edges | held) & !self.masked;
+        if ready == 0 {
+            return None;
+        }
+        self.message(ready.trailing_zeros() as usize)
+    }
+
+    fn message(&mut self, pin: usize) -> Option<ApicMessage> {
+        let bit = 1u32 << pin;
+        let (low, high) = (*self.low.get(pin)?, *self.high.get(pin)?);
+        self.edges &= !bit;
+        self.remote_irr |= self.level & bit;
+        let mode = if low & 1 << 11 != 0 {
+            DestinationMode::Logical
+        } else {
+            DestinationMode::Physical
+        };
+        Some(ApicMessage {
+            destination: widen(high >> 24, high >> 17 & 0x7f, mode),
+            mode,
+            delivery: delivery(low)?,
+            vector: Vector(low as u8),
+            trigger: if self.level & bit != 0 {
+                Trigger::Level
+            } else {
+                Trigger::Edge
+            },
+        })
+    }
+
+    /// An EOI for `vector` arrived; level pins with it that are still high become messages again.
+    pub fn end_of_interrupt(&mut self, vector: Vector) {
+        let mut waiting = self.remote_irr;
+        while waiting != 0 {
+            let pin = waiting.trailing_zeros() as usize;
+            waiting &= waiting - 1;
+            if self.low.get(pin).is_some_and(|low| *low as u8 == vector.0) {
+                self.remote_irr &= !(1 << pin);
+            }
+        }
+    }
+
+    /// Whether some entry would send `vector` as a level interrupt, so that its EOI matters.
+    #[must_use]
+    pub fn has_level_vector(&self, vector: Vector) -> bool {
+        self.low
+            .iter()
+            .enumerate()
+            .any(|(pin, low)| self.level >> pin & 1 != 0 && *low as u8 == vector.0)
+    }
+
+    fn read_selected(&self) -> u32 {
+        match self.selected {
+            0 | 2 => u32::from(self.id) << 24,
+            1 => VERSION,
+            index => {
+                let (pin, is_high) = entry_index(index);
+                if is_high {
+                    self.high.get(pin).copied().unwrap_or(0)
+                } else {
+                    let irr = if self.remote_irr >> (pin & 31) & 1 != 0 {
+                        ENTRY_REMOTE_IRR
+                    } else {
+                        0
+                    };
+                    self.low.get(pin).map_or(0, |low| low | irr)
+                }
+            }
+        }
+    }
+
+    fn write_selected(&mut self, value: u32) {
+        match self.selected {
+            0 => self.id = (value >> 24) as u8 & 0xf,
+            1 | 2 => {}
+            index => {
+                let (pin, is_high) = entry_index(index);
+                if is_high {
+                    if let Some(high) = self.high.get_mut(pin) {
+                        *high = value & 0xfffe_0000;
+                    }
+                } else {
+                    self.write_low(pin, value & ENTRY_LOW_WRITABLE);
+                }
+            }
+        }
+    }
+
+    fn write_low(&mut self, pin: usize, value: u32) {
+        let Some(low) = self.low.get_mut(pin) else {
+            return;
+        };
+        *low = value;
+        let bit = 1u32 << pin;
+        // NMI, SMI, INIT and ExtINT are edges whatever the trigger bit says.
+        let is_level = value & ENTRY_LEVEL != 0
+            && matches!(
+                delivery(value),
+                Some(Delivery::Fixed | Delivery::LowestPriority)
+            );
+        // A reserved delivery mode can send nothing, which is what a masked pin does.
+        let is_masked = value & ENTRY_MASKED != 0 || delivery(value).is_none();
+        self.masked = self.masked & !bit | if is_masked { bit } else { 0 };
+        self.level = self.level & !bit | if is_level { bit } else { 0 };
+        if is_level {
+            self.edges &= !bit;
+        } else {
+            // Going through edge mode is how drivers without an EOI register end a level interrupt.
+            self.remote_irr &= !bit;
+        }
+    }
+}
+
+/// The bit of a pin that exists.
+fn bit(pin: u8) -> Option<u32> {
+    (pin < IOAPIC_PINS).then(|| 1 << pin)
+}
+
+/// Delivery mode of a redirection entry's low half; start-up is reserved here.
+fn delivery(low: u32) -> Option<Delivery> {
+    Delivery::from_bits(low >> 8).filter(|delivery| *delivery != Delivery::StartUp)
+}
+
+/// Pin and half (true: high) that a register index from 0x10 on names; a pin out of range for other indices.
+fn entry_index(index: u8) -> (usize, bool) {
+    let offset = usize::from(index).wrapping_sub(0x10);
+    (offset / 2, offset % 2 == 1)
+}
+
+impl Device for IoApic {
+    fn reset(&mut self) {
+        let Self {
+            id,
+            selected,
+            low,
+            high,
+            lines: _, // What devices hold is theirs to change.
+            edges,
+            remote_irr,
+            masked,
+            level,
+        } = self;
+        let Self {
+            masked: all_masked, ..
+        } = Self::new();
+        (*id, *selected, *edges, *remote_irr, *level) = (0, 0, 0, 0, 0);
+        *low = [ENTRY_MASKED; PINS];
+        *high = [0; PINS];
+        *masked = all_masked;
+    }
+
+    fn inspect(&self, page: &mut Page<'_>) {
+        page.line("id", self.id);
+        page.line("lines", format_args!("{:#08x}", self.lines));
+        page.line("remote irr", format_args!("{:#08x}", self.remote_irr));
+        for (pin, (low, high)) in self.low.iter().zip(&self.high).enumerate() {
+            if low & ENTRY_MASKED == 0 {
+                page.line("pin", format_args!("{pin:2} {high:08x}_{low:08x}"));
+            }
+        }
+    }
+}
+
+impl MmioDevice for IoApic {
+    fn read(&mut self, at: u64, width: Width) -> Result<u64, Refused> {
+        let value = match at {
+            IOREGSEL => u32::from(self.selected),
+            IOWIN => self.read_selected(),
+            EOI => 0,
+            _ => return Err(Refused::NoRegister),
+        };
+        match width {
+            Width::Qword => Err(Refused::WrongWidth),
+            Width::Byte | Width::Word | Width::Dword => Ok(width.truncate(u64::from(value))),
+        }
+    }
+
+    fn write(&mut self, at: u64, width: Width, value: u64) -> Result<(), Refused> {
+        match (at, width) {
+            (IOREGSEL, Width::Byte | Width::Word | Width::Dword) => self.selected = value as u8,
+            (IOWIN, Width::Dword) => self.write_selected(value as u32),
+            (EOI, Width::Byte | Width::Word | Width::Dword) => {
+                self.end_of_interrupt(Vector(value as u8));
+            }
+            (IOREGSEL | IOWIN | EOI, _) => return Err(Refused::WrongWidth),
+            _ => return Err(Refused::NoRegister),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn program(ioapic: &mut IoApic, pin: u8, low: u32) {
+        ioapic
+            .write(IOREGSEL, Width::Dword, u64::from(0x10 + pin * 2))
+            .expect("IOREGSEL");
+        ioapic
+            .write(IOWIN, Width::Dword, u64::from(low))
+            .expect("IOWIN");
+    }
+
+    fn entry(ioapic: &mut IoApic, index: u8) -> u32 {
+        ioapic
+            .write(IOREGSEL, Width::Byte, u64::from(index))
+            .expect("IOREGSEL");
+        ioapic.read(IOWIN, Width::Dword).expect("IOWIN") as u32
+    }
+
+    #[test]
+    fn level_interrupt_survives_masking() {
+        let mut ioapic = IoApic::new();
+        program(&mut ioapic, 9, ENTRY_MASKED | ENTRY_LEVEL | 0x31);
+        ioapic.set_pin(9, Level::High);
+        assert_eq!(ioapic.next_message(), None);
+        program(&mut ioapic, 9, ENTRY_LEVEL | 0x31);
+        assert_eq!(
+            ioapic.next_message().map(|m| (m.vector, m.trigger)),
+            Some((Vector(0x31), Trigger::Level))
+        );
+        assert_eq!(ioapic.next_message(), None);
+    }
+
+    #[test]
+    fn a_level_still_high_at_eoi_comes_again() {
+        let mut ioapic = IoApic::new();
+        program(&mut ioapic, 9, ENTRY_LEVEL | 0x31);
+        ioapic.set_pin(9, Level::High);
+        assert!(ioapic.next_message().is_some());
+        assert_ne!(entry(&mut ioapic, 0x22) & ENTRY_REMOTE_IRR, 0);
+        ioapic.end_of_interrupt(Vector(0x32));
+        assert_eq!(ioapic.next_message(), None);
+        ioapic.end_of_interrupt(Vector(0x31));
+        assert!(ioapic.next_message().is_some());
+        ioapic.set_pin(9, Level::Low);
+        ioapic.write(EOI, Width::Dword, 0x31).expect("EOI");
+        assert_eq!(ioapic.next_message(), None);
+    }
+
+    #[test]
+    fn an_edge_is_one_message_and_a_masked_edge_none() {
+        let mut ioapic = IoApic::new();
+        ioapic.pulse(4);
+        program(&mut ioapic, 4, 0x24);
+        assert_eq!(ioapic.next_message(), None);
+        ioapic.pulse(4);
+        ioapic.set_pin(4, Level::High);
+        assert!(ioapic.next_message().is_some());
+        assert_eq!(ioapic.next_message(), None);
+        ioapic.set_pin(4, Level::High);
+        assert_eq!(ioapic.next_message(), None);
+        ioapic.set_pin(4, Level::Low);
+        ioapic.set_pin(4, Level::High);
+        assert!(ioapic.next_message().is_some());
+    }
+
+    #[test]
+    fn version_says_24_pins() {
+        let mut ioapic = IoApic::new();
+        assert_eq!(entry(&mut ioapic, 1), 0x0017_0020);
+        assert_eq!(entry(&mut ioapic, 0x10), ENTRY_MASKED);
+        assert_eq!(entry(&mut ioapic, 0xff), 0);
+        assert_eq!(entry(&mut ioapic, 0x05), 0);
+    }
+
+    #[test]
+    fn nothing_a_guest_writes_makes_it_endless() {
+        let mut ioapic = IoApic::new();
+        for index in 0..=255u64 {
+            ioapic
+                .write(IOREGSEL, Width::Dword, index)
+                .expect("IOREGSEL");
+            ioapic
+                .write(IOWIN, Width::Dword, 0xfffe_ffff)
+                .expect("IOWIN");
+            let _ = ioapic.read(IOWIN, Width::Dword);
+        }
+        for pin in 0..=255 {
+            ioapic.set_pin(pin, Level::High);
+        }
+        let mut count = 0;
+        while ioapic.next_message().is_some() {
+            count += 1;
+        }
+        assert!(count <= 24);
+    }
+
+    #[test]
+    fn the_extended_destination_and_the_broadcast_are_decoded() {
+        let mut ioapic = IoApic::new();
+        ioapic
+            .write(IOREGSEL, Width::Dword, 0x15)
+            .expect("IOREGSEL");
+        ioapic
+            .write(IOWIN, Width::Dword, 0x0104_0000)
+            .expect("IOWIN");
+        program(&mut ioapic, 2, 0x30);
+        ioapic.pulse(2);
+        assert_eq!(ioapic.next_message().map(|m| m.destination), Some(0x201));
+    }
+}

@@ -1,0 +1,556 @@
+//! The pair of 8259A interrupt controllers of a PC, cascaded at the master's IR2.
+//!
+//! Follows the 8259A datasheet (Intel order 231468), and the ICH datasheets for ELCR at 0x4D0/0x4D1. Ports are absolute:
+//! 0x20/0x21, 0xA0/0xA1, 0x4D0/0x4D1. Where the chip differs from what the PC's software lives with: an edge stays latched
+//! until it is acknowledged even if its line falls, and the cascade is a level, so a slave request never needs a new edge.
+
+use device::{Device, Level, Page, PioDevice, Refused, Width};
+use serde::{Deserialize, Serialize};
+use x86::Vector;
+
+const CASCADE: u8 = 2;
+/// What a guest may make level-triggered: not the timer, keyboard, cascade, RTC and FPU lines.
+const ELCR_WRITABLE: [u8; 2] = [0xf8, 0xde];
+
+/// Which initialization word a chip expects next at its odd port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Expecting {
+    Mask,
+    Icw2,
+    Icw3,
+    Icw4,
+}
+
+/// One 8259A.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Chip {
+    /// What the eight lines carry.
+    lines: u8,
+    /// Edges not acknowledged yet.
+    latched: u8,
+    in_service: u8,
+    mask: u8,
+    /// Lines that are levels, by ELCR.
+    elcr: u8,
+    /// ICW1 made all lines levels.
+    is_all_level: bool,
+    /// Vector of IR0.
+    base: u8,
+    /// The line with the lowest priority; the next one has the highest.
+    lowest: u8,
+    expecting: Expecting,
+    has_icw4: bool,
+    is_single: bool,
+    is_auto_eoi: bool,
+    rotates_on_auto_eoi: bool,
+    is_special_mask: bool,
+    is_special_nested: bool,
+    /// The even port reads the in-service register.
+    reads_in_service: bool,
+    /// The next read is a poll.
+    is_polled: bool,
+}
+
+impl Chip {
+    const fn new() -> Self {
+        Self {
+            lines: 0,
+            latched: 0,
+            in_service: 0,
+            mask: 0,
+            elcr: 0,
+            is_all_level: false,
+            base: 0,
+            lowest: 7,
+            expecting: Expecting::Mask,
+            has_icw4: false,
+            is_single: false,
+            is_auto_eoi: false,
+            rotates_on_auto_eoi: false,
+            is_special_mask: false,
+            is_special_nested: false,
+            reads_in_service: false,
+            is_polled: false,
+        }
+    }
+
+    const fn levels(&self) -> u8 {
+        if self.is_all_level { 0xff } else { self.elcr }
+    }
+
+    fn set_line(&mut self, ir: u8, level: Level) {
+        let bit = 1 << (ir & 7);
+        if !level.is_high() {
+            self.lines &= !bit;
+        } else if self.lines & bit == 0 {
+            self.lines |= bit;
+            self.latched |= bit & !self.levels();
+        }
+    }
+
+    /// The interrupt request register. `cascade` has bit 2 when a slave asks.
+    const fn requests(&self, cascade: u8) -> u8 {
+        self.latched | self.lines & self.levels() | cascade
+    }
+
+    /// The line of highest priority in `set`.
+    fn first(&self, set: u8) -> Option<u8> {
+        let top = (self.lowest + 1) & 7;
+        let turned = set.rotate_right(u32::from(top));
+        (turned != 0).then(|| (turned.trailing_zeros() as u8 + top) & 7)
+    }
+
+    /// How far `ir` is from the highest priority.
+    const fn rank(&self, ir: u8) -> u8 {
+        ir.wrapping_sub(self.lowest).wrapping_sub(1) & 7
+    }
+
+    /// The request that may interrupt what is in service.
+    fn pending(&self, cascade: u8) -> Option<u8> {
+        let request = self.first(self.requests(cascade) & !self.mask)?;
+        let mut blocking = self.in_service;
+        if self.is_special_mask {
+            blocking &= !self.mask;
+        }
+        if self.is_special_nested {
+            blocking &= !(cascade & 1 << CASCADE);
+        }
+        match self.first(blocking) {
+            Some(serving) if self.rank(serving) <= self.rank(request) => None,
+            _ => Some(request),
+        }
+    }
+
+    /// Puts `ir` into service.
+    fn acknowledge(&mut self, ir: u8) {
+        let bit = 1 << (ir & 7);
+        self.latched &= !bit;
+        if self.is_auto_eoi {
+            if self.rotates_on_auto_eoi {
+                self.lowest = ir & 7;
+            }
+        } else {
+            self.in_service |= bit;
+        }
+    }
+
+    fn write_even(&mut self, value: u8) {
+        if value & 0x10 != 0 {
+            self.write_icw1(value);
+        } else if value & 0x08 != 0 {
+            self.write_ocw3(value);
+        } else {
+            self.write_ocw2(value);
+        }
+    }
+
+    /// Starts initialization. (8259A, "Initialization Command Words 1 and 2")
+    fn write_icw1(&mut self, value: u8) {
+        let Self { lines, elcr, .. } = *self;
+        *self = Self {
+            lines,
+            elcr,
+            is_all_level: value & 0x08 != 0,
+            is_single: value & 0x02 != 0,
+            has_icw4: value & 0x01 != 0,
+            expecting: Expecting::Icw2,
+            ..Self::new()
+        };
+    }
+
+    fn write_ocw2(&mut self, value: u8) {
+        let named = value & 7;
+        let (rotates, is_specific, is_eoi) =
+            (value & 0x80 != 0, value & 0x40 != 0, value & 0x20 != 0);
+        match (is_eoi, is_specific) {
+            (true, true) => self.end(named, rotates),
+            (true, false) => {
+                let mut serving = self.in_service;
+                if self.is_special_mask {
+                    serving &= !self.mask;
+                }
+                if let Some(ir) = self.first(serving) {
+                    self.end(ir, rotates);
+                }
+            }
+            (false, true) if rotates => self.lowest = named,
+            (false, true) => {}
+            (false, false) => self.rotates_on_auto_eoi = rotates,
+        }
+    }
+
+    fn end(&mut self, ir: u8, rotates: bool) {
+        self.in_service &= !(1 << ir);
+        if rotates {
+            self.lowest = ir;
+        }
+    }
+
+    fn write_ocw3(&mut self, value: u8) {
+        if value & 0x40 != 0 {
+            self.is_special_mask = value & 0x20 != 0;
+        }
+        if value & 0x04 != 0 {
+            self.is_polled = true;
+        }
+        if value & 0x02 != 0 {
+            self.reads_in_service = value & 0x01 != 0;
+        }
+    }
+
+    fn write_odd(&mut self, value: u8) {
+        self.expecting = match self.expecting {
+            Expecting::Mask => {
+                self.mask = value;
+                Expecting::Mask
+            }
+            Expecting::Icw2 => {
+                self.base = value & 0xf8;
+                match (self.is_single, self.has_icw4) {
+                    (false, _) => Expecting::Icw3,
+                    (true, true) => Expecting::Icw4,
+                    (true, false) => Expecting::Mask,
+                }
+            }
+            // The cascade is soldered.
+            Expecting::Icw3 if self.has_icw4 => Expecting::Icw4,
+            Expecting::Icw3 => Expecting::Mask,
+            Expecting::Icw4 => {
+                self.is_special_nested = value & 0x10 != 0;
+                self.is_auto_eoi = value & 0x02 != 0;
+                Expecting::Mask
+            }
+        };
+    }
+
+    fn read_even(&mut self, cascade: u8) -> u8 {
+        if core::mem::take(&mut self.is_polled) {
+            return self.poll(cascade);
+        }
+        if self.reads_in_service {
+            self.in_service
+        } else {
+            self.requests(cascade)
+        }
+    }
+
+    fn read_odd(&mut self, cascade: u8) -> u8 {
+        if core::mem::take(&mut self.is_polled) {
+            return self.poll(cascade);
+        }
+        self.mask
+    }
+
+    /// A read that acknowledges. (8259A, "Poll Command")
+    fn poll(&mut self, cascade: u8) -> u8 {
+        match self.pending(cascade) {
+            Some(ir) => {
+                self.acknowledge(ir);
+                0x80 | ir
+            }
+            None => 0,
+        }
+    }
+
+    fn reset(&mut self) {
+        let Self { lines, .. } = *self;
+        *self = Self {
+            lines,
+            ..Self::new()
+        };
+    }
+}
+
+/// Master and slave.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PicPair {
+    master: Chip,
+    slave: Chip,
+}
+
+impl Default for PicPair {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl PicPair {
+    /// Both chips as after power-on, their lines low.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            master: Chip::new(),
+            slave: Chip::new(),
+        }
+    }
+
+    /// Says what the line of `irq`, 0 to 15, carries. IRQ 2 is the cascade and cannot be set.
+    pub fn set_line(&mut self, irq: u8, level: Level) {
+        match irq {
+            CASCADE => {}
+            0..8 => self.master.set_line(irq, level),
+            8..16 => self.slave.set_line(irq - 8, level),
+            _ => {}
+        }
+    }
+
+    /// One tick on the line of `irq`: an edge, unless the line is a level or is already high.
+    pub fn pulse(&mut self, irq: u8) {
+        let chip = match irq {
+            CASCADE => return,
+            0..8 => &mut self.master,
+            8..16 => &mut self.slave,
+            _ => return,
+        };
+        let bit = 1 << (irq & 7);
+        chip.latched |= bit & !chip.levels();
+    }
+
+    fn cascade(&self) -> u8 {
+        u8::from(self.slave.pending(0).is_some()) << CASCADE
+    }
+
+    /// INTR: whether the CPU (or the local APIC's LINT0) is asked.
+    #[must_use]
+    pub fn output(&self) -> Level {
+        Level::when(self.master.pending(self.cascade()).is_some())
+    }
+
+    /// The CPU's INTA cycles: takes the highest request and names its vector.
+    ///
+    /// When the request has gone meanwhile, the answer is the spurious IRQ 7, which is not in service afterwards.
+    pub fn acknowledge(&mut self) -> Vector {
+        match self.master.pending(self.cascade()) {
+            Some(CASCADE) => {
+                self.master.acknowledge(CASCADE);
+                let ir = match self.slave.pending(0) {
+                    Some(ir) => {
+                        self.slave.acknowledge(ir);
+                        ir
+                    }
+                    // Spurious IRQ 15: the master holds its cascade in service, the slave nothing.
+                    None => 7,
+                };
+                Vector(self.slave.base | ir)
+            }
+            Some(ir) => {
+                self.master.acknowledge(ir);
+                Vector(self.master.base | ir)
+            }
+            None => Vector(self.master.base | 7),
+        }
+    }
+}
+
+impl Device for PicPair {
+    fn reset(&mut self) {
+        let Self { master, slave } = self;
+        master.reset();
+        slave.reset();
+    }
+
+    fn line(&self) -> Level {
+        self.output()
+    }
+
+    fn inspect(&self, page: &mut Page<'_>) {
+        for (name, chip, cascade) in [
+            ("master", &self.master, self.cascade()),
+            ("slave", &self.slave, 0),
+        ] {
+            page.line(
+                name,
+                format_args!(
+                    "irr {:08b} isr {:08b} imr {:08b} elcr {:08b} base {:#04x}",
+                    chip.requests(cascade),
+                    chip.in_service,
+                    chip.mask,
+                    chip.elcr,
+                    chip.base
+                ),
+            );
+        }
+        page.line("intr", format_args!("{:?}", self.output()));
+    }
+}
+
+impl PioDevice for PicPair {
+    /// Reads a port; `at` is absolute.
+    fn read(&mut self, at: u16, width: Width) -> Result<u32, Refused> {
+        if width != Width::Byte {
+            return Err(Refused::WrongWidth);
+        }
+        let cascade = self.cascade();
+        let value = match at {
+            0x20 => self.master.read_even(cascade),
+            0x21 => self.master.read_odd(cascade),
+            0xa0 => self.slave.read_even(0),
+            0xa1 => self.slave.read_odd(0),
+            0x4d0 => self.master.elcr,
+            0x4d1 => self.slave.elcr,
+            _ => return Err(Refused::NoRegister),
+        };
+        Ok(u32::from(value))
+    }
+
+    /// Writes a port; `at` is absolute.
+    fn write(&mut self, at: u16, width: Width, value: u32) -> Result<(), Refused> {
+        if width != Width::Byte {
+            return Err(Refused::WrongWidth);
+        }
+        let value = value as u8;
+        match at {
+            0x20 => self.master.write_even(value),
+            0x21 => self.master.write_odd(value),
+            0xa0 => self.slave.write_even(value),
+            0xa1 => self.slave.write_odd(value),
+            0x4d0 => self.master.elcr = value & ELCR_WRITABLE[0],
+            0x4d1 => self.slave.elcr = value & ELCR_WRITABLE[1],
+            _ => return Err(Refused::NoRegister),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn initialized() -> PicPair {
+        let mut pic = PicPair::new();
+        for (port, value) in [
+            (0x20, 0x11),
+            (0x21, 0x20),
+            (0x21, 4),
+            (0x21, 1),
+            (0xa0, 0x11),
+            (0xa1, 0x28),
+            (0xa1, 2),
+            (0xa1, 1),
+            (0x21, 0),
+            (0xa1, 0),
+        ] {
+            write(&mut pic, port, value);
+        }
+        pic
+    }
+
+    fn write(pic: &mut PicPair, port: u16, value: u8) {
+        pic.write(port, Width::Byte, u32::from(value))
+            .expect("a port");
+    }
+
+    fn read(pic: &mut PicPair, port: u16) -> u32 {
+        pic.read(port, Width::Byte).expect("a port")
+    }
+
+    #[test]
+    fn an_edge_is_acknowledged_once_and_waits_for_its_eoi() {
+        let mut pic = initialized();
+        pic.set_line(4, Level::High);
+        assert_eq!(pic.output(), Level::High);
+        assert_eq!(pic.acknowledge(), Vector(0x24));
+        assert_eq!(pic.output(), Level::Low);
+        pic.set_line(4, Level::Low);
+        pic.set_line(4, Level::High);
+        assert_eq!(pic.output(), Level::Low);
+        write(&mut pic, 0x20, 0x20);
+        assert_eq!(pic.output(), Level::High);
+    }
+
+    #[test]
+    fn a_higher_priority_interrupts_a_lower_one_through_the_cascade() {
+        let mut pic = initialized();
+        pic.pulse(12);
+        assert_eq!(pic.acknowledge(), Vector(0x2c));
+        pic.pulse(5);
+        assert_eq!(pic.output(), Level::Low);
+        pic.pulse(0);
+        assert_eq!(pic.acknowledge(), Vector(0x20));
+        write(&mut pic, 0x20, 0x20);
+        write(&mut pic, 0xa0, 0x20);
+        write(&mut pic, 0x20, 0x20);
+        assert_eq!(pic.acknowledge(), Vector(0x25));
+    }
+
+    #[test]
+    fn a_request_that_is_gone_is_spurious_and_not_in_service() {
+        let mut pic = initialized();
+        write(&mut pic, 0x4d0, 0xff);
+        assert_eq!(read(&mut pic, 0x4d0), 0xf8);
+        pic.set_line(5, Level::High);
+        assert_eq!(pic.output(), Level::High);
+        pic.set_line(5, Level::Low);
+        assert_eq!(pic.acknowledge(), Vector(0x27));
+        write(&mut pic, 0x20, 0x0b);
+        assert_eq!(read(&mut pic, 0x20), 0);
+    }
+
+    #[test]
+    fn a_level_still_high_after_eoi_asks_again() {
+        let mut pic = initialized();
+        write(&mut pic, 0x4d1, 0x08);
+        pic.set_line(11, Level::High);
+        assert_eq!(pic.acknowledge(), Vector(0x2b));
+        write(&mut pic, 0xa0, 0x20);
+        write(&mut pic, 0x20, 0x20);
+        assert_eq!(pic.acknowledge(), Vector(0x2b));
+    }
+
+    #[test]
+    fn auto_eoi_leaves_nothing_in_service() {
+        let mut pic = initialized();
+        for (port, value) in [(0x20, 0x11), (0x21, 0x20), (0x21, 4), (0x21, 3), (0x21, 0)] {
+            write(&mut pic, port, value);
+        }
+        pic.pulse(1);
+        assert_eq!(pic.acknowledge(), Vector(0x21));
+        pic.pulse(3);
+        assert_eq!(pic.acknowledge(), Vector(0x23));
+    }
+
+    #[test]
+    fn poll_acknowledges_and_names_the_line() {
+        let mut pic = initialized();
+        pic.pulse(6);
+        write(&mut pic, 0x20, 0x0c);
+        assert_eq!(read(&mut pic, 0x20), 0x86);
+        assert_eq!(pic.output(), Level::Low);
+        write(&mut pic, 0x20, 0x0c);
+        assert_eq!(read(&mut pic, 0x20), 0);
+    }
+
+    #[test]
+    fn rotation_gives_the_served_line_the_lowest_priority() {
+        let mut pic = initialized();
+        pic.pulse(0);
+        pic.acknowledge();
+        write(&mut pic, 0x20, 0xa0);
+        pic.pulse(0);
+        pic.pulse(1);
+        assert_eq!(pic.acknowledge(), Vector(0x21));
+    }
+
+    #[test]
+    fn special_mask_lets_lower_priorities_through() {
+        let mut pic = initialized();
+        pic.pulse(1);
+        pic.acknowledge();
+        write(&mut pic, 0x21, 0x02);
+        pic.pulse(4);
+        assert_eq!(pic.output(), Level::Low);
+        write(&mut pic, 0x20, 0x68);
+        assert_eq!(pic.acknowledge(), Vector(0x24));
+    }
+
+    #[test]
+    fn the_mask_survives_a_read_back_and_holds_requests() {
+        let mut pic = initialized();
+        write(&mut pic, 0x21, 0xfb);
+        assert_eq!(read(&mut pic, 0x21), 0xfb);
+        pic.pulse(0);
+        assert_eq!(pic.output(), Level::Low);
+        write(&mut pic, 0x21, 0xfa);
+        assert_eq!(pic.output(), Level::High);
+    }
+}

@@ -1,0 +1,71 @@
+//! A small queue of bytes that lives inside a device.
+
+use serde::{Deserialize, Serialize};
+
+/// The longest ring: what serde derives for arrays.
+const MAX: usize = 32;
+
+/// Up to `N` bytes, at most 32, first in, first out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ring<const N: usize> {
+    bytes: [u8; MAX],
+    head: u8,
+    len: u8,
+}
+
+impl<const N: usize> Ring<N> {
+    pub(crate) const fn new() -> Self {
+        const { assert!(N <= MAX) };
+        Self {
+            bytes: [0; MAX],
+            head: 0,
+            len: 0,
+        }
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Appends; returns false when full.
+    pub(crate) fn push(&mut self, byte: u8) -> bool {
+        if self.len() >= N {
+            return false;
+        }
+        let at = usize::from(self.head.wrapping_add(self.len)) % MAX;
+        self.bytes[at] = byte;
+        self.len += 1;
+        true
+    }
+
+    /// Takes the oldest.
+    pub(crate) fn pop(&mut self) -> Option<u8> {
+        if self.len == 0 {
+            return None;
+        }
+        let byte = self.bytes[usize::from(self.head) % MAX];
+        self.head = (self.head + 1) % MAX as u8;
+        self.len -= 1;
+        Some(byte)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_leave_in_the_order_they_came() {
+        let mut ring = Ring::<3>::new();
+        for round in 0..100u8 {
+            assert!(ring.push(round) && ring.push(round + 1) && ring.push(round + 2));
+            assert!(!ring.push(9));
+            assert_eq!((ring.pop(), ring.pop()), (Some(round), Some(round + 1)));
+            assert_eq!((ring.pop(), ring.pop()), (Some(round + 2), None));
+        }
+    }
+}

@@ -250,7 +250,7 @@ impl<'t> Entry<'t> {
 
     /// A list of tables, each with where it stands.
     pub(crate) fn tables(&self) -> Result<Vec<(Range<usize>, &'t DeTable<'t>)>, SpecError> {
-        let wanted = "written as [[…]], once for each";
+        let wanted = "written as [[...]], once for each";
         self.list(wanted)?
             .iter()
             .map(|value| Ok((value.span(), self.table_of(value, wanted)?)))

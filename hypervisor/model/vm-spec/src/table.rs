@@ -133,8 +133,7 @@ fn vm(
             }
             later => {
                 let message = format!("`{later}` is not yet supported in this version");
-                let hint =
-                    "a VM starts from a kernel: kernel = \"guests/debian/vmlinuz\", initrd = \"…\"";
+                let hint = "a VM starts from a kernel: kernel = \"guests/debian/vmlinuz\", initrd = \"...\"";
                 return Err(SpecError::new(text, entry.key_span(), message, hint));
             }
         }

@@ -156,7 +156,7 @@ fn a_wrong_type_is_named_with_an_example() {
         assert_eq!(error.hint, format!("for example: {example}"));
     }
     assert_eq!(refusal("vm = 3\n").line, 1);
-    assert!(refusal("[vm]\nname = \"a\"\n").message.contains("[[…]]"));
+    assert!(refusal("[vm]\nname = \"a\"\n").message.contains("[[...]]"));
     assert_eq!(refusal("host = []\n").line, 1);
 }
 

@@ -183,6 +183,12 @@ pub trait Host: Sync + 'static {
     /// Who holds how much memory.
     fn memory(&self) -> MemoryReport;
 
+    /// Writes the last messages of the hypervisor, a line each.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    fn log_tail(&self, out: &mut dyn fmt::Write) -> fmt::Result;
+
     /// Notes what this CPU is about to do, for the epitaph of a panic.
     fn note(&self, cpu: &mut Self::Cpu, vm: &'static str);
 

@@ -67,7 +67,7 @@ pub struct BootInfo {
     pub boot_stack: PhysRange,
     /// The virtual address of the lowest byte of the boot stack.
     pub boot_stack_virt: u64,
-    /// The page of the loader that is mapped at its physical address.
+    /// The page or two of the loader that are mapped at their physical address.
     pub jump_page: PhysRange,
     /// The screen, as stored; see [`framebuffer`](Self::framebuffer).
     pub screen: RawFramebuffer,

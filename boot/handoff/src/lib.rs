@@ -16,8 +16,8 @@
 //!     the map, and the framebuffer; device memory above that is for the image to map;
 //!   - the image in 4 KiB pages: R as read-only and not executable, RX as read-only and executable, RW as writable and not executable;
 //!   - the boot stack of [`BOOT_STACK_LEN_BYTES`] at [`BOOT_STACK_BASE`], with nothing mapped in the page below it or the page above it;
-//!   - one page of the loader, at its physical address, where the jump was made. The image may drop it: it is in the lower half, which has
-//!     nothing else.
+//!   - the page (or two) of the loader's code where the jump was made, at its physical address: [`BootInfo::jump_page`]. The image may drop it:
+//!     the lower half has nothing else, and the page is of kind [`RegionKind::Usable`].
 //! - `RDI` holds the direct-map address of [`BootInfo`]; `RSP` is the top of the boot stack less 8, as after a call in the System V ABI. There
 //!   is no return address to return to.
 //! - GDT, IDT and TR are still the firmware's and are *not* mapped: the image loads its own before the first fault, segment load or NMI.

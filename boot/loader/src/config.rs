@@ -57,7 +57,7 @@ pub(crate) fn read(volume: &mut Volume) -> Result<Plan, Stop> {
             "\n  Correct the file on the boot volume and start again.",
         )
     })?;
-    say!("  {CONFIG_PATH}: {} VMs", config.vms.len());
+    say!("  {CONFIG_PATH}  VMs: {}", config.vms.len());
     Ok(Plan {
         config,
         origin: ConfigOrigin::File,

@@ -87,12 +87,12 @@ fn prepare() -> Result<Departure, Stop> {
     let mut volume = Volume::of_this_loader()?;
     let mut plan = config::read(&mut volume)?;
     let image_file = read_image(&mut volume)?;
+    let (segments, entry) = image::place(image_file.bytes())?;
+    image_file.free();
     let modules = modules::load(&mut volume, &mut plan);
     modules::check_memory(&mut plan, memory_map::usable_bytes()?);
     modules::say_what_starts(&plan);
 
-    let (segments, entry) = image::place(image_file.bytes())?;
-    image_file.free();
     let framebuffer = firmware::framebuffer();
     let stack = Pages::zeroed(BOOT_STACK_LEN_BYTES)?;
     let direct_map_len_bytes = memory_map::direct_map_len_bytes(framebuffer)?;

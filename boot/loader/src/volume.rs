@@ -101,22 +101,22 @@ impl Volume {
         let mut pages = Pages::zeroed(len_bytes).map_err(FileError::NoMemory)?;
         let is_large = len_bytes >= LARGE_FILE_BYTES;
         let mut done_bytes = 0;
+        let mut shown_tenths = 0;
         for chunk in pages.bytes_mut().chunks_mut(CHUNK_BYTES) {
-            if is_large {
+            fill(&mut file, chunk)?;
+            done_bytes += chunk.len() as u64;
+            let tenths = done_bytes * 10 / len_bytes;
+            if is_large && tenths > shown_tenths && done_bytes < len_bytes {
+                shown_tenths = tenths;
                 print(format_args!(
                     "  {path}  {}  {}%\r",
                     Size(len_bytes),
-                    done_bytes * 100 / len_bytes
+                    tenths * 10
                 ));
             }
-            fill(&mut file, chunk)?;
-            done_bytes += chunk.len() as u64;
         }
-        say!(
-            "  {path}  {}  {}",
-            Size(len_bytes),
-            if is_large { "100%" } else { "" }
-        );
+        let end = if is_large { "  100%" } else { "" };
+        say!("  {path}  {}{end}", Size(len_bytes));
         Ok(pages)
     }
 

@@ -2,6 +2,15 @@
 //!
 //! One concept a module. The pieces others call: [`image::build`], [`guest::fetch`], [`build::caisson`],
 //! [`bed::qemu::start`], [`bed::bochs::start`] and the [`bed::Machine`] they return.
+//!
+//! `cargo xtask test` and `bench` run the program `machine-tests` like this, and print what it prints:
+//!
+//! ```text
+//! machine-tests test [FILTER] [--all] [--bed BED]...     last line: N passed, N failed; status 1 if one failed
+//! machine-tests bench                                    one table; target/bench.json
+//! ```
+//!
+//! Both find what was built for them in `CAISSON_ELF`, `CAISSON_LOADER` (files) and `CAISSON_TEST_GUESTS` (a folder).
 #![forbid(unsafe_code)]
 
 pub mod bed;

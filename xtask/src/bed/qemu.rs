@@ -1,6 +1,6 @@
 //! QEMU: the AMD-V bed under plain emulation, and either vendor under nested KVM.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
@@ -139,16 +139,13 @@ fn arguments(config: &Config, options: &Options) -> Vec<String> {
     arguments
 }
 
-fn flash(file: &std::path::Path, is_readonly: bool) -> String {
+fn flash(file: &Path, is_readonly: bool) -> String {
     let readonly = if is_readonly { "readonly=on," } else { "" };
-    format!(
-        "if=pflash,format=raw,{readonly}file={}",
-        escaped(&file.to_path_buf())
-    )
+    format!("if=pflash,format=raw,{readonly}file={}", escaped(file))
 }
 
 /// A path inside a QEMU option, where a comma is written twice.
-fn escaped(path: &PathBuf) -> String {
+fn escaped(path: &Path) -> String {
     path.display().to_string().replace(',', ",,")
 }
 

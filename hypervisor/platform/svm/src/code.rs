@@ -1,0 +1,250 @@
+//! Reading the exiting instruction through the guest's page tables and the nested ones.
+
+use core::arch::asm;
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use addr::{Gpa, Gva, Hpa, PAGE_BYTES};
+use guest_memory::{GuestMemory, Unbacked};
+use memory::direct;
+use vcpu::{Access, InsnLen, Paging, Vcpu};
+
+use crate::SvmVcpu;
+use crate::insn_len::Opcode;
+
+/// Where the page of code that exited last lies.
+///
+/// It is only a guess: the guest may have mapped something else there since. It is right if the instruction that is known to
+/// have exited stands there; see [`insn_len`](crate::insn_len).
+pub(crate) struct CodePage {
+    linear: u64,
+    cr3: u64,
+    place: *const u8,
+}
+
+impl CodePage {
+    /// None known.
+    pub(crate) const NONE: Self = Self {
+        linear: u64::MAX,
+        cr3: u64::MAX,
+        place: core::ptr::null(),
+    };
+
+    /// The eight bytes at `linear`, if they lie in this page.
+    #[inline]
+    fn peek(&self, linear: u64, cr3: u64) -> Option<u64> {
+        let offset = linear & (PAGE_BYTES - 1);
+        if linear - offset != self.linear || cr3 != self.cr3 || offset > PAGE_BYTES - 8 {
+            return None;
+        }
+        let at = self.place.wrapping_add(offset as usize);
+        let word;
+        // SAFETY: `place` is a page of the VM's RAM in the direct map: see `SvmVcpu::find_code_page`. An instruction of our
+        // own, because the guest may be writing there.
+        unsafe {
+            asm!("mov {}, [{}]", out(reg) word, in(reg) at, options(nostack, preserves_flags, readonly));
+        }
+        Some(word)
+    }
+}
+
+impl SvmVcpu {
+    /// Length of the instruction that has just exited.
+    #[inline]
+    pub(crate) fn insn_len(&mut self, opcode: Opcode) -> InsnLen {
+        if let Some(len) = self.len_to_next_rip() {
+            return len;
+        }
+        let linear = self.linear_rip();
+        let len = match self.code_page.peek(linear, self.vmcb.save.cr3) {
+            Some(word) if opcode.is_at(word) => opcode.shortest(),
+            _ => self.insn_len_slowly(opcode),
+        };
+        to_len(len)
+    }
+
+    /// The same, where the CPU saves the next RIP.
+    #[inline]
+    pub(crate) fn len_to_next_rip(&self) -> Option<InsnLen> {
+        if !self.features.next_rip {
+            return None;
+        }
+        let len = self.vmcb.control.next_rip.wrapping_sub(self.vmcb.save.rip);
+        InsnLen::new(u8::try_from(len).unwrap_or(0))
+    }
+
+    #[cold]
+    fn insn_len_slowly(&mut self, opcode: Opcode) -> u8 {
+        let mut bytes = [0; 15];
+        let fetched = self.fetch(&mut bytes);
+        self.find_code_page();
+        opcode
+            .length(fetched, self.is_64_bit())
+            .unwrap_or(opcode.shortest())
+    }
+
+    /// The bytes at RIP, as many as can be had.
+    pub(crate) fn fetch<'a>(&self, bytes: &'a mut [u8; 15]) -> &'a [u8] {
+        let count = slat::walk::fetch(&self.memory, &self.paging(), bytes).unwrap_or(0);
+        bytes.get(..count).unwrap_or(&[])
+    }
+
+    /// Remembers the page RIP is in.
+    fn find_code_page(&mut self) {
+        let paging = self.paging();
+        let page = self.linear_rip() & !(PAGE_BYTES - 1);
+        let found = slat::walk::translate(
+            &self.memory,
+            &paging,
+            Gva::new(page),
+            Access::Execute,
+            paging.cpl == 3,
+        );
+        self.code_page = match found.ok().and_then(|gpa| self.memory.find(gpa, PRESENT)) {
+            Some(place) => CodePage {
+                linear: page,
+                cr3: paging.cr3,
+                place,
+            },
+            None => CodePage::NONE,
+        };
+    }
+
+    #[inline]
+    fn linear_rip(&self) -> u64 {
+        let rip = self.vmcb.save.rip;
+        if self.is_64_bit() {
+            return rip;
+        }
+        let cs: Paging = self.paging();
+        cs.cs.base.wrapping_add(rip) & 0xffff_ffff
+    }
+}
+
+/// A length that was counted; 0 and more than 15 cannot come out of the decoder, and count as 1.
+#[inline]
+pub(crate) fn to_len(bytes: u8) -> InsnLen {
+    const ONE: InsnLen = InsnLen::new(1).expect("one is a length");
+    InsnLen::new(bytes).unwrap_or(ONE)
+}
+
+/// A VM's memory as its nested tables have it.
+pub(crate) struct NestedMemory {
+    root: Hpa,
+}
+
+const PRESENT: u64 = 1 << 0;
+const WRITABLE: u64 = 1 << 1;
+const LARGE: u64 = 1 << 7;
+const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+
+impl NestedMemory {
+    /// # Safety
+    /// `root` is a four-level nested table whose tables and pages are RAM, and stay so while this lives.
+    pub(crate) const unsafe fn new(root: Hpa) -> Self {
+        Self { root }
+    }
+
+    /// The top table.
+    pub(crate) fn root(&self) -> Hpa {
+        self.root
+    }
+
+    /// Where `gpa` lies, for the rest of its 4 KiB page, if the guest has the rights `wanted` there.
+    fn find(&self, gpa: Gpa, wanted: u64) -> Option<*mut u8> {
+        if gpa.raw() >> 48 != 0 {
+            return None;
+        }
+        let mut table = self.root;
+        for level in (0..4).rev() {
+            let shift = 12 + 9 * level;
+            let index = gpa.raw() >> shift & 0x1ff;
+            let at = direct(table.wrapping_add(index * 8)).cast();
+            // SAFETY: an aligned entry of a nested table, in RAM by the promise of `new`; others may write it, in one piece.
+            let entry = unsafe { AtomicU64::from_ptr(at) }.load(Ordering::Relaxed);
+            if entry & wanted != wanted {
+                return None;
+            }
+            if level == 0 || (level < 3 && entry & LARGE != 0) {
+                let offset_mask = (1 << shift) - 1;
+                let start = entry & ADDRESS & !offset_mask;
+                return Some(direct(Hpa::new(start | (gpa.raw() & offset_mask))));
+            }
+            table = Hpa::new(entry & ADDRESS);
+        }
+        None
+    }
+
+    fn byte(&self, at: Gpa, offset: usize, wanted: u64) -> Result<&AtomicU8, Unbacked> {
+        let gpa = at.checked_add(offset as u64).ok_or(Unbacked)?;
+        let place = self.find(gpa, wanted).ok_or(Unbacked)?;
+        // SAFETY: RAM of the VM by the promise of `new`.
+        Ok(unsafe { AtomicU8::from_ptr(place) })
+    }
+
+    fn word(&self, at: Gpa, wanted: u64) -> Result<&AtomicU64, Unbacked> {
+        let place = self
+            .find(at, wanted)
+            .filter(|_| at.is_aligned(8))
+            .ok_or(Unbacked)?;
+        // SAFETY: aligned RAM of the VM by the promise of `new`.
+        Ok(unsafe { AtomicU64::from_ptr(place.cast()) })
+    }
+}
+
+/// For the walk and the fetch of [`slat::walk`], on a cold path: byte by byte.
+impl GuestMemory for NestedMemory {
+    fn read(&self, at: Gpa, into: &mut [u8]) -> Result<(), Unbacked> {
+        for (offset, to) in into.iter_mut().enumerate() {
+            *to = self.byte(at, offset, PRESENT)?.load(Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn write(&self, at: Gpa, from: &[u8]) -> Result<(), Unbacked> {
+        for (offset, from) in from.iter().enumerate() {
+            self.byte(at, offset, PRESENT | WRITABLE)?
+                .store(*from, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn load_u16(&self, at: Gpa, _order: Ordering) -> Result<u16, Unbacked> {
+        let word = self
+            .word(at.align_down(8), PRESENT)?
+            .load(Ordering::Acquire);
+        if !at.is_aligned(2) {
+            return Err(Unbacked);
+        }
+        Ok((word >> ((at.raw() & 7) * 8)) as u16)
+    }
+
+    fn store_u16(&self, at: Gpa, value: u16, _order: Ordering) -> Result<(), Unbacked> {
+        self.write(at, &value.to_le_bytes())
+    }
+
+    fn load_u64(&self, at: Gpa) -> Result<u64, Unbacked> {
+        Ok(self.word(at, PRESENT)?.load(Ordering::Acquire))
+    }
+
+    fn compare_exchange_u64(&self, at: Gpa, current: u64, new: u64) -> Result<bool, Unbacked> {
+        let result = self.word(at, PRESENT | WRITABLE)?.compare_exchange(
+            current,
+            new,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
+        Ok(result.is_ok())
+    }
+
+    fn fill(&self, at: Gpa, len_bytes: u64, byte: u8) -> Result<(), Unbacked> {
+        for offset in 0..len_bytes {
+            self.byte(
+                at,
+                usize::try_from(offset).map_err(|_| Unbacked)?,
+                PRESENT | WRITABLE,
+            )?
+            .store(byte, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}

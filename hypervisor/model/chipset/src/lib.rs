@@ -9,6 +9,7 @@ extern crate alloc;
 
 mod frequency;
 mod ioapic;
+mod local_apic;
 mod message;
 mod pic;
 mod pit;
@@ -17,6 +18,10 @@ mod ring;
 mod uart16550;
 
 pub use ioapic::{IOAPIC_BYTES, IOAPIC_PINS, IoApic};
+pub use local_apic::{
+    APIC_BYTES, APIC_DEFAULT_BASE, APIC_TIMER_HZ, Addressing, Ipi, LocalApic, Model,
+    PendingSummary, Shorthand,
+};
 pub use message::{ApicMessage, BROADCAST, Delivery, DestinationMode, Trigger};
 pub use pic::PicPair;
 pub use pit::{PIT_HZ, Pit};

@@ -1,0 +1,136 @@
+//! The operator's devices: COM1, the PS/2 keyboard, the screen. All polled; nothing here waits, except where it says so.
+
+extern crate alloc;
+
+mod keyboard;
+mod picture;
+
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use spin::Mutex;
+use uart_16550::backend::PioBackend;
+use uart_16550::{Config, Uart16550};
+
+use keyboard::Keyboard;
+use picture::Picture;
+
+/// COM1.
+const SERIAL_PORT: u16 = 0x3f8;
+/// Cells drawn per call of [`screen_draw`]: some 20 µs of work.
+const CELLS_PER_DRAW: usize = 16;
+/// How often the transmitter is asked before a byte is given up, in [`write_all`].
+const PATIENCE: u32 = 1_000_000;
+
+static SERIAL: Mutex<Option<Uart16550<PioBackend>>> = Mutex::new(None);
+static KEYBOARD: Mutex<Option<Keyboard>> = Mutex::new(None);
+static SCREEN: Mutex<Option<screen::Console<Picture>>> = Mutex::new(None);
+
+/// Prepares COM1, 115200 8N1. Returns whether there is one.
+pub(crate) fn start_serial() -> bool {
+    // SAFETY: the PC's address of COM1; a UART moves no memory. Nobody else drives it.
+    let Ok(mut uart) = (unsafe { Uart16550::new_port(SERIAL_PORT) }) else {
+        return false;
+    };
+    let config = Config {
+        check_cts_before_sending: false,
+        ..Config::default()
+    };
+    let is_there = uart.init(config).is_ok();
+    if is_there {
+        *SERIAL.lock() = Some(uart);
+    }
+    is_there
+}
+
+/// Prepares the keyboard. Returns whether there is a controller for one.
+pub(crate) fn start_keyboard() -> bool {
+    let keyboard = Keyboard::find();
+    let is_there = keyboard.is_some();
+    *KEYBOARD.lock() = keyboard;
+    is_there
+}
+
+/// Takes the screen. The heap must be there.
+pub(crate) fn start_screen(framebuffer: &handoff::Framebuffer) {
+    if let Some(picture) = Picture::new(framebuffer) {
+        *SCREEN.lock() = Some(screen::Console::new(picture));
+    }
+}
+
+/// Gives bytes to COM1 as far as it takes them at once; all of them vanish where there is none.
+pub(crate) fn serial_write(bytes: &[u8]) -> usize {
+    SERIAL
+        .lock()
+        .as_mut()
+        .map_or(bytes.len(), |uart| uart.send_bytes(bytes))
+}
+
+/// A byte that came in at COM1 or was typed at the keyboard.
+pub(crate) fn read() -> Option<u8> {
+    let serial = SERIAL
+        .lock()
+        .as_mut()
+        .and_then(|uart| uart.try_receive_byte().ok());
+    serial.or_else(|| KEYBOARD.lock().as_mut().and_then(Keyboard::read))
+}
+
+/// Gives text to the screen; nothing is drawn yet.
+pub(crate) fn screen_write(bytes: &[u8]) {
+    if let Some(console) = SCREEN.lock().as_mut() {
+        console.write(bytes);
+    }
+}
+
+/// Draws a bounded part of what changed; returns whether more is left.
+pub(crate) fn screen_draw() -> bool {
+    SCREEN
+        .lock()
+        .as_mut()
+        .is_some_and(|console| console.draw(CELLS_PER_DRAW))
+}
+
+/// Whether somebody calls [`screen_draw`] regularly.
+static DRAWS_LAZILY: AtomicBool = AtomicBool::new(false);
+
+/// Says whether somebody calls [`screen_draw`] regularly, so that [`write_all`] need not draw.
+pub(crate) fn draw_lazily(is_lazy: bool) {
+    DRAWS_LAZILY.store(is_lazy, Ordering::Relaxed);
+}
+
+/// Writes to serial and screen, and waits until it is out. For start-up, for messages, and for the end.
+pub fn write_all(bytes: &[u8]) {
+    let mut rest = bytes;
+    let mut tries = 0;
+    while !rest.is_empty() && tries < PATIENCE {
+        let sent = serial_write(rest);
+        rest = rest.get(sent..).unwrap_or_default();
+        tries = if sent == 0 { tries + 1 } else { 0 };
+    }
+    screen_write(bytes);
+    let mut is_stale = !DRAWS_LAZILY.load(Ordering::Relaxed);
+    while is_stale {
+        is_stale = screen_draw();
+    }
+}
+
+/// Takes the devices from whoever holds them. For a panic only.
+///
+/// # Safety
+/// All other CPUs are parked, or have had their chance to be: whoever held a lock will not go on.
+pub(crate) unsafe fn seize() {
+    draw_lazily(false);
+    for _ in 0..PATIENCE {
+        if !SERIAL.is_locked() && !SCREEN.is_locked() {
+            return;
+        }
+        cpu::pause();
+    }
+    if SERIAL.is_locked() {
+        // SAFETY: the holder is parked, by the caller's promise.
+        unsafe { SERIAL.force_unlock() };
+    }
+    if SCREEN.is_locked() {
+        // SAFETY: as above.
+        unsafe { SCREEN.force_unlock() };
+    }
+}

@@ -1,0 +1,88 @@
+//! The PS/2 keyboard, polled. (8042; scan code set 1, as firmware leaves the controller's translation)
+
+use cpu::IoPort;
+use pc_keyboard::layouts::Us104Key;
+use pc_keyboard::{DecodedKey, HandleControl, KeyCode, KeyState, PS2Keyboard, ScancodeSet1};
+
+// SAFETY: the controller's data port; it is only read.
+const DATA: IoPort = unsafe { IoPort::new(0x60) };
+// SAFETY: the controller's status port; it is only read.
+const STATUS: IoPort = unsafe { IoPort::new(0x64) };
+
+const OUTPUT_FULL: u8 = 1 << 0;
+const FROM_MOUSE: u8 = 1 << 5;
+/// What a terminal sends for Ctrl-].
+const GROUP_SEPARATOR: u8 = 0x1d;
+
+pub(super) struct Keyboard {
+    decoder: PS2Keyboard<Us104Key, ScancodeSet1>,
+    is_control_down: bool,
+    /// What is left of an escape sequence.
+    pending: &'static [u8],
+}
+
+impl Keyboard {
+    /// A keyboard, where a controller answers at all.
+    pub(super) fn find() -> Option<Self> {
+        if STATUS.read_u8() == 0xff {
+            return None;
+        }
+        let decoder = PS2Keyboard::new(
+            ScancodeSet1::new(),
+            Us104Key,
+            HandleControl::MapLettersToUnicode,
+        );
+        Some(Self {
+            decoder,
+            is_control_down: false,
+            pending: &[],
+        })
+    }
+
+    /// The next byte that was typed. Takes one scan code at most.
+    pub(super) fn read(&mut self) -> Option<u8> {
+        if let [first, rest @ ..] = self.pending {
+            self.pending = rest;
+            return Some(*first);
+        }
+        let status = STATUS.read_u8();
+        if status == 0xff || status & OUTPUT_FULL == 0 {
+            return None;
+        }
+        let code = DATA.read_u8();
+        if status & FROM_MOUSE != 0 {
+            return None;
+        }
+        let event = self.decoder.add_byte(code).ok()??;
+        if matches!(event.code, KeyCode::LControl | KeyCode::RControl) {
+            self.is_control_down = event.state == KeyState::Down;
+        }
+        if self.is_control_down && event.code == KeyCode::Oem6 && event.state == KeyState::Down {
+            return Some(GROUP_SEPARATOR);
+        }
+        match self.decoder.process_keyevent(event)? {
+            DecodedKey::Unicode('\n') => Some(b'\r'),
+            DecodedKey::Unicode(symbol) => u8::try_from(symbol).ok(),
+            DecodedKey::RawKey(code) => {
+                let (first, rest) = sequence(code).split_first()?;
+                self.pending = rest;
+                Some(*first)
+            }
+        }
+    }
+}
+
+/// What a VT100 sends for keys without a letter.
+fn sequence(code: KeyCode) -> &'static [u8] {
+    match code {
+        KeyCode::ArrowUp => b"\x1b[A",
+        KeyCode::ArrowDown => b"\x1b[B",
+        KeyCode::ArrowRight => b"\x1b[C",
+        KeyCode::ArrowLeft => b"\x1b[D",
+        KeyCode::Home => b"\x1b[H",
+        KeyCode::End => b"\x1b[F",
+        KeyCode::PageUp => b"\x1b[5~",
+        KeyCode::PageDown => b"\x1b[6~",
+        _ => b"",
+    }
+}

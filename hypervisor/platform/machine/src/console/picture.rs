@@ -1,0 +1,65 @@
+//! The framebuffer as a canvas.
+
+use addr::Hpa;
+use memory::Caching;
+use screen::Canvas;
+
+/// A mapped framebuffer of four bytes a pixel. White is white in either order of colours.
+pub(super) struct Picture {
+    pixels: *mut u32,
+    width: usize,
+    height: usize,
+    stride: usize,
+}
+
+// SAFETY: the mapping belongs to this value alone and is the same on every CPU.
+unsafe impl Send for Picture {}
+
+impl Picture {
+    pub(super) fn new(framebuffer: &handoff::Framebuffer) -> Option<Self> {
+        let &handoff::Framebuffer {
+            base,
+            len_bytes,
+            width,
+            height,
+            stride_pixels,
+            format: _,
+        } = framebuffer;
+        let needed = u64::from(stride_pixels)
+            .checked_mul(u64::from(height))?
+            .checked_mul(4)?;
+        if needed == 0 || needed > len_bytes || width > stride_pixels {
+            return None;
+        }
+        // SAFETY: the firmware says that the framebuffer is there; nobody else draws any more.
+        let mapped =
+            unsafe { memory::map_mmio(Hpa::new(base), needed, Caching::WriteCombining) }.ok()?;
+        Some(Self {
+            pixels: mapped.as_ptr().cast(),
+            width: width as usize,
+            height: height as usize,
+            stride: stride_pixels as usize,
+        })
+    }
+}
+
+impl Canvas for Picture {
+    fn width(&self) -> usize {
+        self.width
+    }
+
+    fn height(&self) -> usize {
+        self.height
+    }
+
+    fn put(&mut self, x: usize, y: usize, intensities: &[u8]) {
+        if y >= self.height {
+            return;
+        }
+        for (column, &intensity) in (x..self.width).zip(intensities) {
+            let place = self.pixels.wrapping_add(y * self.stride + column);
+            // SAFETY: column < width ≤ stride and y < height: within the mapped framebuffer.
+            unsafe { place.write_volatile(u32::from(intensity) * 0x01_0101) };
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! The machine as the VMM's host.
+
+extern crate alloc;
+
+use alloc::boxed::Box;
+use core::fmt;
+use core::marker::PhantomData;
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+use addr::GpaRange;
+use apic::vectors;
+use cpu::IstStacks;
+use device::Instant;
+use host::{Clock, CpuId, Host, HostVector, MemoryReport, NoMemory, PowerAction, VcpuPlan};
+use memory::GuestRam;
+use x86::{CpuidResult, Vector};
+
+use crate::vendor::{Refusal, Vendor};
+use crate::{boot, console, cpus, logger, power};
+
+/// The physical machine, with one vendor's extension in use on every CPU.
+pub struct Machine<V> {
+    clock: Clock,
+    wall_clock_at_start: u64,
+    cpu_count: u32,
+    vendor: PhantomData<fn() -> V>,
+}
+
+/// What every CPU does once the machine is ready: `entry(context, its cpu)`, for the rest of its life.
+pub type Entry<V, T> = fn(&'static T, <V as Vendor>::Cpu) -> !;
+
+/// The context and the entry of [`Machine::run`], for the CPUs that start in `enter` of the same types.
+static CONTEXT: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+static ENTRY: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+
+impl<V: Vendor> Machine<V> {
+    /// The machine, after [`boot::start`](crate::start) has prepared it.
+    ///
+    /// # Errors
+    /// [`Refusal`] when no guest can run here.
+    pub fn new() -> Result<&'static Self, Refusal> {
+        V::probe()?;
+        let facts = boot::facts();
+        let machine = Self {
+            clock: facts.clock,
+            wall_clock_at_start: facts.wall_clock_at_start,
+            cpu_count: cpus::count(),
+            vendor: PhantomData,
+        };
+        Ok(Box::leak(Box::new(machine)))
+    }
+
+    /// Switches the extension on, on every CPU, and sends each to `entry`. Does not come back.
+    ///
+    /// From here on the screen is drawn only as [`Host::screen_draw`] is called.
+    pub fn run<T: Sync>(&'static self, context: &'static T, entry: Entry<V, T>) -> ! {
+        CONTEXT.store(
+            core::ptr::from_ref(context).cast_mut().cast(),
+            Ordering::Release,
+        );
+        ENTRY.store(entry as *mut (), Ordering::Release);
+        console::draw_lazily(true);
+        cpus::run_everywhere(enter::<V, T>)
+    }
+}
+
+extern "C" fn enter<V: Vendor, T: Sync + 'static>() -> ! {
+    let context = CONTEXT.load(Ordering::Acquire).cast::<T>();
+    let entry = ENTRY.load(Ordering::Acquire);
+    // SAFETY: stored by `run` with the same types, the only one that passes `enter::<V, T>` on.
+    let entry = unsafe { core::mem::transmute::<*mut (), Entry<V, T>>(entry) };
+    // SAFETY: as above; `run` was given a `&'static T`, and `T` may be shared.
+    let context = unsafe { &*context };
+    match V::enable() {
+        Ok(cpu) => entry(context, cpu),
+        // The boot CPU was probed and this one is of the same make, but firmware may have forgotten it.
+        Err(refusal) => panic!(
+            "{} does not start on cpu{}: {refusal}",
+            V::NAME,
+            cpu::this().id()
+        ),
+    }
+}
+
+impl<V: Vendor> Host for Machine<V> {
+    type Cpu = V::Cpu;
+    type Vcpu = V::Vcpu;
+    type Ram = GuestRam;
+    type Slat = V::Slat;
+
+    #[inline]
+    fn now(&self) -> Instant {
+        self.clock.instant(cpu::read_tsc())
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    fn wall_clock_at_start(&self) -> u64 {
+        self.wall_clock_at_start
+    }
+
+    #[inline]
+    fn cpu_id(&self, _cpu: &V::Cpu) -> CpuId {
+        CpuId(cpu::this().id())
+    }
+
+    fn cpu_count(&self) -> u32 {
+        self.cpu_count
+    }
+
+    #[inline]
+    fn this_cpu(&self) -> CpuId {
+        CpuId(cpu::this().id())
+    }
+
+    #[inline]
+    fn set_alarm(&self, _cpu: &mut V::Cpu, at: Option<Instant>) {
+        // An alarm that comes too early costs one turn of the loop, which asks again; writing the timer at every
+        // change would cost more. So no time, and later times, leave an earlier one armed.
+        let Some(at) = at else { return };
+        let armed = &cpu::this().armed_tsc;
+        let deadline = self.clock.tsc(at);
+        if deadline < armed.load(Ordering::Relaxed) {
+            armed.store(deadline, Ordering::Relaxed);
+            apic::arm(deadline);
+        }
+    }
+
+    #[inline]
+    fn next_interrupt(&self, _cpu: &mut V::Cpu) -> Option<HostVector> {
+        let area = cpu::this();
+        loop {
+            let vector = match area.take_interrupt() {
+                Some(vector) => vector,
+                None => {
+                    cpu::interrupt_window();
+                    area.take_interrupt()?
+                }
+            };
+            if vector == vectors::SPURIOUS {
+                continue;
+            }
+            apic::end_of_interrupt();
+            match vector {
+                vectors::ALARM => {
+                    area.armed_tsc.store(u64::MAX, Ordering::Relaxed);
+                    return Some(HostVector::Alarm);
+                }
+                vectors::KICK => return Some(HostVector::Kick),
+                vectors::ERROR => log::debug!("cpu{}: local APIC error", area.id()),
+                vector => return Some(HostVector::Device(Vector(vector))),
+            }
+        }
+    }
+
+    fn idle(&self, _cpu: &mut V::Cpu) {
+        cpu::idle();
+    }
+
+    fn kick(&self, target: CpuId) {
+        if let Some(area) = cpu::area_of(target.0) {
+            apic::send_interrupt(area.apic_id(), vectors::KICK);
+        }
+    }
+
+    fn allocate_ram(&self, ranges: &[GpaRange]) -> Result<GuestRam, NoMemory> {
+        GuestRam::new(ranges)
+    }
+
+    fn new_slat(&self) -> Result<V::Slat, NoMemory> {
+        V::new_slat()
+    }
+
+    fn new_vcpu(
+        &self,
+        cpu: &mut V::Cpu,
+        plan: &VcpuPlan<'_, V::Slat>,
+    ) -> Result<V::Vcpu, NoMemory> {
+        V::new_vcpu(cpu, plan)
+    }
+
+    fn cpuid(&self, leaf: u32, subleaf: u32) -> CpuidResult {
+        let cpu::Cpuid { eax, ebx, ecx, edx } = cpu::cpuid_count(leaf, subleaf);
+        CpuidResult { eax, ebx, ecx, edx }
+    }
+
+    fn console_write(&self, bytes: &[u8]) -> usize {
+        console::serial_write(bytes)
+    }
+
+    fn console_read(&self) -> Option<u8> {
+        console::read()
+    }
+
+    fn screen_write(&self, bytes: &[u8]) {
+        console::screen_write(bytes);
+    }
+
+    fn screen_draw(&self) -> bool {
+        console::screen_draw()
+    }
+
+    fn memory(&self) -> MemoryReport {
+        memory::report()
+    }
+
+    fn log_tail(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        logger::write_tail(out)
+    }
+
+    fn note(&self, _cpu: &mut V::Cpu, vm: &'static str) {
+        cpu::epitaph::note_vm(vm, 0);
+    }
+
+    fn power(&self, action: PowerAction) -> ! {
+        power::leave(action)
+    }
+}
+
+/// Stacks for the first moments of the boot CPU, before there is memory to allocate from.
+#[repr(C, align(16))]
+pub(crate) struct EarlyStack([u8; 16 << 10]);
+
+impl EarlyStack {
+    pub(crate) const fn new() -> Self {
+        Self([0; 16 << 10])
+    }
+
+    /// One stack for all three: good enough until `boot` has better ones.
+    pub(crate) fn as_ist(stack: *mut Self) -> IstStacks {
+        let top = stack as usize + size_of::<Self>();
+        IstStacks {
+            double_fault_top: top,
+            nmi_top: top,
+            machine_check_top: top,
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Ways to leave the machine.
+
+use cpu::IoPort;
+use host::PowerAction;
+use spin::Once;
+
+use crate::acpi::{Facts, Register};
+
+/// The registers for it, from the firmware's tables.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Exits {
+    pm1_control: [Option<u16>; 2],
+    s5: Option<[u8; 2]>,
+    enable: Option<(u16, u8)>,
+    reset: Option<(Register, u8)>,
+}
+
+static EXITS: Once<Exits> = Once::new();
+
+/// Remembers what the tables say.
+pub(crate) fn remember(facts: &Facts) {
+    let Facts {
+        pm1_control,
+        s5,
+        enable,
+        reset,
+        ..
+    } = *facts;
+    EXITS.call_once(|| Exits {
+        pm1_control,
+        s5,
+        enable,
+        reset,
+    });
+}
+
+/// Ends it all; if the machine does not let us, says so and halts.
+pub(crate) fn leave(action: PowerAction) -> ! {
+    let exits = EXITS.get().copied().unwrap_or_default();
+    match action {
+        PowerAction::Off => power_off(&exits),
+        PowerAction::Reset => reset(&exits),
+    }
+    crate::console::write_all(
+        "caisson: this machine cannot be left by software; it may be switched off now\r\n"
+            .as_bytes(),
+    );
+    cpu::halt_forever()
+}
+
+/// Sleep state S5. (ACPI 6.5 section 16.1.7)
+fn power_off(exits: &Exits) {
+    const SCI_ENABLE: u16 = 1 << 0;
+    const SLEEP_ENABLE: u16 = 1 << 13;
+    let (Some(s5), Some(first)) = (exits.s5, exits.pm1_control[0]) else {
+        return;
+    };
+    // SAFETY: the port of PM1a control, by the firmware's tables.
+    let first = unsafe { IoPort::new(first) };
+    if let (0, Some((port, value))) = (first.read_u16() & SCI_ENABLE, exits.enable) {
+        // SAFETY: the port and value that the firmware's tables name for this.
+        unsafe { IoPort::new(port) }.write_u8(value);
+        wait(|| first.read_u16() & SCI_ENABLE != 0);
+    }
+    for (port, sleep_type) in exits.pm1_control.into_iter().zip(s5) {
+        if let Some(port) = port {
+            // SAFETY: a PM1 control port, by the firmware's tables.
+            let port = unsafe { IoPort::new(port) };
+            let kept = port.read_u16() & !(7 << 10 | SLEEP_ENABLE);
+            port.write_u16(kept | u16::from(sleep_type & 7) << 10 | SLEEP_ENABLE);
+        }
+    }
+    wait(|| false);
+}
+
+/// The register of the FADT, then the chipset's, then the keyboard controller's line.
+fn reset(exits: &Exits) {
+    // SAFETY: the reset control register of PC chipsets; nothing runs afterwards.
+    const RESET_CONTROL: IoPort = unsafe { IoPort::new(0xcf9) };
+    // SAFETY: the keyboard controller's command port; its line 0 resets the CPU.
+    const KEYBOARD: IoPort = unsafe { IoPort::new(0x64) };
+    if let Some((Register::Port(port), value)) = exits.reset {
+        // SAFETY: the firmware's tables name it for this.
+        unsafe { IoPort::new(port) }.write_u8(value);
+        wait(|| false);
+    }
+    RESET_CONTROL.write_u8(0x02);
+    RESET_CONTROL.write_u8(0x06);
+    wait(|| false);
+    KEYBOARD.write_u8(0xfe);
+    wait(|| false);
+}
+
+/// Gives hardware some time, some ten milliseconds at least.
+fn wait(is_done: impl Fn() -> bool) {
+    for _ in 0..1_000_000 {
+        if is_done() {
+            return;
+        }
+        cpu::pause();
+    }
+}

@@ -27,9 +27,11 @@ mod features;
 mod insn_len;
 mod live;
 mod state;
+mod tables;
 mod vcpu;
 mod vmcb;
 
 pub use crate::cpu::{EnableError, SvmCpu};
 pub use crate::features::{Features, is_offered};
+pub use crate::tables::{NestedTables, new_tables};
 pub use crate::vcpu::SvmVcpu;

@@ -17,7 +17,12 @@ const CHUNK: usize = 64 << 10;
 
 /// Writes the disk. The boot volume comes first: firmware tries the first ESP it finds.
 pub(super) fn write(out: &Path, esp: &[u8], data_bytes: u64) -> Result<()> {
-    let data_bytes = data_bytes.next_multiple_of(ALIGN);
+    let data = if data_bytes == 0 {
+        Vec::new()
+    } else {
+        super::fat::volume(&[], b"CAISSONDATA", data_bytes)?
+    };
+    let data_bytes = data.len() as u64;
     let esp_bytes = esp.len() as u64;
     let total = ALIGN + esp_bytes.next_multiple_of(ALIGN) + data_bytes + ALIGN;
     // A new file, not the old one rewritten: an emulator may still have the old one open.
@@ -58,11 +63,7 @@ pub(super) fn write(out: &Path, esp: &[u8], data_bytes: u64) -> Result<()> {
     let mut file = disk.write().context("the partition table")?;
     write_sparse(&mut file, first * SECTOR, esp)?;
     if data_bytes > 0 {
-        write_sparse(
-            &mut file,
-            data_first * SECTOR,
-            &super::fat::empty(data_bytes, b"CAISSONDATA")?,
-        )?;
+        write_sparse(&mut file, data_first * SECTOR, &data)?;
     }
     file.flush()?;
     Ok(())

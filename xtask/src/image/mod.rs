@@ -3,6 +3,7 @@
 //! What goes where on the boot volume is said here once; the loader looks in the same places.
 
 mod fat;
+mod fat_names;
 mod gpt_disk;
 
 use std::path::{Path, PathBuf};
@@ -41,12 +42,12 @@ pub struct Entry {
 pub struct Spec {
     /// Files on the ESP.
     pub files: Vec<Entry>,
-    /// Size of the data partition; 0 makes none.
+    /// Least size of the data partition; 0 makes none.
     pub data_bytes: u64,
 }
 
-/// 16 MiB: room for a first small disk, and nothing to wait for when flashed.
-pub const DEFAULT_DATA_BYTES: u64 = 16 << 20;
+/// The smallest FAT32 volume: room for a first small disk, and little to wait for when flashed.
+pub const DEFAULT_DATA_BYTES: u64 = fat::SMALLEST_BYTES;
 
 impl Default for Spec {
     fn default() -> Self {
@@ -109,7 +110,7 @@ impl Spec {
 /// # Errors
 /// A source cannot be read, two entries have one path, or `out` cannot be written.
 pub fn build(spec: &Spec, out: &Path) -> Result<()> {
-    let esp = fat::volume(&spec.files, b"CAISSON    ").context("making the boot volume")?;
+    let esp = fat::volume(&spec.files, b"CAISSON    ", 0).context("making the boot volume")?;
     if let Some(parent) = out.parent() {
         std::fs::create_dir_all(parent)?;
     }

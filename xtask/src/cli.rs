@@ -79,9 +79,12 @@ struct ImageArgs {
     /// Guest to put on it; `cargo xtask guest list` shows them.
     #[arg(long, value_name = "NAME", default_value = guest::DEFAULT)]
     guest: String,
-    /// Use this caisson.toml instead of one made for the guest.
+    /// Use this caisson.toml instead of one made for the guest; the guests it names are put on the image.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Put one more file on the boot volume, e.g. guests/mine/vmlinuz=./bzImage; may be repeated.
+    #[arg(long = "file", value_name = "PATH=FILE", value_parser = placed_file)]
+    files: Vec<(String, PathBuf)>,
     /// Where to write the image [default: target/caisson.img].
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -101,11 +104,14 @@ struct RunArgs {
     /// Guest to boot; `cargo xtask guest list` shows them.
     #[arg(long, value_name = "NAME", default_value = guest::DEFAULT)]
     guest: String,
-    /// Use this caisson.toml instead of one made for the guest.
+    /// Use this caisson.toml instead of one made for the guest; the guests it names are put on the image.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Put one more file on the boot volume, e.g. guests/mine/vmlinuz=./bzImage; may be repeated.
+    #[arg(long = "file", value_name = "PATH=FILE", value_parser = placed_file)]
+    files: Vec<(String, PathBuf)>,
     /// Boot this disk image as it is, and build nothing.
-    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "files"])]
     image: Option<PathBuf>,
     /// Memory of the emulated machine, e.g. 2G or 768M [default: 2G in QEMU, 1G in Bochs].
     #[arg(long, value_name = "SIZE", value_parser = memory_mib)]
@@ -137,9 +143,12 @@ struct FlashArgs {
     /// Guest to put on the image.
     #[arg(long, value_name = "NAME", default_value = guest::DEFAULT)]
     guest: String,
-    /// Use this caisson.toml instead of one made for the guest.
+    /// Use this caisson.toml instead of one made for the guest; the guests it names are put on the image.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Put one more file on the boot volume, e.g. guests/mine/vmlinuz=./bzImage; may be repeated.
+    #[arg(long = "file", value_name = "PATH=FILE", value_parser = placed_file)]
+    files: Vec<(String, PathBuf)>,
     /// Write even to a mounted, system or non-removable disk.
     #[arg(long)]
     yes_really: bool,
@@ -185,6 +194,14 @@ enum GuestTask {
     },
 }
 
+/// `path/on/volume=file/here`.
+fn placed_file(text: &str) -> Result<(String, PathBuf), String> {
+    let (path, file) = text
+        .split_once('=')
+        .ok_or_else(|| format!("`{text}` is not PATH=FILE"))?;
+    Ok((path.to_owned(), file.into()))
+}
+
 /// `2G`, `768M` or plain MiB.
 fn memory_mib(text: &str) -> Result<u32, String> {
     let wrong = || format!("`{text}` is not a size like 2G or 768M");
@@ -222,6 +239,7 @@ pub(crate) fn run() -> Result<ExitCode> {
                 cpu: args.cpu,
                 guest: args.guest,
                 config: args.config,
+                files: args.files,
                 image: args.image,
                 memory_mib: args.memory,
                 cpus: args.smp,
@@ -236,6 +254,7 @@ pub(crate) fn run() -> Result<ExitCode> {
             image::assemble(&image::Order {
                 guest: args.guest,
                 config: args.config,
+                files: args.files,
                 out: args.out,
                 profile: profile(args.debug),
             })?;
@@ -288,6 +307,7 @@ fn flash(args: FlashArgs) -> Result<()> {
         None => image::assemble(&image::Order {
             guest: args.guest,
             config: args.config,
+            files: args.files,
             ..Default::default()
         })?,
     };

@@ -37,6 +37,8 @@ pub struct Options {
     pub guest: String,
     /// Configuration instead of the recipe's.
     pub config: Option<PathBuf>,
+    /// More files for the image: path on the boot volume, file of this machine.
+    pub files: Vec<(String, PathBuf)>,
     /// A ready image instead of building one.
     pub image: Option<PathBuf>,
     /// Memory of the machine in MiB.
@@ -79,6 +81,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         None => crate::image::assemble(&Order {
             guest: options.guest.clone(),
             config: options.config.clone(),
+            files: options.files.clone(),
             out: None,
             profile,
         })?,

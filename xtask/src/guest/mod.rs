@@ -110,6 +110,18 @@ pub fn fetch(name: &str) -> Result<Guest> {
         .with_context(|| format!("the files of guest `{name}` do not match"))
 }
 
+/// Fetches every guest whose files a configuration names (`guests/NAME/…`).
+///
+/// # Errors
+/// As [`fetch`].
+pub fn named_in(config: &str) -> Result<Vec<Guest>> {
+    recipe::names()?
+        .iter()
+        .filter(|name| config.contains(&format!("guests/{name}/")))
+        .map(|name| fetch(name))
+        .collect()
+}
+
 fn folder(name: &str) -> Result<PathBuf> {
     crate::paths::target_dir(&format!("guests/{name}"))
 }

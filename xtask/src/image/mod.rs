@@ -123,8 +123,10 @@ pub fn build(spec: &Spec, out: &Path) -> Result<()> {
 pub struct Order {
     /// Guest to put on it, by recipe.
     pub guest: String,
-    /// Configuration to use instead of the one made from the recipe.
+    /// Configuration to use instead of the one made from the recipe. Every guest it names is put on the image.
     pub config: Option<PathBuf>,
+    /// More files: path on the boot volume, file of this machine.
+    pub files: Vec<(String, PathBuf)>,
     /// Where to write it; `target/caisson.img` by default.
     pub out: Option<PathBuf>,
     /// How to build.
@@ -138,21 +140,30 @@ pub struct Order {
 pub fn assemble(order: &Order) -> Result<PathBuf> {
     let hypervisor = crate::build::caisson(order.profile)?;
     let loader = crate::build::loader(order.profile)?;
-    let guest = crate::guest::fetch(&order.guest)?;
-    let config = match &order.config {
-        Some(path) => {
-            std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?
+    let (config, guests) = match &order.config {
+        None => {
+            let guest = crate::guest::fetch(&order.guest)?;
+            (guest.config(), vec![guest])
         }
-        None => guest.config(),
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("reading {}", path.display()))?;
+            let guests = crate::guest::named_in(&text)?;
+            (text, guests)
+        }
     };
     let out = match &order.out {
         Some(out) => out.clone(),
         None => crate::paths::target("caisson.img")?,
     };
     let step = Step::start("making the image");
-    let spec = Spec::bootable(&loader, &hypervisor)
-        .config(&config)
-        .guest(&guest);
+    let mut spec = Spec::bootable(&loader, &hypervisor).config(&config);
+    for guest in &guests {
+        spec = spec.guest(guest);
+    }
+    for (path, from) in &order.files {
+        spec = spec.file(path, from);
+    }
     build(&spec, &out)?;
     let len_mib = std::fs::metadata(&out)?.len() >> 20;
     step.done(&format!("{}, {len_mib} MiB", crate::paths::shown(&out)));

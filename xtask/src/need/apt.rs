@@ -24,8 +24,7 @@ pub fn command_line(packages: &[&str]) -> String {
 /// True if apt knows where to get every one of `packages` (after fetching its lists, if it had none).
 pub fn offers(packages: &[&str]) -> bool {
     command::find("apt-cache").is_some()
-        && (has_candidates(packages)
-            || (!super::is_install_forbidden() && update().is_ok() && has_candidates(packages)))
+        && (has_candidates(packages) || (update().is_ok() && has_candidates(packages)))
 }
 
 fn has_candidates(packages: &[&str]) -> bool {
@@ -40,9 +39,15 @@ fn has_candidates(packages: &[&str]) -> bool {
 /// Fetches apt's package lists, once per process.
 ///
 /// # Errors
-/// apt-get fails: no network, or not allowed.
+/// apt-get fails (no network), or nothing may be installed.
 pub fn update() -> Result<()> {
     static DONE: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    if super::is_install_forbidden() {
+        let sudo = if is_root() { "" } else { "sudo " };
+        bail!(
+            "apt's package lists are missing or old; not fetched, as asked; the command is:\n  {sudo}apt-get update"
+        );
+    }
     let mut error = None;
     let done = *DONE.get_or_init(|| {
         command::watched(

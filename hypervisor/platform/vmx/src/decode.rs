@@ -1,0 +1,276 @@
+//! From exit reason to [`Exit`]. Each arm reads the fields its exit needs, and no others.
+
+use core::arch::asm;
+
+use ::vcpu::{
+    Cpuid, Exit, Halt, Hypercall, InsnBytes, InsnLen, Pause, PioDirection, PioIn, PioOut,
+    PioString, RawExit, ReadMsr, SlatFault, WriteMsr, Xsetbv,
+};
+use addr::{Gpa, Gva};
+use x86::{Exception, Fault, Gpr, SegmentRegister, Width};
+
+use crate::controls::primary;
+use crate::fields::{self, ReadField};
+use crate::qualification::{
+    EptQualification, Interruption, InterruptionKind, IoQualification, StringIoInfo,
+};
+use crate::reason;
+use crate::state;
+use crate::vcpu::VmxVcpu;
+use crate::vmcs::Loaded;
+
+impl VmxVcpu {
+    /// What the last exit asks of the VMM; `None` when the backend has answered it.
+    #[inline]
+    pub(crate) fn decode(&mut self, vmcs: Loaded, exit_reason: u16) -> Option<Exit> {
+        let exit = match exit_reason {
+            reason::EXTERNAL_INTERRUPT => external_interrupt(vmcs),
+            reason::IO_INSTRUCTION => self.io_instruction(vmcs),
+            reason::CPUID => Exit::Cpuid(Cpuid {
+                leaf: self.low(Gpr::Rax),
+                subleaf: self.low(Gpr::Rcx),
+                len: insn_len(vmcs),
+            }),
+            reason::RDMSR => Exit::ReadMsr(ReadMsr {
+                index: self.low(Gpr::Rcx),
+                len: insn_len(vmcs),
+            }),
+            reason::WRMSR => Exit::WriteMsr(WriteMsr {
+                index: self.low(Gpr::Rcx),
+                value: self.edx_eax(),
+                len: insn_len(vmcs),
+            }),
+            reason::HLT => Exit::Halt(Halt {
+                len: insn_len(vmcs),
+            }),
+            reason::EPT_VIOLATION => self.ept_violation(vmcs),
+            reason::INTERRUPT_WINDOW => {
+                self.window = None;
+                self.set_primary(vmcs, primary::INTERRUPT_WINDOW_EXITING, false);
+                Exit::InterruptWindow
+            }
+            reason::NMI_WINDOW => {
+                self.set_primary(vmcs, primary::NMI_WINDOW_EXITING, false);
+                Exit::InterruptWindow
+            }
+            reason::TPR_BELOW_THRESHOLD => {
+                self.arm_window(vmcs);
+                return None;
+            }
+            reason::EXCEPTION_OR_NMI => return self.exception(vmcs),
+            reason::CR_ACCESS => return self.answer_cr_access(vmcs),
+            reason::VMCALL => Exit::Hypercall(Hypercall {
+                len: insn_len(vmcs),
+            }),
+            reason::XSETBV => Exit::Xsetbv(Xsetbv {
+                index: self.low(Gpr::Rcx),
+                value: self.edx_eax(),
+                len: insn_len(vmcs),
+            }),
+            reason::PAUSE => Exit::Pause(Pause {
+                len: insn_len(vmcs),
+            }),
+            reason::TRIPLE_FAULT => Exit::Shutdown,
+            // Caches stay as they are: guest memory is write-back and coherent, and others share them.
+            reason::INVD | reason::WBINVD => {
+                self.retire_here(vmcs, insn_len(vmcs));
+                return None;
+            }
+            // No performance counters in the CPU model: every counter number is wrong.
+            reason::RDPMC => {
+                self.queue_fault(vmcs, Fault::GENERAL_PROTECTION);
+                return None;
+            }
+            // Not in the CPU model.
+            reason::GETSEC
+            | reason::MONITOR
+            | reason::MWAIT
+            | reason::VMCLEAR
+            | reason::VMLAUNCH
+            | reason::VMPTRLD
+            | reason::VMPTRST
+            | reason::VMREAD
+            | reason::VMRESUME
+            | reason::VMWRITE
+            | reason::VMXOFF
+            | reason::VMXON
+            | reason::INVEPT
+            | reason::INVVPID
+            | reason::VMFUNC
+            | reason::ENCLS
+            | reason::ENCLV
+            | reason::PCONFIG
+            | reason::LOADIWKEY
+            | reason::UMWAIT
+            | reason::TPAUSE => {
+                self.queue_fault(vmcs, Fault::INVALID_OPCODE);
+                return None;
+            }
+            _ => {
+                self.requeue(vmcs);
+                Exit::Unexpected(raw(vmcs, reason::name(exit_reason)))
+            }
+        };
+        Some(exit)
+    }
+
+    #[inline]
+    fn low(&self, register: Gpr) -> u32 {
+        self.registers.gpr[register.index()] as u32
+    }
+
+    #[inline]
+    fn edx_eax(&self) -> u64 {
+        u64::from(self.low(Gpr::Rdx)) << 32 | u64::from(self.low(Gpr::Rax))
+    }
+
+    #[inline]
+    fn io_instruction(&self, vmcs: Loaded) -> Exit {
+        let io = IoQualification(vmcs.read(fields::EXIT_QUALIFICATION));
+        let (port, width, len) = (io.port(), io.width(), insn_len(vmcs));
+        if io.is_string() {
+            self.string_io(vmcs, io, len)
+        } else if io.is_in() {
+            Exit::PioIn(PioIn { port, width, len })
+        } else {
+            Exit::PioOut(PioOut {
+                port,
+                width,
+                value: width.truncate(self.registers.gpr[Gpr::Rax.index()]) as u32,
+                len,
+            })
+        }
+    }
+
+    fn string_io(&self, vmcs: Loaded, io: IoQualification, len: InsnLen) -> Exit {
+        let info = StringIoInfo(vmcs.read(fields::EXIT_INSTRUCTION_INFO));
+        let (address_width, segment) = if self.features.has_string_io_info {
+            (info.address_width(), info.segment())
+        } else {
+            // The first CPUs with VMX leave no word about prefixes: take the mode's own size and segment.
+            let width = match state::paging(vmcs, &self.masks).code_bits() {
+                64 => Width::Qword,
+                32 => Width::Dword,
+                _ => Width::Word,
+            };
+            (width, SegmentRegister::Ds)
+        };
+        let (direction, segment) = if io.is_in() {
+            (PioDirection::In, SegmentRegister::Es)
+        } else {
+            (PioDirection::Out, segment)
+        };
+        Exit::PioString(PioString {
+            port: io.port(),
+            width: io.width(),
+            direction,
+            is_repeated: io.is_repeated(),
+            address_width,
+            segment,
+            len,
+        })
+    }
+
+    #[inline]
+    fn ept_violation(&mut self, vmcs: Loaded) -> Exit {
+        let fault = EptQualification(vmcs.read(fields::EXIT_QUALIFICATION));
+        let is_delivery = self.requeue(vmcs);
+        if fault.is_nmi_unblocked_by_iret() && !is_delivery {
+            self.block_nmis_again(vmcs);
+        }
+        Exit::SlatFault(SlatFault {
+            gpa: Gpa::new(vmcs.read(fields::GUEST_PHYSICAL_ADDRESS)),
+            access: fault.access(),
+            gva: fault
+                .has_linear_address()
+                .then(|| Gva::new(vmcs.read(fields::GUEST_LINEAR_ADDRESS))),
+            is_table_walk: fault.is_table_walk(),
+            is_delivery,
+            insn: InsnBytes::default(),
+        })
+    }
+
+    /// NMIs and machine checks are the host's. #DB and #AC are intercepted because their delivery can raise them again without
+    /// end, and without an instruction boundary at which an interrupt could get in. (26.2, note on "exceptions")
+    fn exception(&mut self, vmcs: Loaded) -> Option<Exit> {
+        const DEBUG: u8 = Exception::Debug as u8;
+        const ALIGNMENT_CHECK: u8 = Exception::AlignmentCheck as u8;
+        const MACHINE_CHECK: u8 = Exception::MachineCheck as u8;
+        let event = Interruption(vmcs.read(fields::EXIT_INTERRUPTION_INFO));
+        if event.kind() == InterruptionKind::Nmi {
+            host_nmi();
+            return None;
+        }
+        let is_delivery = self.requeue(vmcs);
+        if event.is_nmi_unblocked_by_iret() && !is_delivery {
+            self.block_nmis_again(vmcs);
+        }
+        match event.vector() {
+            MACHINE_CHECK => ::cpu::machine_check_arrived(),
+            // A breakpoint on what a delivery touches: the delivery is tried again. If it is #DB's own, that goes on until the
+            // guest is stopped, but every round leaves through here.
+            DEBUG if is_delivery => {}
+            DEBUG => {
+                self.note_debug_exception(vmcs, event);
+                self.reflect(vmcs, event);
+            }
+            // The fault goes before the event that met it.
+            ALIGNMENT_CHECK => self.reflect(vmcs, event),
+            _ => {
+                return Some(Exit::Unexpected(raw(
+                    vmcs,
+                    "exception that is not intercepted",
+                )));
+            }
+        }
+        None
+    }
+
+    /// What the CPU does when it delivers #DB, and leaves to us when it exits instead. (28.1)
+    fn note_debug_exception(&mut self, vmcs: Loaded, event: Interruption) {
+        const GENERAL_DETECT: u64 = 1 << 13;
+        const LAST_BRANCH_RECORD: u64 = 1 << 0;
+        // INT1 leaves no trace in DR6.
+        if event.kind() == InterruptionKind::HardwareException {
+            self.live
+                .note_debug_conditions(vmcs.read(fields::EXIT_QUALIFICATION));
+        }
+        let dr7 = vmcs.read(fields::GUEST_DR7);
+        vmcs.write(fields::GUEST_DR7, dr7 & !GENERAL_DETECT);
+        let debugctl = vmcs.read(fields::GUEST_DEBUGCTL);
+        vmcs.write(fields::GUEST_DEBUGCTL, debugctl & !LAST_BRANCH_RECORD);
+    }
+}
+
+/// Where acknowledging is on, the vector is noted for the CPU loop; else the interrupt is still pending in the local APIC.
+#[inline]
+fn external_interrupt(vmcs: Loaded) -> Exit {
+    let event = Interruption(vmcs.read(fields::EXIT_INTERRUPTION_INFO));
+    if event.is_valid() {
+        ::cpu::this().note_interrupt(event.vector());
+    }
+    Exit::HostInterrupt
+}
+
+/// Length of the exiting instruction. Every exit that calls this is caused by one. (28.2.5)
+#[inline]
+pub(crate) fn insn_len(vmcs: Loaded) -> InsnLen {
+    InsnLen::new(vmcs.read(fields::EXIT_INSTRUCTION_LEN) as u8)
+        .expect("the CPU tells the length of an exiting instruction")
+}
+
+/// The last exit as numbers, under this name.
+pub(crate) fn raw(vmcs: Loaded, name: &'static str) -> RawExit {
+    RawExit {
+        code: u64::from(vmcs.read(fields::EXIT_REASON)),
+        info1: vmcs.read(fields::EXIT_QUALIFICATION),
+        info2: vmcs.read(fields::GUEST_PHYSICAL_ADDRESS),
+        name,
+    }
+}
+
+/// Runs the host's NMI handler. After an exit by NMI, NMIs are blocked until an IRET: the handler's own ends that.
+fn host_nmi() {
+    // SAFETY: the IDT has a handler for vector 2 that keeps all registers and returns.
+    unsafe { asm!("int 2") };
+}

@@ -1,0 +1,389 @@
+//! The vCPU: the contract of [`::vcpu::Vcpu`] on a VMCS.
+
+use core::cell::Cell;
+use core::fmt;
+
+use ::vcpu::{
+    Activity, ArchState, EntryRefused, Event, Exit, GuestMsr, InsnLen, NotNow, Paging, RawExit,
+    Vcpu,
+};
+use x86::{Cr0, Gpr, Segment, SegmentRegister, Vector};
+
+use crate::check;
+use crate::controls::primary;
+use crate::cpu::VmxCpu;
+use crate::decode::raw;
+use crate::describe;
+use crate::enter::{Registers, enter};
+use crate::features::Features;
+use crate::fields::{self, Field, ReadField};
+use crate::priority::TaskPriority;
+use crate::reason;
+use crate::resident::resident;
+use crate::state::{self, ControlMasks};
+use crate::switch::LiveState;
+use crate::vmcs::{Loaded, Vmcs, invvpid};
+
+/// What a guest in real mode is told on a CPU without unrestricted guest.
+pub(crate) const NEEDS_REAL_MODE: &str =
+    "guest needs real mode, which this CPU cannot run (no unrestricted guest)";
+
+/// A virtual CPU in VMX non-root operation. It never leaves the physical CPU it was made on.
+pub struct VmxVcpu {
+    pub(crate) registers: Registers,
+    pub(crate) vmcs: Vmcs,
+    pub(crate) live: LiveState,
+    pub(crate) features: Features,
+    pub(crate) masks: ControlMasks,
+    /// The primary controls as the VMCS has them.
+    pub(crate) primary: u32,
+    /// The TPR threshold as the VMCS has it.
+    pub(crate) threshold: u32,
+    /// The priority class of the interrupt that waits for a window.
+    pub(crate) window: Option<u8>,
+    /// The VM-entry interruption information holds an event.
+    pub(crate) is_queued: bool,
+    pub(crate) cached: Cached,
+    pub(crate) task_priority: TaskPriority,
+    pub(crate) ept_pointer: u64,
+    pub(crate) vpid: Option<u16>,
+    pub(crate) home: u32,
+    pub(crate) activity: Activity,
+    /// The state cannot be run on this CPU, and why.
+    pub(crate) refusal: Option<&'static str>,
+}
+
+/// Fields that are asked for more than once between two entries.
+#[derive(Default)]
+pub(crate) struct Cached {
+    pub(crate) rip: Cell<Option<u64>>,
+    pub(crate) rflags: Cell<Option<u64>>,
+}
+
+impl VmxVcpu {
+    /// RFLAGS, read from the VMCS once between two entries.
+    #[inline]
+    pub(crate) fn cached_rflags(&self, vmcs: Loaded) -> u64 {
+        read_once(&self.cached.rflags, vmcs, fields::GUEST_RFLAGS)
+    }
+
+    pub(crate) fn write_rflags(&self, vmcs: Loaded, rflags: u64) {
+        vmcs.write(fields::GUEST_RFLAGS, rflags);
+        self.cached.rflags.set(Some(rflags));
+    }
+
+    #[inline]
+    fn cached_rip(&self, vmcs: Loaded) -> u64 {
+        read_once(&self.cached.rip, vmcs, fields::GUEST_RIP)
+    }
+
+    #[inline]
+    fn forget_cached(&self) {
+        self.cached.rip.set(None);
+        self.cached.rflags.set(None);
+    }
+
+    /// [`Vcpu::retire`].
+    #[inline]
+    pub(crate) fn retire_here(&self, vmcs: Loaded, len: InsnLen) {
+        let from = self.cached_rip(vmcs);
+        let mut rip = from.wrapping_add(u64::from(len.bytes()));
+        // Only 64-bit code crosses 4 GiB; other code wraps around.
+        if (from ^ rip) >> 32 != 0 {
+            let cs = state::segment(vmcs, SegmentRegister::Cs).attributes;
+            if !cs.is_long() {
+                rip &= 0xffff_ffff;
+            }
+        }
+        vmcs.write(fields::GUEST_RIP, rip);
+        self.cached.rip.set(Some(rip));
+        self.end_shadow(vmcs);
+        let rflags = self.cached_rflags(vmcs);
+        if state::is_single_step(rflags, || vmcs.read(fields::GUEST_DEBUGCTL)) {
+            let pending = vmcs.read(fields::GUEST_PENDING_DEBUG);
+            vmcs.write(
+                fields::GUEST_PENDING_DEBUG,
+                pending | state::PENDING_SINGLE_STEP,
+            );
+        }
+    }
+
+    /// Drops the TLB's entries of this vCPU, after a change of registers that the CPU did not see.
+    fn flush_translations(&self) {
+        let Some(vpid) = self.vpid else {
+            // Without a VPID, every entry does it.
+            return;
+        };
+        let kind = if self.features.has_invvpid_single {
+            1
+        } else {
+            2
+        };
+        // SAFETY: VMX is on, VPIDs are only used where INVVPID has one of the two types, and this one is not 0.
+        unsafe { invvpid(kind, vpid) };
+    }
+
+    /// The entry itself failed before or while guest state was loaded.
+    #[cold]
+    fn refused(&self, vmcs: Loaded, answer: u64) -> Exit {
+        let reason = match answer {
+            // The exit reason has bit 31 set.
+            0 => match vmcs.read(fields::EXIT_REASON) as u16 {
+                reason::INVALID_GUEST_STATE => {
+                    check::first_violation(&vmcs).unwrap_or("invalid guest state")
+                }
+                other => reason::name(other),
+            },
+            1 => "no current VMCS",
+            _ => reason::instruction_error(vmcs.read(fields::INSTRUCTION_ERROR)),
+        };
+        Exit::EntryRefused(EntryRefused { reason })
+    }
+}
+
+#[inline]
+fn read_once(cache: &Cell<Option<u64>>, vmcs: Loaded, field: Field<u64>) -> u64 {
+    if let Some(value) = cache.get() {
+        return value;
+    }
+    let value = vmcs.read(field);
+    cache.set(Some(value));
+    value
+}
+
+impl Vcpu for VmxVcpu {
+    type Cpu = VmxCpu;
+
+    fn run(&mut self, cpu: &mut VmxCpu) -> Exit {
+        debug_assert!(cpu.id() == self.home, "a vCPU runs on its home CPU");
+        if let Some(name) = self.refusal {
+            return Exit::Unexpected(RawExit {
+                name,
+                ..RawExit::default()
+            });
+        }
+        self.activity = Activity::Running;
+        let vmcs = self.vmcs.load();
+        self.live.make_resident();
+        if self.threshold != 0 {
+            self.arm_window(vmcs);
+        }
+        loop {
+            self.forget_cached();
+            // SAFETY:
+            // 1. `vmcs` is this vCPU's; `fill` wrote the host state on this CPU, where nothing of it changes.
+            // 2. The hypervisor runs with interrupts off, and the live state was made resident.
+            let answer = unsafe { enter(&mut self.registers) };
+            if answer != 0 {
+                return self.refused(vmcs, answer);
+            }
+            let exit_reason = vmcs.read(fields::EXIT_REASON);
+            if exit_reason & reason::ENTRY_FAILURE != 0 {
+                if exit_reason as u16 == reason::MACHINE_CHECK {
+                    ::cpu::machine_check_arrived();
+                }
+                return self.refused(vmcs, 0);
+            }
+            self.registers.is_launched = true;
+            self.is_queued = false;
+            if let Some(exit) = self.decode(vmcs, exit_reason as u16) {
+                return exit;
+            }
+        }
+    }
+
+    #[inline]
+    fn gpr(&self, reg: Gpr) -> u64 {
+        if reg == Gpr::Rsp {
+            return self.vmcs.load().read(fields::GUEST_RSP);
+        }
+        self.registers.gpr[reg.index()]
+    }
+
+    #[inline]
+    fn set_gpr(&mut self, reg: Gpr, value: u64) {
+        if reg == Gpr::Rsp {
+            self.vmcs.load().write(fields::GUEST_RSP, value);
+        }
+        self.registers.gpr[reg.index()] = value;
+    }
+
+    fn rip(&self) -> u64 {
+        self.cached_rip(self.vmcs.load())
+    }
+
+    fn rflags(&self) -> u64 {
+        self.cached_rflags(self.vmcs.load())
+    }
+
+    fn set_status_flags(&mut self, rflags: u64) {
+        /// CF, PF, AF, ZF, SF, DF, OF.
+        const STATUS: u64 = 0xcd5;
+        let vmcs = self.vmcs.load();
+        let kept = self.cached_rflags(vmcs) & !STATUS;
+        self.write_rflags(vmcs, kept | rflags & STATUS);
+    }
+
+    fn segment(&self, reg: SegmentRegister) -> Segment {
+        state::segment(self.vmcs.load(), reg)
+    }
+
+    fn paging(&self) -> Paging {
+        state::paging(self.vmcs.load(), &self.masks)
+    }
+
+    fn save(&self, state: &mut ArchState) {
+        state.gpr = self.registers.gpr;
+        state.cr8 = self.task_priority.class();
+        state.activity = self.activity;
+        self.live.save(state);
+        state::save(self.vmcs.load(), &self.masks, state);
+    }
+
+    fn load(&mut self, state: &ArchState) {
+        let vmcs = self.vmcs.load();
+        self.registers.gpr = state.gpr;
+        self.activity = state.activity;
+        self.live.load(state);
+        state::load(vmcs, &self.masks, state);
+        self.forget_cached();
+        vmcs.write(fields::ENTRY_INTERRUPTION_INFO, 0);
+        self.is_queued = false;
+        self.task_priority.set_class(state.cr8 & 15);
+        self.cancel_interrupt_window();
+        self.set_primary(vmcs, primary::NMI_WINDOW_EXITING, false);
+        self.flush_translations();
+        let modes = Cr0::PROTECTED_MODE_ENABLE.bits() | Cr0::PAGING.bits();
+        let is_runnable = self.features.has_unrestricted_guest || state.cr0 & modes == modes;
+        self.refusal = (!is_runnable).then_some(NEEDS_REAL_MODE);
+    }
+
+    fn reset_vector_state(&mut self) {
+        self.live.reset_vector_state();
+    }
+
+    fn msr(&self, msr: GuestMsr) -> u64 {
+        if let Some(value) = self.live.msr(msr) {
+            return value;
+        }
+        let vmcs = self.vmcs.load();
+        if msr == GuestMsr::SysenterCs {
+            return u64::from(vmcs.read(fields::GUEST_SYSENTER_CS));
+        }
+        vmcs_field(msr).map_or(0, |field| vmcs.read(field))
+    }
+
+    fn set_msr(&mut self, msr: GuestMsr, value: u64) {
+        if self.live.set_msr(msr, value) {
+            return;
+        }
+        let vmcs = self.vmcs.load();
+        match msr {
+            GuestMsr::Efer => {
+                state::set_efer(vmcs, value);
+                // NXE changes what cached translations mean.
+                self.flush_translations();
+            }
+            GuestMsr::SysenterCs => vmcs.write(fields::GUEST_SYSENTER_CS, value as u32),
+            _ => {
+                if let Some(field) = vmcs_field(msr) {
+                    vmcs.write(field, value);
+                }
+            }
+        }
+    }
+
+    fn xcr0(&self) -> u64 {
+        self.live.xcr0()
+    }
+
+    fn set_xcr0(&mut self, value: u64) {
+        self.live.set_xcr0(value);
+    }
+
+    fn set_tsc_offset(&mut self, offset: u64) {
+        self.vmcs.load().write(fields::TSC_OFFSET, offset);
+    }
+
+    fn task_priority(&self) -> u8 {
+        self.task_priority.class()
+    }
+
+    fn set_task_priority(&mut self, class: u8) {
+        self.task_priority.set_class(class & 15);
+        if self.window.is_some() {
+            self.arm_window(self.vmcs.load());
+        }
+    }
+
+    #[inline]
+    fn retire(&mut self, len: InsnLen) {
+        self.retire_here(self.vmcs.load(), len);
+    }
+
+    fn inject(&mut self, event: Event) -> Result<(), NotNow> {
+        self.queue(event)
+    }
+
+    fn has_queued_event(&self) -> bool {
+        self.is_queued
+    }
+
+    fn accepts_interrupt(&self) -> bool {
+        !self.is_queued && self.is_interruptible(self.vmcs.load())
+    }
+
+    fn await_interrupt_window(&mut self, vector: Vector) {
+        self.window = Some(vector.class());
+        self.arm_window(self.vmcs.load());
+    }
+
+    fn await_nmi_window(&mut self) {
+        self.set_primary(self.vmcs.load(), primary::NMI_WINDOW_EXITING, true);
+    }
+
+    fn cancel_interrupt_window(&mut self) {
+        self.window = None;
+        self.arm_window(self.vmcs.load());
+    }
+
+    fn raw_exit(&self) -> RawExit {
+        let vmcs = self.vmcs.load();
+        let exit_reason = vmcs.read(fields::EXIT_REASON);
+        raw(vmcs, reason::name(exit_reason as u16))
+    }
+
+    fn describe(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        describe::describe(self.vmcs.load(), &self.registers.gpr, out)
+    }
+}
+
+/// The field of an MSR that has one of 64 bits.
+const fn vmcs_field(msr: GuestMsr) -> Option<Field<u64>> {
+    Some(match msr {
+        GuestMsr::Efer => fields::GUEST_EFER,
+        GuestMsr::Pat => fields::GUEST_PAT,
+        GuestMsr::FsBase => fields::GUEST_FS_BASE,
+        GuestMsr::GsBase => fields::GUEST_GS_BASE,
+        GuestMsr::SysenterEsp => fields::GUEST_SYSENTER_ESP,
+        GuestMsr::SysenterEip => fields::GUEST_SYSENTER_EIP,
+        GuestMsr::DebugCtl => fields::GUEST_DEBUGCTL,
+        GuestMsr::SysenterCs
+        | GuestMsr::KernelGsBase
+        | GuestMsr::Star
+        | GuestMsr::Lstar
+        | GuestMsr::Cstar
+        | GuestMsr::Sfmask
+        | GuestMsr::TscAux
+        | GuestMsr::Xss => return None,
+    })
+}
+
+impl Drop for VmxVcpu {
+    fn drop(&mut self) {
+        if let Some(vpid) = self.vpid {
+            self.flush_translations();
+            resident(self.home).return_vpid(vpid);
+        }
+    }
+}

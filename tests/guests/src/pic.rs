@@ -1,0 +1,43 @@
+//! The PIC pair. (8259A datasheet)
+
+use crate::port::{in8, out8};
+
+const MASTER: u16 = 0x20;
+const SLAVE: u16 = 0xa0;
+/// Vector of IRQ 0 after [`init`].
+pub const FIRST_VECTOR: u8 = 0x20;
+
+/// Masks everything.
+pub fn mask_all() {
+    out8(MASTER + 1, 0xff);
+    out8(SLAVE + 1, 0xff);
+}
+
+/// Gives the PICs their vectors and unmasks only the master's inputs in `irqs`.
+pub fn init(irqs: u8) {
+    const ICW1_CASCADE_ICW4: u8 = 0x11;
+    const ICW4_8086: u8 = 0x01;
+    for (base, vector, cascade) in [(MASTER, FIRST_VECTOR, 1 << 2), (SLAVE, FIRST_VECTOR + 8, 2)] {
+        out8(base, ICW1_CASCADE_ICW4);
+        out8(base + 1, vector);
+        out8(base + 1, cascade);
+        out8(base + 1, ICW4_8086);
+    }
+    out8(MASTER + 1, !irqs);
+    out8(SLAVE + 1, 0xff);
+}
+
+/// Reads the masks: master low, slave high.
+#[must_use]
+pub fn masks() -> u16 {
+    u16::from(in8(MASTER + 1)) | u16::from(in8(SLAVE + 1)) << 8
+}
+
+/// Ends an interrupt by its vector.
+pub fn end_of_interrupt(vector: u8) {
+    const NON_SPECIFIC: u8 = 0x20;
+    if vector >= FIRST_VECTOR + 8 {
+        out8(SLAVE, NON_SPECIFIC);
+    }
+    out8(MASTER, NON_SPECIFIC);
+}

@@ -12,12 +12,14 @@ const EFER_DEFINED: u64 = 0x36_fd01;
 /// Memory types a PAT entry may name: UC, WC, WT, WP, WB, UC-.
 const PAT_TYPES: [u8; 6] = [0, 1, 4, 5, 6, 7];
 
+/// What to say when every check passes and VMRUN refuses all the same.
+pub(crate) const UNKNOWN: &str = "none of the manual's checks fails: a reserved bit of CR3 or CR4, or a table address beyond memory";
+
 /// The first check of the manual's list that this block fails.
-pub(crate) fn reason(vmcb: &Vmcb) -> &'static str {
+pub(crate) fn fault(vmcb: &Vmcb) -> Option<&'static str> {
     checks(vmcb)
         .into_iter()
         .find_map(|(is_wrong, reason)| is_wrong.then_some(reason))
-        .unwrap_or("none of the manual's checks fails: a reserved bit of CR3 or CR4, or a table address beyond memory")
 }
 
 fn checks(vmcb: &Vmcb) -> [(bool, &'static str); 18] {
@@ -110,10 +112,10 @@ mod tests {
     fn a_fresh_block_is_told_what_it_lacks() {
         // SAFETY: all-zero is a legal value of every field.
         let mut vmcb: Vmcb = unsafe { core::mem::zeroed() };
-        assert_eq!(reason(&vmcb), "EFER.SVME is clear");
+        assert_eq!(fault(&vmcb), Some("EFER.SVME is clear"));
         vmcb.save.efer = Efer::SECURE_VIRTUAL_MACHINE_ENABLE.bits();
-        assert_eq!(reason(&vmcb), "VMRUN is not intercepted");
+        assert_eq!(fault(&vmcb), Some("VMRUN is not intercepted"));
         vmcb.control.instructions2 = intercept::VMRUN;
-        assert_eq!(reason(&vmcb), "the ASID is 0");
+        assert_eq!(fault(&vmcb), Some("the ASID is 0"));
     }
 }

@@ -37,6 +37,9 @@ impl SvmVcpu {
     #[inline]
     pub(crate) fn decode(&mut self) -> Option<Exit> {
         let control = &mut self.vmcb.control;
+        if matches!(control.exit_code as u32, code::INVALID | code::BUSY) {
+            return Some(self.refused());
+        }
         control.tlb_control = tlb::KEEP;
         control.clean = if self.features.clean_bits {
             clean::ALL
@@ -73,9 +76,6 @@ impl SvmVcpu {
             }),
             code::XSETBV => return self.xsetbv(),
             code::SHUTDOWN => Exit::Shutdown,
-            code::INVALID | code::BUSY => Exit::EntryRefused(EntryRefused {
-                reason: consistency::reason(&self.vmcb),
-            }),
             code::DEBUG => self.debug_exception(),
             code::ALIGNMENT_CHECK => {
                 let error_code = self.vmcb.control.exit_info1 as u32;
@@ -83,6 +83,16 @@ impl SvmVcpu {
             }
             other => return self.answer(other),
         })
+    }
+
+    /// VMRUN refused the block. The state that was loaded last was looked at before the entry: emulators overwrite it here.
+    #[cold]
+    fn refused(&mut self) -> Exit {
+        let reason = self
+            .foreseen
+            .or_else(|| consistency::fault(&self.vmcb))
+            .unwrap_or(consistency::UNKNOWN);
+        Exit::EntryRefused(EntryRefused { reason })
     }
 
     #[inline]

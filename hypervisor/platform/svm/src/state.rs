@@ -175,8 +175,7 @@ impl SvmVcpu {
         control.instructions1 &= !crate::vmcb::intercept::IRET;
         control.event = 0;
         control.interrupt_shadow = u64::from(*shadow != Shadow::None);
-        control.clean = 0;
-        self.flush_translations();
+        self.start_anew();
     }
 
     pub(crate) fn read_guest_msr(&self, msr: GuestMsr) -> u64 {

@@ -10,6 +10,7 @@ use x86::{Gpr, Rflags, Segment, SegmentRegister, Vector};
 
 use crate::asid::Asid;
 use crate::code::{CodePage, NestedMemory};
+use crate::consistency;
 use crate::cpu::SvmCpu;
 use crate::enter::{GuestRegisters, enter};
 use crate::event::{Nmi, Step};
@@ -72,6 +73,8 @@ pub struct SvmVcpu {
     /// The CPU this ran on last; its ASID and clean bits mean nothing on another one.
     home: Option<u32>,
     asid: Asid,
+    /// What VMRUN will not like about the state that was loaded last.
+    pub(crate) foreseen: Option<&'static str>,
     pub(crate) cr4_allowed: u64,
     /// DEBUGCTL as the guest wrote it: without LBR virtualization it is not the CPU's.
     pub(crate) debugctl: u64,
@@ -110,6 +113,7 @@ impl SvmVcpu {
             live: Arc::new(Live::new(cpu.features)),
             home: None,
             asid: Asid::default(),
+            foreseen: None,
             cr4_allowed,
             debugctl: 0,
         };
@@ -193,6 +197,14 @@ impl SvmVcpu {
             control.tlb_control = tlb::FLUSH_ALL;
         }
         control.clean &= !clean::ASID;
+        self.foreseen = consistency::fault(&self.vmcb);
+    }
+
+    /// Makes the next entry start as the first one: with a new ASID, everything loaded, and the state looked at.
+    pub(crate) fn start_anew(&mut self) {
+        self.asid = Asid::default();
+        self.code_page = CodePage::NONE;
+        self.vmcb.control.clean = 0;
     }
 }
 

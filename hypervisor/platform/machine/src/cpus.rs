@@ -64,7 +64,7 @@ pub(crate) enum Whom {
     Everybody,
 }
 
-/// Starts the other CPUs, one after another; each then waits for [`run_everywhere`].
+/// Starts the other CPUs, one after another; each then waits for [`release`].
 ///
 /// A CPU that does not come is reported and left alone.
 pub(crate) fn start_others(whom: &Whom, tsc_khz: u64) {
@@ -253,7 +253,7 @@ extern "C" fn ap_main() -> ! {
         cpu::park();
         let work = WORK.load(Ordering::Acquire);
         if !work.is_null() {
-            // SAFETY: only `run_everywhere` stores here, and it stores a `Work`.
+            // SAFETY: only `release` stores here, and it stores a `Work`.
             let work = unsafe { core::mem::transmute::<*mut (), Work>(work) };
             work();
         }
@@ -261,10 +261,7 @@ extern "C" fn ap_main() -> ! {
     }
 }
 
-/// Sends every started CPU to `work`, this one too.
-pub(crate) fn run_everywhere(work: Work) -> ! {
-    // SAFETY: drops translations only. Identity-mapped code of the trampoline is gone from the tables.
-    unsafe { cpu::write_cr3(cpu::read_cr3()) };
+/// Sends every CPU that waits to `work`.
+pub(crate) fn release(work: Work) {
     WORK.store(work as *mut (), Ordering::Release);
-    work()
 }

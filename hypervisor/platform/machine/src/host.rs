@@ -15,7 +15,7 @@ use host::{Clock, CpuId, Host, HostVector, MemoryReport, NoMemory, PowerAction, 
 use memory::GuestRam;
 use x86::{CpuidResult, Vector};
 
-use crate::vendor::{Refusal, Vendor};
+use crate::vendor::Vendor;
 use crate::{boot, console, cpus, logger, power};
 
 /// The physical machine, with one vendor's extension in use on every CPU.
@@ -34,12 +34,18 @@ static CONTEXT: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 static ENTRY: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
 impl<V: Vendor> Machine<V> {
-    /// The machine, after [`boot::start`](crate::start) has prepared it.
+    /// The machine, after [`start`](crate::start) has prepared it, and the boot CPU with the extension on.
+    ///
+    /// Each optional feature that is missing gets a warning line.
     ///
     /// # Errors
-    /// [`Refusal`] when no guest can run here.
-    pub fn new() -> Result<&'static Self, Refusal> {
-        V::probe()?;
+    /// The vendor's refusal when no guest can run here.
+    pub fn new() -> Result<(&'static Self, V::Cpu), V::Refusal> {
+        let boot_cpu = V::enable()?;
+        log::info!("{} is on", V::NAME);
+        V::for_each_warning(&boot_cpu, &mut |warning| {
+            log::warn!("{}: {warning}", V::NAME)
+        });
         let facts = boot::facts();
         let machine = Self {
             clock: facts.clock,
@@ -47,20 +53,26 @@ impl<V: Vendor> Machine<V> {
             cpu_count: cpus::count(),
             vendor: PhantomData,
         };
-        Ok(Box::leak(Box::new(machine)))
+        Ok((Box::leak(Box::new(machine)), boot_cpu))
     }
 
-    /// Switches the extension on, on every CPU, and sends each to `entry`. Does not come back.
+    /// Switches the extension on, on every other CPU, and sends each to `entry`; this one, too. Does not come back.
     ///
     /// From here on the screen is drawn only as [`Host::screen_draw`] is called.
-    pub fn run<T: Sync>(&'static self, context: &'static T, entry: Entry<V, T>) -> ! {
+    pub fn run<T: Sync>(
+        &'static self,
+        boot_cpu: V::Cpu,
+        context: &'static T,
+        entry: Entry<V, T>,
+    ) -> ! {
         CONTEXT.store(
             core::ptr::from_ref(context).cast_mut().cast(),
             Ordering::Release,
         );
         ENTRY.store(entry as *mut (), Ordering::Release);
         console::draw_lazily(true);
-        cpus::run_everywhere(enter::<V, T>)
+        cpus::release(enter::<V, T>);
+        entry(context, boot_cpu)
     }
 }
 
@@ -73,7 +85,7 @@ extern "C" fn enter<V: Vendor, T: Sync + 'static>() -> ! {
     let context = unsafe { &*context };
     match V::enable() {
         Ok(cpu) => entry(context, cpu),
-        // The boot CPU was probed and this one is of the same make, but firmware may have forgotten it.
+        // The boot CPU has it and this one is of the same make, but firmware may have forgotten it.
         Err(refusal) => panic!(
             "{} does not start on cpu{}: {refusal}",
             V::NAME,

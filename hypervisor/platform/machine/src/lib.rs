@@ -20,10 +20,14 @@ mod rtc;
 mod trampoline;
 mod tsc;
 mod vendor;
+mod vendor_svm;
+mod vendor_vmx;
 
 pub use boot::{BootFile, Cargo, Main, start};
 pub use console::write_all;
 pub use epitaph::last_words;
 pub use host::{Entry, Machine};
 pub use logger::{Sink, set_log_sink};
-pub use vendor::{Refusal, Vendor, VendorKind, detect};
+pub use vendor::{NoExtension, Vendor, VendorKind, detect};
+pub use vendor_svm::Svm;
+pub use vendor_vmx::Vmx;

@@ -13,21 +13,20 @@ pub trait Vendor: Send + Sync + Sized + 'static {
     type Vcpu: Vcpu<Cpu = Self::Cpu> + Send + 'static;
     /// EPT or NPT.
     type Slat: Slat + 'static;
+    /// Why the extension cannot be used, and what to do about it.
+    type Refusal: fmt::Display;
 
     /// What operators call it.
     const NAME: &'static str;
 
-    /// Looks at the running CPU; logs a warning line for each missing optional feature.
+    /// Switches the extension on, on the running CPU. It has its final tables, stack and GS base.
     ///
     /// # Errors
-    /// [`Refusal`] when something required is missing or switched off.
-    fn probe() -> Result<(), Refusal>;
+    /// When something required is missing or switched off, or memory is short.
+    fn enable() -> Result<Self::Cpu, Self::Refusal>;
 
-    /// Switches the extension on, on the running CPU.
-    ///
-    /// # Errors
-    /// [`Refusal`], also when there is no memory for the CPU's own structures.
-    fn enable() -> Result<Self::Cpu, Refusal>;
+    /// Calls `each` with a line for every optional feature this CPU lacks.
+    fn for_each_warning(cpu: &Self::Cpu, each: &mut dyn FnMut(&str));
 
     /// An empty second-level table.
     ///
@@ -54,56 +53,29 @@ pub enum VendorKind {
     Svm,
 }
 
-/// Why no guest can run on this machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The CPU has neither extension.
-    NoExtension,
-    /// Firmware switched the extension off and locked it.
-    SwitchedOff {
-        /// VT-x or AMD-V.
-        extension: &'static str,
-        /// The register and bit that say so.
-        evidence: &'static str,
-        /// What to change in the firmware's setup.
-        setting: &'static str,
-    },
-    /// A feature without which there is no guest.
-    Missing {
-        /// The feature, in the manual's words.
-        feature: &'static str,
-    },
-    /// No memory for the CPU's own structures.
-    NoMemory,
-}
+/// This CPU has neither extension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoExtension;
 
-impl fmt::Display for Refusal {
+impl fmt::Display for NoExtension {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoExtension => f.write_str(
-                "this CPU has neither VT-x (CPUID 1 ECX bit 5) nor AMD-V (CPUID 0x80000001 ECX bit 2): no guest can run",
-            ),
-            Self::SwitchedOff { extension, evidence, setting } => {
-                write!(f, "{extension} is switched off ({evidence}): enable \"{setting}\" in the firmware setup")
-            }
-            Self::Missing { feature } => write!(f, "this CPU has no {feature}: no guest can run"),
-            Self::NoMemory => f.write_str("no memory for the virtualization structures of a CPU"),
-        }
+        f.write_str(
+            "this CPU has neither VT-x (CPUID 1 ECX bit 5) nor AMD-V (CPUID 0x80000001 ECX bit 2): no guest can run",
+        )
     }
 }
 
-/// Tells which extension this CPU has.
+/// Tells which extension this CPU has, switched on or not.
 ///
 /// # Errors
-/// [`Refusal::NoExtension`].
-pub fn detect() -> Result<VendorKind, Refusal> {
+/// [`NoExtension`].
+pub fn detect() -> Result<VendorKind, NoExtension> {
     const VMX: u32 = 1 << 5;
-    const SVM: u32 = 1 << 2;
     if cpu::cpuid(1).ecx & VMX != 0 {
-        return Ok(VendorKind::Vmx);
+        Ok(VendorKind::Vmx)
+    } else if svm::is_offered() {
+        Ok(VendorKind::Svm)
+    } else {
+        Err(NoExtension)
     }
-    if cpu::has_extended_leaf(0x8000_0001) && cpu::cpuid(0x8000_0001).ecx & SVM != 0 {
-        return Ok(VendorKind::Svm);
-    }
-    Err(Refusal::NoExtension)
 }

@@ -1,22 +1,36 @@
 //! The chips of the virtual PC, each a value.
 //!
-//! Devices whose registers lie in one block take offsets from its base. Those whose ports are scattered ([`PicPair`], [`Pit`] …)
-//! say "absolute" in their documentation: register each of their ranges with base 0.
+//! Devices whose registers lie in one block take offsets from its base. Those whose ports are scattered ([`PicPair`], [`Pit`],
+//! [`I8042`], [`ResetControl`], [`DebugPort`], [`ExitPort`]) say "absolute" in their documentation: register each of their ranges
+//! with base 0.
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
+mod calendar;
+mod debug;
 mod frequency;
+mod hpet;
+mod hpet_timer;
+mod i8042;
 mod ioapic;
+mod keyboard;
 mod local_apic;
 mod message;
 mod pic;
 mod pit;
 mod pit_channel;
+mod pm;
+mod power;
+mod reset;
 mod ring;
+mod rtc;
 mod uart16550;
 
+pub use debug::{DEBUG_PORT, DebugPort, EXIT_PORT, ExitPort, FIRMWARE_LOG_PORT};
+pub use hpet::{HPET_BLOCK_ID, HPET_BYTES, HPET_HZ, Hpet, HpetEvent, HpetSignal};
+pub use i8042::{I8042, I8042_COMMAND_PORT, I8042_DATA_PORT};
 pub use ioapic::{IOAPIC_BYTES, IOAPIC_PINS, IoApic};
 pub use local_apic::{
     APIC_BYTES, APIC_DEFAULT_BASE, APIC_TIMER_HZ, Addressing, Ipi, LocalApic, Model,
@@ -25,4 +39,11 @@ pub use local_apic::{
 pub use message::{ApicMessage, BROADCAST, Delivery, DestinationMode, Trigger};
 pub use pic::PicPair;
 pub use pit::{PIT_HZ, Pit};
+pub use pm::{
+    GPE0, GPE0_PORTS, PM_PORTS, PM_TIMER, PM_TIMER_HZ, PM1_CONTROL, PM1_EVENT, PowerManagement,
+    SLEEP_TYPE_S5,
+};
+pub use power::PowerRequest;
+pub use reset::{FAST_RESET_PORT, RESET_PORT, RESET_VALUE, ResetControl};
+pub use rtc::{CmosMemory, Rtc};
 pub use uart16550::Uart16550;

@@ -147,7 +147,7 @@ impl LocalApic {
 
     /// On by IA32_APIC_BASE.
     #[inline]
-    const fn is_present(&self) -> bool {
+    pub const fn is_present(&self) -> bool {
         self.base & BASE_ENABLED != 0
     }
 

@@ -224,7 +224,7 @@ impl PioDevice for PowerManagement {
         if at >= PM_PORTS || bytes > PM_PORTS - at {
             return Err(Refused::NoRegister);
         }
-        if at % bytes != 0 {
+        if !at.is_multiple_of(bytes) {
             return Err(Refused::Misaligned);
         }
         match width {
@@ -285,7 +285,7 @@ mod tests {
         pm.advance(Instant::from_ns(5_000_000_000));
         assert_eq!(
             pm.read(PM_TIMER, Width::Dword),
-            Ok(5 * 3_579_545 & 0xff_ffff)
+            Ok((5 * 3_579_545) & 0xff_ffff)
         );
     }
 

@@ -164,7 +164,7 @@ impl Rtc {
         if self.b & B_BINARY != 0 {
             value
         } else {
-            (value / 10 % 10) << 4 | value % 10
+            ((value / 10 % 10) << 4) | (value % 10)
         }
     }
 
@@ -180,7 +180,11 @@ impl Rtc {
         if self.b & B_24_HOURS != 0 {
             return self.encode(hour);
         }
-        let twelve = if hour % 12 == 0 { 12 } else { hour % 12 };
+        let twelve = if hour.is_multiple_of(12) {
+            12
+        } else {
+            hour % 12
+        };
         self.encode(twelve) | u8::from(hour >= 12) << 7
     }
 

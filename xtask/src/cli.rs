@@ -7,9 +7,8 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
-use xtask::bed::accel::Accel;
+use xtask::bed::accel::{Accel, Vendor};
 use xtask::build::Profile;
-use xtask::run::Vendor;
 use xtask::toolchain::Choice;
 use xtask::{bench, check, flash, guest, image, need, run, setup, test, toolchain};
 
@@ -95,9 +94,9 @@ struct ImageArgs {
 
 #[derive(Args)]
 struct RunArgs {
-    /// Whose virtualization: amd (AMD-V, in QEMU) or intel (VT-x, in Bochs).
-    #[arg(long, value_enum, default_value_t)]
-    vendor: Vendor,
+    /// Whose virtualization: amd (AMD-V, in QEMU) or intel (VT-x, in Bochs) [default: KVM's where it can be used, else amd].
+    #[arg(long, value_enum)]
+    vendor: Option<Vendor>,
     /// CPU model as the emulator names it [default: max in QEMU, corei7_skylake_x in Bochs].
     #[arg(long, value_name = "MODEL")]
     cpu: Option<String>,

@@ -6,31 +6,21 @@ use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
-use crate::bed::accel::{Accel, kvm_verdict};
+use crate::bed::accel::{Accel, Vendor, decide, kvm_verdict};
 use crate::bed::{Config, Keys, Machine, bochs, qemu};
 use crate::build::Profile;
 use crate::image::Order;
 use crate::need;
 use crate::terminal::RawMode;
-use crate::ui::say;
-
-/// Whose CPU to run on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Vendor {
-    /// AMD-V, in QEMU.
-    #[default]
-    Amd,
-    /// Intel VT-x, in Bochs.
-    Intel,
-}
+use crate::ui::{Step, say};
 
 /// How to run.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Whose CPU.
-    pub vendor: Vendor,
+    /// Whose virtualization; by default what runs fastest here.
+    pub vendor: Option<Vendor>,
     /// CPU model, as the emulator names it; the bed's usual one by default.
     pub cpu: Option<String>,
     /// Recipe of the guest.
@@ -57,6 +47,8 @@ pub struct Options {
 
 /// Keys typed into a pipe wait for this: firmware would take them for its own.
 const GUEST_IS_UP: &str = "CAISSON-GUEST-UP";
+/// The firmware's last words.
+const LOADER_STARTS: &str = "BdsDxe: starting";
 /// Ctrl-A, the key that announces a command to us.
 const ESCAPE: u8 = 1;
 /// What `timeout` of coreutils exits with.
@@ -67,10 +59,11 @@ const TIMED_OUT: u8 = 124;
 /// # Errors
 /// Something is missing, does not build, or does not start.
 pub fn run(options: &Options) -> Result<ExitCode> {
-    need::ensure(match options.vendor {
-        Vendor::Amd => need::QEMU,
-        Vendor::Intel => need::BOCHS,
-    })?;
+    let kvm_verdict = kvm_verdict();
+    let (vendor, uses_kvm) =
+        decide(options.accel, options.vendor, &kvm_verdict).map_err(|reason| anyhow!(reason))?;
+    let uses_qemu = uses_kvm || vendor == Vendor::Amd;
+    need::ensure(if uses_qemu { need::QEMU } else { need::BOCHS })?;
     let profile = if options.is_debug {
         Profile::Dev
     } else {
@@ -86,54 +79,54 @@ pub fn run(options: &Options) -> Result<ExitCode> {
             profile,
         })?,
     };
-    let machine = start(options, image)?;
+    let machine = if uses_qemu {
+        match kvm_verdict {
+            _ if uses_kvm => say("QEMU with KVM"),
+            Ok(_) => say("QEMU, plain emulation"),
+            Err(reason) => say(format!("QEMU, plain emulation; no KVM because {reason}")),
+        }
+        start_qemu(options, image, uses_kvm)?
+    } else {
+        start_bochs(options, image)?
+    };
     say("Ctrl-A X ends it, Ctrl-A Ctrl-A types a Ctrl-A.");
     let code = connect(machine, options);
     crate::terminal::restore();
     code
 }
 
-fn start(options: &Options, image: PathBuf) -> Result<Machine> {
-    match options.vendor {
-        Vendor::Amd => {
-            let config = Config::new("run", image)
-                .cpus(options.cpus)
-                .memory_mib(options.memory_mib.unwrap_or(2048));
-            let kvm = options.accel.uses_kvm();
-            match kvm_verdict() {
-                _ if kvm => say("QEMU with KVM"),
-                Ok(()) => say("QEMU, plain emulation"),
-                Err(reason) => say(format!("QEMU, plain emulation; no KVM because {reason}")),
-            }
-            let mut bed = qemu::Options {
-                kvm,
-                logs_exceptions: options.is_debug && !kvm,
-                ..qemu::Options::default()
-            };
-            if let Some(cpu) = &options.cpu {
-                bed.cpu.clone_from(cpu);
-            }
-            if options.is_debug {
-                bed.gdb_port = Some(1234);
-                say("gdb: target remote localhost:1234; exceptions in target/logs/run-cpu.log");
-            }
-            qemu::start(&config, &bed)
-        }
-        Vendor::Intel => {
-            let config = Config::new("run", image)
-                .cpus(options.cpus)
-                .memory_mib(options.memory_mib.unwrap_or(1024));
-            let mut bed = bochs::Options::default();
-            if let Some(cpu) = &options.cpu {
-                bed.model.clone_from(cpu);
-            }
-            say(format!(
-                "Bochs, model {}; the firmware takes some 10 s, a Linux kernel about a minute",
-                bed.model
-            ));
-            bochs::start(&config, &bed)
-        }
+fn start_qemu(options: &Options, image: PathBuf, kvm: bool) -> Result<Machine> {
+    let config = Config::new("run", image)
+        .cpus(options.cpus)
+        .memory_mib(options.memory_mib.unwrap_or(2048));
+    let mut bed = qemu::Options {
+        kvm,
+        logs_exceptions: options.is_debug && !kvm,
+        ..qemu::Options::default()
+    };
+    if let Some(cpu) = &options.cpu {
+        bed.cpu.clone_from(cpu);
     }
+    if options.is_debug {
+        bed.gdb_port = Some(1234);
+        say("gdb: target remote localhost:1234; exceptions are logged in target/logs/run-cpu.log");
+    }
+    qemu::start(&config, &bed)
+}
+
+fn start_bochs(options: &Options, image: PathBuf) -> Result<Machine> {
+    let config = Config::new("run", image)
+        .cpus(options.cpus)
+        .memory_mib(options.memory_mib.unwrap_or(1024));
+    let mut bed = bochs::Options::default();
+    if let Some(cpu) = &options.cpu {
+        bed.model.clone_from(cpu);
+    }
+    say(format!(
+        "Bochs, model {}; the firmware takes some 10 s, a Linux kernel about a minute",
+        bed.model
+    ));
+    bochs::start(&config, &bed)
 }
 
 /// What the keyboard thread tells the main one.
@@ -187,14 +180,23 @@ fn watch(
     let began = Instant::now();
     let mut is_gate_open = false;
     let mut out = std::io::stdout();
+    let mut firmware = Firmware::default();
+    let mut waiting = Some(Step::start("firmware"));
     // Only the newest part is searched: a text may lie across two chunks.
     let mut recent = String::new();
     loop {
         let fresh = machine.fresh(Duration::from_millis(50));
         if !fresh.is_empty() {
+            let shown = firmware.filter(&fresh);
+            if !shown.is_empty()
+                && let Some(step) = waiting.take()
+            {
+                step.done("it speaks");
+            }
             // A closed pipe on our side must not leave the machine running: the timeout or Ctrl-C ends it.
-            let _ = out.write_all(&fresh).and_then(|()| out.flush());
+            let _ = out.write_all(&shown).and_then(|()| out.flush());
             recent += &String::from_utf8_lossy(&fresh);
+            firmware.is_over |= recent.contains(LOADER_STARTS);
             if !is_gate_open && recent.contains(GUEST_IS_UP) {
                 is_gate_open = open_gate.send(()).is_ok();
             }
@@ -250,6 +252,45 @@ fn type_on(keys: &Keys, is_terminal: bool, gate: &Receiver<()>, words: &Sender<W
     }
 }
 
+/// Takes the firmware's escape codes out: it clears the screen several times, and what was said before is worth keeping.
+#[derive(Default)]
+struct Firmware {
+    is_over: bool,
+    code: Code,
+}
+
+/// How far into an escape code we are.
+#[derive(Clone, Copy, Default)]
+enum Code {
+    #[default]
+    Outside,
+    Begun,
+    Inside,
+}
+
+impl Firmware {
+    fn filter(&mut self, bytes: &[u8]) -> Vec<u8> {
+        if self.is_over {
+            return bytes.to_vec();
+        }
+        let mut kept = Vec::new();
+        for byte in bytes {
+            self.code = match (self.code, *byte) {
+                (Code::Outside, 0x1b) => Code::Begun,
+                (Code::Outside, byte) => {
+                    kept.push(byte);
+                    Code::Outside
+                }
+                (Code::Begun, b'[') => Code::Inside,
+                // Its last byte. (ECMA-48, 5.4)
+                (Code::Inside, 0x40..=0x7e) | (Code::Begun, _) => Code::Outside,
+                (Code::Inside, _) => Code::Inside,
+            };
+        }
+        kept
+    }
+}
+
 /// Finds our own commands among the keys: Ctrl-A X and Ctrl-A Ctrl-A.
 #[derive(Default)]
 struct Commands {
@@ -281,6 +322,15 @@ mod tests {
         let mut commands = Commands::default();
         assert_eq!(commands.filter(b"ls\x01"), (b"ls".to_vec(), false));
         assert_eq!(commands.filter(b"x"), (Vec::new(), true));
+    }
+
+    #[test]
+    fn the_firmware_does_not_clear_the_screen() {
+        let mut firmware = Firmware::default();
+        assert_eq!(firmware.filter(b"\x1b[2J\x1b[01;0"), b"");
+        assert_eq!(firmware.filter(b"1HBds"), b"Bds");
+        firmware.is_over = true;
+        assert_eq!(firmware.filter(b"\x1b[2J"), b"\x1b[2J");
     }
 
     #[test]

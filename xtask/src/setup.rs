@@ -16,7 +16,9 @@ pub fn setup() -> Result<()> {
         crate::toolchain::bare()?.describe()
     ));
     match crate::bed::accel::kvm_verdict() {
-        Ok(()) => say("KVM: used, nested virtualization is there"),
+        Ok(vendor) => say(format!(
+            "KVM: used, nested virtualization is there ({vendor:?})"
+        )),
         Err(reason) => say(format!("KVM: not used, {reason}")),
     }
     crate::guest::fetch_and_say(crate::guest::DEFAULT)?;

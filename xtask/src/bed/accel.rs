@@ -10,26 +10,47 @@ pub enum Accel {
     Auto,
     /// Plain emulation.
     Tcg,
-    /// KVM, whatever the checks say.
+    /// KVM, or nothing.
     Kvm,
 }
 
-impl Accel {
-    /// Decides; true means KVM.
-    pub fn uses_kvm(self) -> bool {
-        match self {
-            Self::Auto => kvm_verdict().is_ok(),
-            Self::Tcg => false,
-            Self::Kvm => true,
-        }
+/// Whose virtualization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Vendor {
+    /// AMD-V: in QEMU.
+    Amd,
+    /// Intel VT-x: in Bochs.
+    Intel,
+}
+
+/// Decides what to run on: whose virtualization, and whether by KVM.
+///
+/// KVM only ever offers the virtualization of the CPU below it. Without a wish for a vendor, KVM's is taken where it can be
+/// used, else AMD-V, whose emulation is the faster one.
+///
+/// # Errors
+/// KVM was asked for and cannot do what was asked, in words.
+pub fn decide(
+    accel: Accel,
+    wish: Option<Vendor>,
+    kvm: &Result<Vendor, String>,
+) -> Result<(Vendor, bool), String> {
+    match (accel, kvm) {
+        (Accel::Auto, Ok(vendor)) if wish.is_none_or(|wish| wish == *vendor) => Ok((*vendor, true)),
+        (Accel::Auto | Accel::Tcg, _) => Ok((wish.unwrap_or(Vendor::Amd), false)),
+        (Accel::Kvm, Ok(vendor)) if wish.is_some_and(|wish| wish != *vendor) => Err(format!(
+            "KVM on this machine offers {vendor:?}'s virtualization only"
+        )),
+        (Accel::Kvm, Ok(vendor)) => Ok((*vendor, true)),
+        (Accel::Kvm, Err(reason)) => Err(format!("KVM cannot run a hypervisor here: {reason}")),
     }
 }
 
-/// `Ok` if KVM can run a hypervisor here, else why not.
+/// Whose virtualization KVM can offer to a hypervisor here, else why it cannot.
 ///
 /// # Errors
 /// The first of the three conditions that does not hold, in words.
-pub fn kvm_verdict() -> Result<(), String> {
+pub fn kvm_verdict() -> Result<Vendor, String> {
     let read = |path: &str| std::fs::read_to_string(path).ok();
     verdict(
         File::options()
@@ -46,7 +67,7 @@ fn verdict(
     opens: bool,
     cpuinfo: Option<String>,
     nested: impl Fn(&str) -> Option<String>,
-) -> Result<(), String> {
+) -> Result<Vendor, String> {
     if !opens {
         return Err("/dev/kvm is not there or may not be opened".to_owned());
     }
@@ -56,15 +77,15 @@ fn verdict(
         .find(|line| line.starts_with("flags"))
         .unwrap_or_default();
     let has = |flag: &str| flags.split_whitespace().any(|word| word == flag);
-    let module = if has("vmx") {
-        "kvm_intel"
+    let (vendor, module) = if has("vmx") {
+        (Vendor::Intel, "kvm_intel")
     } else if has("svm") {
-        "kvm_amd"
+        (Vendor::Amd, "kvm_amd")
     } else {
         return Err("the CPU shows neither vmx nor svm".to_owned());
     };
     match nested(module).as_deref().map(str::trim) {
-        Some("Y" | "1") => Ok(()),
+        Some("Y" | "1") => Ok(vendor),
         _ => Err(format!(
             "nested virtualization is off (/sys/module/{module}/parameters/nested)"
         )),
@@ -79,6 +100,23 @@ mod tests {
     fn a_device_without_cpu_flags_is_not_enough() {
         let cpuinfo = Some("flags\t\t: fpu sse2 svm_lock\n".to_owned());
         assert!(verdict(true, cpuinfo, |_| Some("Y".to_owned())).is_err());
+    }
+
+    #[test]
+    fn kvm_is_used_only_for_the_vendor_it_has() {
+        let intel = Ok(Vendor::Intel);
+        assert_eq!(decide(Accel::Auto, None, &intel), Ok((Vendor::Intel, true)));
+        assert_eq!(
+            decide(Accel::Auto, Some(Vendor::Amd), &intel),
+            Ok((Vendor::Amd, false))
+        );
+        assert_eq!(decide(Accel::Tcg, None, &intel), Ok((Vendor::Amd, false)));
+        assert!(decide(Accel::Kvm, Some(Vendor::Amd), &intel).is_err());
+        assert!(decide(Accel::Kvm, None, &Err("no".to_owned())).is_err());
+        assert_eq!(
+            decide(Accel::Auto, Some(Vendor::Intel), &Err("no".to_owned())),
+            Ok((Vendor::Intel, false))
+        );
     }
 
     #[test]

@@ -16,9 +16,22 @@ const INSTALL: [&str; 5] = [
 ];
 
 /// The command that installs `packages`, as one would type it.
-pub fn command_line(packages: &[&str]) -> String {
-    let sudo = if is_root() { "" } else { "sudo " };
-    format!("{sudo}{} {}", INSTALL.join(" "), packages.join(" "))
+fn command_line(packages: &[&str]) -> String {
+    format!("{}{} {}", sudo(), INSTALL.join(" "), packages.join(" "))
+}
+
+/// The same, with fetching the package lists first where apt has none yet.
+pub(super) fn command_line_from_scratch(packages: &[&str]) -> String {
+    let update = if has_candidates(packages) {
+        String::new()
+    } else {
+        format!("{}apt-get update && ", sudo())
+    };
+    update + &command_line(packages)
+}
+
+fn sudo() -> &'static str {
+    if is_root() { "" } else { "sudo " }
 }
 
 /// True if apt knows where to get every one of `packages` (after fetching its lists, if it had none).
@@ -43,9 +56,9 @@ fn has_candidates(packages: &[&str]) -> bool {
 pub fn update() -> Result<()> {
     static DONE: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
     if super::is_install_forbidden() {
-        let sudo = if is_root() { "" } else { "sudo " };
         bail!(
-            "apt's package lists are missing or old; not fetched, as asked; the command is:\n  {sudo}apt-get update"
+            "apt's package lists are missing or old; not fetched, as asked; the command is:\n  {}apt-get update",
+            sudo()
         );
     }
     let mut error = None;

@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use crate::command::find;
 use crate::ui::say;
 
-pub use apt::{command_line as apt_command_line, offers as apt_offers, update as apt_update};
+pub use apt::{offers as apt_offers, update as apt_update};
 
 /// Environment variable that stops every installation, as `--no-install` does; for children and for users' profiles.
 pub const NO_INSTALL: &str = "CAISSON_NO_INSTALL";
@@ -136,7 +136,7 @@ pub fn ensure(needs: &[Need]) -> Result<()> {
     if is_install_forbidden() {
         bail!(
             "not installed, as asked; the command is:\n  {}",
-            apt_command_line(&packages)
+            apt::command_line_from_scratch(&packages)
         );
     }
     apt::install(&packages)?;

@@ -19,6 +19,7 @@ mod keyboard;
 mod local_apic;
 mod message;
 mod pic;
+mod pic_chip;
 mod pit;
 mod pit_channel;
 mod pm;

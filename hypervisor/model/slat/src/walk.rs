@@ -53,16 +53,19 @@ pub fn translate(
     if paging.cr0 & Cr0::PAGING.bits() == 0 {
         return Ok(Gpa::new(gva.raw()));
     }
-    let geometry = geometry(paging);
-    if is_long && !is_canonical(gva, geometry.linear_bits) {
-        return Err(WalkFault::Fault(Fault::GENERAL_PROTECTION));
-    }
     let walk = Walk {
         paging,
         gva,
         access,
         is_user,
     };
+    if let Some(at) = walk.glance(memory) {
+        return Ok(at);
+    }
+    let geometry = geometry(paging);
+    if is_long && !is_canonical(gva, geometry.linear_bits) {
+        return Err(WalkFault::Fault(Fault::GENERAL_PROTECTION));
+    }
     let mut tries = 0;
     loop {
         let (steps, at) = walk.descend(memory, &geometry)?;
@@ -126,6 +129,51 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
+    /// The common case at a quarter of the cost: four levels, every right granted, every flag set already. `None` says nothing
+    /// but that the long way must be gone.
+    fn glance(&self, memory: &impl GuestMemory) -> Option<Gpa> {
+        let is_four_levels = self.paging.efer & Efer::LONG_MODE_ACTIVE.bits() != 0
+            && self.paging.cr4 & Cr4::L5_PAGING.bits() == 0;
+        if !is_four_levels || !is_canonical(self.gva, 48) {
+            return None;
+        }
+        let gva = self.gva.raw();
+        let mut table = self.paging.cr3;
+        let mut common = u64::MAX;
+        let mut any = 0;
+        for shift in [39u32, 30, 21, 12] {
+            let at = (table & entry::ADDRESS) | ((gva >> shift) & 511) << 3;
+            let entry = memory.load_u64(Gpa::new(at)).ok()?;
+            common &= entry;
+            any |= entry;
+            table = entry;
+            let is_large = entry & entry::PAGE_SIZE != 0 && shift != 12;
+            if is_large || shift == 12 {
+                let offset = (1u64 << shift) - 1;
+                let below_page = offset & entry::ADDRESS & !(1 << 12);
+                let mut wanted = entry::PRESENT | entry::ACCESSED;
+                if self.access == Access::Write {
+                    wanted |= entry::DIRTY;
+                    // Only the leaf has it.
+                    common |= entry & entry::DIRTY;
+                }
+                let is_plain = common & wanted == wanted
+                    && shift != 39
+                    && (!is_large || entry & below_page == 0);
+                let may_disable = self.paging.efer & Efer::NO_EXECUTE_ENABLE.bits() != 0;
+                let is_execute_disabled = any & entry::NO_EXECUTE != 0;
+                if !is_plain || (is_execute_disabled && !may_disable) {
+                    return None;
+                }
+                self.check(common, is_execute_disabled).ok()?;
+                return Some(Gpa::new(
+                    (entry & entry::ADDRESS & !offset) | (gva & offset),
+                ));
+            }
+        }
+        None
+    }
+
     /// Goes down the tables and checks the rights; writes nothing.
     fn descend(
         &self,

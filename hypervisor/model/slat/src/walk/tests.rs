@@ -193,3 +193,58 @@ fn code_is_fetched_across_pages() {
         Err(WalkFault::NotRam(table))
     );
 }
+
+#[test]
+fn the_short_way_and_the_long_way_agree() {
+    let mut state = 0x1234_5678_9abc_def1u64;
+    let mut random = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let mut taken = 0;
+    let ram = four_levels(P | W);
+    for _ in 0..20_000 {
+        let flags = |random: u64| {
+            let mut flags = P | W | U | A | D;
+            // Mostly right, now and then one bit is not.
+            if random.is_multiple_of(3) {
+                flags ^= 1 << ((random >> 8) % 13);
+            }
+            if random.is_multiple_of(7) {
+                flags |= NX;
+            }
+            if random.is_multiple_of(5) {
+                flags |= PS;
+            }
+            flags
+        };
+        put(&ram, 0x1000, 0x2000 | flags(random()) & !PS);
+        put(&ram, 0x2000, 0x3000 | flags(random()) & !PS);
+        put(&ram, 0x3000, 0x4000 | flags(random()));
+        put(&ram, 0x4000, 0x5000 | flags(random()));
+        let mut paging = long();
+        if random() % 4 == 0 {
+            paging.efer &= !Efer::NO_EXECUTE_ENABLE.bits();
+        }
+        paging.cr4 |= random() & 0x30_0000;
+        paging.cr0 ^= random() & 0x1_0000;
+        let walk = Walk {
+            paging: &paging,
+            gva: Gva::new(random() & 0xfff),
+            access: [Access::Read, Access::Write, Access::Execute][(random() % 3) as usize],
+            is_user: random() % 2 == 0,
+        };
+        if let Some(at) = walk.glance(&ram) {
+            taken += 1;
+            let (steps, long_way) = walk.descend(&ram, &geometry(&paging)).expect("no fault");
+            assert_eq!(at, long_way);
+            let before = [0x1000, 0x2000, 0x3000, 0x4000].map(|at| get(&ram, at));
+            assert_eq!(steps.mark(&ram, walk.access == Access::Write), Ok(true));
+            let after = [0x1000, 0x2000, 0x3000, 0x4000].map(|at| get(&ram, at));
+            assert_eq!(before, after, "nothing was left to mark");
+        }
+    }
+    assert!(taken > 1000, "{taken}");
+}

@@ -1,0 +1,52 @@
+//! When a device wants to be advanced next.
+
+use crate::bell::Bell;
+use crate::services::Services;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU64, Ordering};
+use device::Instant;
+
+/// The deadline of one slot, kept by the CPU that the VM's devices call home.
+pub(crate) struct Alarm {
+    at_ns: AtomicU64,
+    services: &'static dyn Services,
+    bell: Arc<Bell>,
+}
+
+/// No deadline.
+const NEVER: u64 = u64::MAX;
+
+impl Alarm {
+    pub(crate) fn new(services: &'static dyn Services, bell: Arc<Bell>) -> Self {
+        Self {
+            at_ns: AtomicU64::new(NEVER),
+            services,
+            bell,
+        }
+    }
+
+    /// Time since start.
+    pub(crate) fn now(&self) -> Instant {
+        self.services.now()
+    }
+
+    /// Replaces the deadline; the home CPU is told when it moved forward.
+    pub(crate) fn set(&self, at: Option<Instant>) {
+        let new = at.map_or(NEVER, Instant::as_ns);
+        let old = self.at_ns.load(Ordering::Relaxed);
+        if new != old {
+            self.at_ns.store(new, Ordering::SeqCst);
+            if new < old {
+                self.bell.ring();
+            }
+        }
+    }
+
+    /// The deadline.
+    pub(crate) fn at(&self) -> Option<Instant> {
+        match self.at_ns.load(Ordering::SeqCst) {
+            NEVER => None,
+            ns => Some(Instant::from_ns(ns)),
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! From a specification to a VM: RAM, second-level tables, board, vCPUs on their home CPUs.
+
+use crate::Module;
+use crate::board::Board;
+use crate::bus::Overlap;
+use crate::console::Console;
+use crate::fabric::Cpus;
+use crate::home::Porch;
+use crate::mailbox::Mailbox;
+use crate::stats::Stats;
+use crate::vm::{Image, Messages, Vm};
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use chipset::LocalApic;
+use core::fmt;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use cpu_model::{CpuModel, CpuPlan};
+use guest_boot::MemoryLayout;
+use host::{Backing, Host, NoMemory, Permissions, Slat};
+use spin::Mutex;
+use vcpu::ArchState;
+use vm_spec::VmSpec;
+
+/// Physical-address bits a guest has at most; four-level second-level tables cover no more.
+const PHYSICAL_BITS: u8 = 48;
+
+/// Why a VM could not be assembled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AssembleError {
+    /// There is not so much memory.
+    NoMemory {
+        /// What the VM wants.
+        wanted_bytes: u64,
+        /// What is free.
+        free_bytes: u64,
+    },
+    /// A file it names is not on the boot volume.
+    NoFile(String),
+    /// The loader found a problem.
+    Problem(String),
+    /// It is pinned to CPUs that are not there.
+    NoCpu(u32),
+    /// Two devices of the board want the same place: our bug.
+    Overlap(Overlap),
+    /// Its kernel cannot be started.
+    Kernel(String),
+}
+
+impl fmt::Display for AssembleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoMemory {
+                wanted_bytes,
+                free_bytes,
+            } => write!(
+                f,
+                "it wants {} MiB of memory and {} MiB are free; give it less in caisson.toml",
+                wanted_bytes >> 20,
+                free_bytes >> 20
+            ),
+            Self::NoFile(path) => write!(f, "the boot volume has no file {path:?}"),
+            Self::Problem(problem) => write!(f, "{problem}"),
+            Self::NoCpu(cpu) => write!(
+                f,
+                "cpu-affinity names CPU {cpu}, which this machine does not have"
+            ),
+            Self::Overlap(overlap) => write!(
+                f,
+                "{} and {} both claim {:#x}",
+                overlap.first, overlap.second, overlap.at
+            ),
+            Self::Kernel(why) => write!(f, "{why}"),
+        }
+    }
+}
+
+/// The surroundings a VM is assembled in.
+pub(crate) struct Site<'a, H: Host> {
+    pub(crate) host: &'static H,
+    pub(crate) console: &'static Console<H>,
+    pub(crate) porches: &'a [Porch<H>],
+    pub(crate) modules: &'a [Module],
+}
+
+/// Builds VM number `index` and sends its vCPUs to their homes; `turn` says where the next vCPU goes.
+pub(crate) fn assemble<H: Host>(
+    site: &Site<'_, H>,
+    index: usize,
+    spec: &VmSpec,
+    turn: &mut usize,
+) -> Result<Arc<Vm<H>>, AssembleError> {
+    if let Some(problem) = &spec.problem {
+        return Err(AssembleError::Problem(problem.clone()));
+    }
+    let image = Image {
+        kernel: file(site.modules, &spec.kernel)?,
+        initrd: spec
+            .initrd
+            .as_deref()
+            .map(|path| file(site.modules, path))
+            .transpose()?,
+    };
+    let layout = MemoryLayout::new(spec.memory_bytes);
+    // A kernel that cannot start is found before memory is taken for it.
+    let dry_run = guest_boot::Boot {
+        kernel: image.kernel,
+        initrd: image.initrd,
+        cmdline: &spec.cmdline,
+        rsdp: guest_boot::TABLES.start(),
+    };
+    guest_boot::plan(&dry_run, &layout).map_err(|error| {
+        AssembleError::Kernel(alloc::format!(
+            "kernel {:?} cannot be started: {error}",
+            spec.kernel
+        ))
+    })?;
+
+    let no_memory = |NoMemory| AssembleError::NoMemory {
+        wanted_bytes: spec.memory_bytes,
+        free_bytes: site.host.memory().free,
+    };
+    let ram = site.host.allocate_ram(&layout.ram()).map_err(no_memory)?;
+    let mut slat = site.host.new_slat().map_err(no_memory)?;
+    let mut mapped = Ok(());
+    ram.for_each_piece(&mut |range, to| {
+        if mapped.is_ok() {
+            mapped = slat.map(range, to, Permissions::All);
+        }
+    });
+    mapped.map_err(no_memory)?;
+
+    let model = CpuModel::new(
+        |leaf, subleaf| site.host.cpuid(leaf, subleaf),
+        &CpuPlan {
+            vcpus: spec.cpus,
+            tsc_khz: site.host.clock().khz(),
+            apic_timer_khz: (chipset::APIC_TIMER_HZ / 1_000) as u32,
+            physical_bits: PHYSICAL_BITS,
+            offers_pcid: true,
+        },
+    );
+    let homes = homes(site, spec, turn)?;
+    let mailboxes = homes
+        .iter()
+        .enumerate()
+        .map(|(id, home)| {
+            let addressing = LocalApic::new(id as u32, id == 0).addressing();
+            Arc::new(Mailbox::new(site.porches[*home].bell.clone(), addressing))
+        })
+        .collect();
+    // Names live as long as the hypervisor: the epitaph of a panic may need one at any time.
+    let name: &'static str = String::leak(spec.name.clone());
+    let cpus = Arc::new(Cpus::new(mailboxes));
+    let home = site.porches[homes[0]].bell.clone();
+    let board =
+        Board::new(site, index, name, spec, &layout, cpus, home).map_err(AssembleError::Overlap)?;
+    let vm = Arc::new(Vm {
+        host: site.host,
+        name,
+        spec: spec.clone(),
+        layout,
+        image,
+        ram,
+        slat,
+        model,
+        board,
+        stats: (0..spec.cpus).map(|_| Arc::new(Stats::default())).collect(),
+        start: Mutex::new(ArchState::after_reset()),
+        started_tsc: AtomicU64::new(0),
+        started_ns: AtomicU64::new(0),
+        arrived: AtomicU32::new(0),
+        is_done: AtomicBool::new(false),
+        messages: Messages::default(),
+    });
+    for (id, home) in homes.iter().enumerate() {
+        site.porches[*home].send(vm.clone(), id);
+    }
+    Ok(vm)
+}
+
+/// The home CPU of each vCPU: in turn over the CPUs it may use.
+fn homes<H: Host>(
+    site: &Site<'_, H>,
+    spec: &VmSpec,
+    turn: &mut usize,
+) -> Result<Vec<usize>, AssembleError> {
+    let allowed: Vec<usize> = match &spec.cpu_affinity {
+        Some(cpus) => cpus.iter().map(|cpu| *cpu as usize).collect(),
+        None => (0..site.porches.len()).collect(),
+    };
+    if let Some(absent) = allowed.iter().find(|cpu| **cpu >= site.porches.len()) {
+        return Err(AssembleError::NoCpu(*absent as u32));
+    }
+    Ok((0..spec.cpus)
+        .map(|_| {
+            let home = allowed[*turn % allowed.len()];
+            *turn += 1;
+            home
+        })
+        .collect())
+}
+
+fn file(modules: &[Module], path: &str) -> Result<&'static [u8], AssembleError> {
+    modules
+        .iter()
+        .find(|module| module.name == path)
+        .map(|module| module.bytes)
+        .ok_or_else(|| AssembleError::NoFile(path.into()))
+}

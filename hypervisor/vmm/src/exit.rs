@@ -1,0 +1,136 @@
+//! What every exit means: one line each. Start reading here.
+
+use crate::lifecycle::StopReason;
+use crate::mmio;
+use crate::ports::Ports;
+use crate::vcpu::{Next, VirtualCpu};
+use host::Host;
+use vcpu::{
+    Activity, Cpuid, Exit, Halt, Hypercall, Pause, PioIn, PioOut, PioString, ReadMsr, Vcpu,
+    WriteMsr, Xsetbv,
+};
+
+/// How many port accesses of one string instruction are done before the loop gets its turn.
+const STRING_LIMIT: u64 = 4096;
+/// What a hypercall nobody knows returns: -KVM_ENOSYS.
+const NO_SUCH_HYPERCALL: u64 = -1000i64 as u64;
+
+impl<H: Host> VirtualCpu<H> {
+    /// Answers one exit.
+    pub(crate) fn handle(&mut self, exit: Exit) -> Next {
+        match exit {
+            Exit::PioIn(io) => self.pio_in(io),
+            Exit::PioOut(io) => self.pio_out(io),
+            Exit::PioString(io) => self.pio_string(io),
+            Exit::SlatFault(fault) => mmio::touch(self, &fault),
+            Exit::Cpuid(cpuid) => self.cpuid(cpuid),
+            Exit::ReadMsr(msr) => self.read_msr_exit(msr),
+            Exit::WriteMsr(msr) => self.write_msr_exit(msr),
+            Exit::Xsetbv(xsetbv) => self.xsetbv(xsetbv),
+            Exit::Hypercall(call) => self.hypercall(call),
+            Exit::Halt(halt) => self.halt(halt),
+            Exit::Pause(pause) => self.pause(pause),
+            Exit::HostInterrupt => Next::Yield,
+            Exit::InterruptWindow => Next::Resume,
+            Exit::EndOfInterrupt(vector) => self.ended(vector),
+            Exit::Shutdown => self.stop(StopReason::TripleFault),
+            Exit::EntryRefused(refused) => self.dump(StopReason::EntryRefused(refused.reason)),
+            Exit::Unexpected(raw) => self.dump(StopReason::Unexpected(raw)),
+        }
+    }
+
+    #[inline]
+    fn pio_in(&mut self, io: PioIn) -> Next {
+        let value = self.vm.pio().read(io.port, io.width);
+        self.vm.report_empty_port(io.port);
+        io.answer(&mut self.backend, value);
+        Next::Resume
+    }
+
+    #[inline]
+    fn pio_out(&mut self, io: PioOut) -> Next {
+        self.vm.pio().write(io.port, io.width, io.value);
+        self.vm.report_empty_port(io.port);
+        io.answer(&mut self.backend);
+        Next::Resume
+    }
+
+    fn pio_string(&mut self, io: PioString) -> Next {
+        let mut ports = Ports(self.vm.pio());
+        emulate::pio_string(
+            &mut self.backend,
+            self.vm.ram(),
+            io,
+            &mut ports,
+            STRING_LIMIT,
+        );
+        Next::Resume
+    }
+
+    #[inline]
+    fn cpuid(&mut self, cpuid: Cpuid) -> Next {
+        let (local, backend) = (&self.local, &self.backend);
+        let inputs = || local.cpuid_inputs(backend);
+        let result = self.vm.model().cpuid(cpuid.leaf, cpuid.subleaf, inputs);
+        cpuid.answer(&mut self.backend, result);
+        Next::Resume
+    }
+
+    #[inline]
+    fn read_msr_exit(&mut self, msr: ReadMsr) -> Next {
+        let value = self.read_msr(msr.index);
+        msr.answer(&mut self.backend, value);
+        Next::Resume
+    }
+
+    #[inline]
+    fn write_msr_exit(&mut self, msr: WriteMsr) -> Next {
+        let result = self.write_msr(msr.index, msr.value);
+        msr.answer(&mut self.backend, result);
+        Next::Resume
+    }
+
+    fn xsetbv(&mut self, xsetbv: Xsetbv) -> Next {
+        let result = self.vm.model().check_xsetbv(xsetbv.index, xsetbv.value);
+        xsetbv.answer(&mut self.backend, result);
+        Next::Resume
+    }
+
+    fn hypercall(&mut self, call: Hypercall) -> Next {
+        call.answer(&mut self.backend, NO_SUCH_HYPERCALL);
+        Next::Resume
+    }
+
+    #[inline]
+    fn halt(&mut self, halt: Halt) -> Next {
+        halt.answer(&mut self.backend);
+        // What is pending already wakes it before it sleeps: `step` offers events first.
+        self.activity = Activity::Halted;
+        Next::Resume
+    }
+
+    fn pause(&mut self, pause: Pause) -> Next {
+        pause.answer(&mut self.backend);
+        Next::GiveWay
+    }
+
+    fn ended(&mut self, vector: x86::Vector) -> Next {
+        self.vm.fabric().end_of_interrupt(vector);
+        Next::Resume
+    }
+
+    /// Orders the VM to end; this vCPU finds the order in its mail.
+    pub(crate) fn stop(&mut self, reason: StopReason) -> Next {
+        self.vm.lifecycle().end(reason);
+        Next::Resume
+    }
+
+    /// As `stop`, with the whole state in the log.
+    fn dump(&mut self, reason: StopReason) -> Next {
+        log::error!("vm {}: vCPU {}: {reason}", self.vm.name(), self.id);
+        let mut lines = crate::text::LogLines::default();
+        // The sink never fails.
+        let _ = self.backend.describe(&mut lines);
+        self.stop(reason)
+    }
+}

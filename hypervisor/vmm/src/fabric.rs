@@ -1,0 +1,181 @@
+//! How an interrupt travels: wire → PIC and IOAPIC → message → mailbox of the vCPUs it names.
+
+use crate::mailbox::{Mail, Mailbox};
+use crate::slot::{Harness, Slot};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use chipset::{ApicMessage, Delivery, IoApic, Ipi, PicPair, Shorthand};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use device::Level;
+use x86::Vector;
+
+/// The vCPUs of one VM, as message targets.
+pub(crate) struct Cpus {
+    mailboxes: Vec<Arc<Mailbox>>,
+    turn: AtomicU32,
+}
+
+impl Cpus {
+    pub(crate) fn new(mailboxes: Vec<Arc<Mailbox>>) -> Self {
+        Self {
+            mailboxes,
+            turn: AtomicU32::new(0),
+        }
+    }
+
+    /// The mailboxes, by vCPU number.
+    pub(crate) fn mailboxes(&self) -> &[Arc<Mailbox>] {
+        &self.mailboxes
+    }
+
+    /// Delivers a message from an IOAPIC or a device.
+    pub(crate) fn deliver(&self, message: &ApicMessage) {
+        let is_meant = |mailbox: &&Arc<Mailbox>| {
+            mailbox
+                .addressing()
+                .matches(message.destination, message.mode)
+        };
+        match message.delivery {
+            Delivery::LowestPriority => {
+                // Any of those named will do; taking turns spreads the load.
+                let count = self.mailboxes.iter().filter(is_meant).count();
+                if count != 0 {
+                    let turn = self.turn.fetch_add(1, Ordering::Relaxed) as usize % count;
+                    if let Some(mailbox) = self.mailboxes.iter().filter(is_meant).nth(turn) {
+                        hand_over(mailbox, message);
+                    }
+                }
+            }
+            Delivery::Fixed
+            | Delivery::Smi
+            | Delivery::Nmi
+            | Delivery::Init
+            | Delivery::StartUp
+            | Delivery::ExtInt => {
+                for mailbox in self.mailboxes.iter().filter(is_meant) {
+                    hand_over(mailbox, message);
+                }
+            }
+        }
+    }
+
+    /// Delivers an inter-processor interrupt of vCPU `sender`.
+    pub(crate) fn send(&self, sender: usize, ipi: &Ipi) {
+        match ipi.shorthand {
+            Shorthand::None => self.deliver(&ipi.message),
+            // Those to oneself, alone or among others, the local APIC has taken already.
+            Shorthand::All | Shorthand::AllButSelf => {
+                for (id, mailbox) in self.mailboxes.iter().enumerate() {
+                    if id != sender {
+                        hand_over(mailbox, &ipi.message);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn hand_over(mailbox: &Mailbox, message: &ApicMessage) {
+    match message.delivery {
+        Delivery::Fixed | Delivery::LowestPriority => {
+            mailbox.post(message.vector, message.trigger);
+        }
+        Delivery::Nmi => mailbox.send(Mail::NMI),
+        Delivery::Init => mailbox.send(Mail::INIT),
+        Delivery::StartUp => mailbox.post_sipi(message.vector),
+        // There is no SMM in the virtual PC, and the PIC's output has a wire of its own.
+        Delivery::Smi | Delivery::ExtInt => {}
+    }
+}
+
+/// The IOAPIC's messages, to the vCPUs.
+pub(crate) struct IoApicHarness {
+    cpus: Arc<Cpus>,
+}
+
+impl IoApicHarness {
+    pub(crate) fn new(cpus: Arc<Cpus>) -> Self {
+        Self { cpus }
+    }
+}
+
+impl Harness<IoApic> for IoApicHarness {
+    fn after(&self, ioapic: &mut IoApic) {
+        while let Some(message) = ioapic.next_message() {
+            self.cpus.deliver(&message);
+        }
+    }
+}
+
+/// The PIC's output, to LINT0 of vCPU 0.
+pub(crate) struct PicHarness {
+    cpus: Arc<Cpus>,
+}
+
+impl PicHarness {
+    pub(crate) fn new(cpus: Arc<Cpus>) -> Self {
+        Self { cpus }
+    }
+}
+
+impl Harness<PicPair> for PicHarness {
+    fn after(&self, pic: &mut PicPair) {
+        if let Some(first) = self.cpus.mailboxes.first() {
+            first.set_ext_int(pic.output().is_high());
+        }
+    }
+}
+
+/// Both interrupt controllers and the vCPUs behind them.
+pub(crate) struct Fabric {
+    pub(crate) pic: Arc<Slot<PicPair, PicHarness>>,
+    pub(crate) ioapic: Arc<Slot<IoApic, IoApicHarness>>,
+    pub(crate) cpus: Arc<Cpus>,
+}
+
+impl Fabric {
+    /// A local APIC ended a level-triggered interrupt: the IOAPIC may send it again.
+    pub(crate) fn end_of_interrupt(&self, vector: Vector) {
+        self.ioapic.with(|ioapic| ioapic.end_of_interrupt(vector));
+    }
+}
+
+/// One interrupt line of the board: to an IOAPIC pin and, for the ISA ones, to a PIC input.
+pub(crate) struct Wire {
+    fabric: Arc<Fabric>,
+    irq: Option<u8>,
+    pin: u8,
+    is_high: AtomicBool,
+}
+
+impl Wire {
+    pub(crate) fn new(fabric: &Arc<Fabric>, irq: Option<u8>, pin: u8) -> Self {
+        Self {
+            fabric: fabric.clone(),
+            irq,
+            pin,
+            is_high: AtomicBool::new(false),
+        }
+    }
+
+    /// Puts a level on the line. Costs one load when it is there already.
+    pub(crate) fn set(&self, level: Level) {
+        if self.is_high.load(Ordering::Relaxed) != level.is_high() {
+            self.is_high.store(level.is_high(), Ordering::Relaxed);
+            if let Some(irq) = self.irq {
+                self.fabric.pic.with(|pic| pic.set_line(irq, level));
+            }
+            self.fabric
+                .ioapic
+                .with(|ioapic| ioapic.set_pin(self.pin, level));
+        }
+    }
+
+    /// Sends one edge down the line.
+    pub(crate) fn pulse(&self) {
+        if let Some(irq) = self.irq {
+            self.fabric.pic.with(|pic| pic.pulse(irq));
+        }
+        self.fabric.ioapic.with(|ioapic| ioapic.pulse(self.pin));
+    }
+}

@@ -1,0 +1,261 @@
+//! What each device's harness carries outward.
+
+use crate::console::{Console, Printer};
+use crate::fabric::{Fabric, Wire};
+use crate::lifecycle::{Lifecycle, StopReason};
+use crate::slot::{Harness, Slot};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use chipset::{
+    DebugPort, ExitPort, Hpet, HpetSignal, I8042, Pit, PowerManagement, PowerRequest, ResetControl,
+    Rtc, Uart16550,
+};
+use core::sync::atomic::{AtomicBool, Ordering};
+use device::Device;
+use host::Host;
+
+/// Whether the HPET has taken the interrupts of PIT and RTC. (IA-PC HPET specification 2.3.5, LEG_RT_CNF)
+#[derive(Clone, Default)]
+pub(crate) struct LegacyReplacement(Arc<AtomicBool>);
+
+impl LegacyReplacement {
+    fn is_on(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The PIT's ticks, to IRQ 0.
+pub(crate) struct PitHarness {
+    wire: Wire,
+    replaced: LegacyReplacement,
+}
+
+impl PitHarness {
+    pub(crate) fn new(wire: Wire, replaced: &LegacyReplacement) -> Self {
+        Self {
+            wire,
+            replaced: replaced.clone(),
+        }
+    }
+}
+
+impl Harness<Pit> for PitHarness {
+    fn after(&self, pit: &mut Pit) {
+        while pit.take_pulse() {
+            if !self.replaced.is_on() {
+                self.wire.pulse();
+            }
+        }
+    }
+}
+
+/// The RTC's line, to IRQ 8.
+pub(crate) struct RtcHarness {
+    wire: Wire,
+    replaced: LegacyReplacement,
+}
+
+impl RtcHarness {
+    pub(crate) fn new(wire: Wire, replaced: &LegacyReplacement) -> Self {
+        Self {
+            wire,
+            replaced: replaced.clone(),
+        }
+    }
+}
+
+impl Harness<Rtc> for RtcHarness {
+    fn after(&self, rtc: &mut Rtc) {
+        if !self.replaced.is_on() {
+            self.wire.set(rtc.line());
+        }
+    }
+}
+
+/// A UART's line, and its bytes to the console.
+pub(crate) struct UartHarness<H: Host> {
+    wire: Wire,
+    console: &'static Console<H>,
+    /// None: the cable ends nowhere.
+    printer: Option<Printer>,
+    /// Whether the guest waits because the console is full.
+    is_held: AtomicBool,
+}
+
+impl<H: Host> UartHarness<H> {
+    pub(crate) fn new(wire: Wire, console: &'static Console<H>, printer: Option<Printer>) -> Self {
+        Self {
+            wire,
+            console,
+            printer,
+            is_held: AtomicBool::new(false),
+        }
+    }
+}
+
+impl<H: Host> Harness<Uart16550> for UartHarness<H> {
+    fn after(&self, uart: &mut Uart16550) {
+        while let Some(byte) = uart.take_transmitted() {
+            if let Some(printer) = &self.printer {
+                printer.put(self.console, byte);
+                if self.console.is_full() {
+                    uart.set_backpressure(true);
+                    self.is_held.store(true, Ordering::Relaxed);
+                }
+            }
+        }
+        self.wire.set(uart.line());
+    }
+}
+
+/// COM1, as the console's chores see it.
+pub(crate) struct SerialPort<H: Host> {
+    pub(crate) slot: Arc<Slot<Uart16550, UartHarness<H>>>,
+}
+
+impl<H: Host> SerialPort<H> {
+    /// A byte for the guest. Returns false, and takes nothing, when there is no room.
+    pub(crate) fn receive(&self, byte: u8) -> bool {
+        self.slot.with(|uart| uart.receive(byte))
+    }
+
+    /// The console has room again.
+    pub(crate) fn release(&self) {
+        if self.slot.harness().is_held.swap(false, Ordering::Relaxed) {
+            self.slot.with(|uart| uart.set_backpressure(false));
+        }
+    }
+}
+
+/// A way to reset the PC: the keyboard controller or the reset ports.
+pub(crate) struct ResetHarness {
+    lifecycle: Arc<Lifecycle>,
+    /// The keyboard's line, for the one that has it.
+    wire: Option<Wire>,
+}
+
+impl ResetHarness {
+    pub(crate) fn new(lifecycle: Arc<Lifecycle>, wire: Option<Wire>) -> Self {
+        Self { lifecycle, wire }
+    }
+}
+
+impl Harness<I8042> for ResetHarness {
+    fn after(&self, controller: &mut I8042) {
+        if let Some(wire) = &self.wire {
+            wire.set(controller.line());
+        }
+        if controller.take_request().is_some() {
+            self.lifecycle.end(StopReason::Reset("keyboard controller"));
+        }
+    }
+}
+
+impl Harness<ResetControl> for ResetHarness {
+    fn after(&self, ports: &mut ResetControl) {
+        if ports.take_request().is_some() {
+            self.lifecycle.end(StopReason::Reset("reset port"));
+        }
+    }
+}
+
+/// The power-management block: SCI, soft off, reset.
+pub(crate) struct PmHarness {
+    wire: Wire,
+    lifecycle: Arc<Lifecycle>,
+}
+
+impl PmHarness {
+    pub(crate) fn new(wire: Wire, lifecycle: Arc<Lifecycle>) -> Self {
+        Self { wire, lifecycle }
+    }
+}
+
+impl Harness<PowerManagement> for PmHarness {
+    fn after(&self, pm: &mut PowerManagement) {
+        self.wire.set(pm.line());
+        match pm.take_request() {
+            Some(PowerRequest::Off) => self.lifecycle.end(StopReason::PowerOff),
+            Some(PowerRequest::Reset) => self.lifecycle.end(StopReason::Reset("ACPI")),
+            None => {}
+        }
+    }
+}
+
+/// The HPET's comparators, each to the pin it is routed to.
+pub(crate) struct HpetHarness {
+    wires: Vec<Wire>,
+    replaced: LegacyReplacement,
+}
+
+impl HpetHarness {
+    pub(crate) fn new(fabric: &Arc<Fabric>, replaced: &LegacyReplacement) -> Self {
+        // With legacy replacement pins 2 and 8 stand for IRQ 0 and 8, which the PIC pair has as well.
+        let irq = |pin| match pin {
+            2 => Some(0),
+            8 => Some(8),
+            _ => None,
+        };
+        let pins = 0..chipset::IOAPIC_PINS;
+        Self {
+            wires: pins.map(|pin| Wire::new(fabric, irq(pin), pin)).collect(),
+            replaced: replaced.clone(),
+        }
+    }
+}
+
+impl Harness<Hpet> for HpetHarness {
+    fn after(&self, hpet: &mut Hpet) {
+        self.replaced
+            .0
+            .store(hpet.is_legacy_replacement(), Ordering::Relaxed);
+        while let Some(event) = hpet.take_event() {
+            let Some(wire) = self.wires.get(usize::from(event.pin)) else {
+                continue;
+            };
+            match event.signal {
+                HpetSignal::Pulse => wire.pulse(),
+                HpetSignal::Hold(level) => wire.set(level),
+            }
+        }
+    }
+}
+
+/// Text from the debug ports, as whole lines of the VM.
+pub(crate) struct DebugHarness<H: Host> {
+    console: &'static Console<H>,
+    printer: Printer,
+}
+
+impl<H: Host> DebugHarness<H> {
+    pub(crate) fn new(console: &'static Console<H>, printer: Printer) -> Self {
+        Self { console, printer }
+    }
+}
+
+impl<H: Host> Harness<DebugPort> for DebugHarness<H> {
+    fn after(&self, ports: &mut DebugPort) {
+        while let Some(byte) = ports.take_byte() {
+            self.printer.put(self.console, byte);
+        }
+    }
+}
+
+/// The exit port: ends the VM with a code.
+pub(crate) struct ExitHarness {
+    lifecycle: Arc<Lifecycle>,
+}
+
+impl ExitHarness {
+    pub(crate) fn new(lifecycle: Arc<Lifecycle>) -> Self {
+        Self { lifecycle }
+    }
+}
+
+impl Harness<ExitPort> for ExitHarness {
+    fn after(&self, port: &mut ExitPort) {
+        if let Some(code) = port.take_exit() {
+            self.lifecycle.end(StopReason::ExitPort(code));
+        }
+    }
+}

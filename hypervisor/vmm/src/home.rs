@@ -1,0 +1,210 @@
+//! The vCPUs that live on one physical CPU, and the devices that call it home.
+
+use crate::bell::Bell;
+use crate::vcpu::{Next, VirtualCpu};
+use crate::vm::Vm;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::cell::Cell;
+use device::Instant;
+use host::{Host, HostVector};
+use sched::RunQueue;
+use spin::Mutex;
+
+/// What others leave for a home: vCPUs to take in.
+pub(crate) struct Porch<H: Host> {
+    pub(crate) bell: Arc<Bell>,
+    arrivals: Mutex<Vec<(Arc<Vm<H>>, usize)>>,
+}
+
+impl<H: Host> Porch<H> {
+    pub(crate) fn new(bell: Arc<Bell>) -> Self {
+        Self {
+            bell,
+            arrivals: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// Sends a vCPU here, by its number in its VM.
+    pub(crate) fn send(&self, vm: Arc<Vm<H>>, vcpu: usize) {
+        self.arrivals.lock().push((vm, vcpu));
+        self.bell.ring();
+    }
+}
+
+/// What a vCPU is doing, as its home sees it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Doing {
+    /// In the run queue, or running.
+    Ready,
+    /// Waits for mail or for its own timer.
+    Asleep,
+    /// Its VM is stopped.
+    Parked,
+}
+
+struct Resident<H: Host> {
+    vcpu: VirtualCpu<H>,
+    doing: Doing,
+}
+
+/// One physical CPU's share of the machine.
+pub(crate) struct Home<H: Host> {
+    host: &'static H,
+    porch: &'static Porch<H>,
+    residents: Vec<Resident<H>>,
+    /// VMs whose devices are advanced here: those whose vCPU 0 lives here.
+    vms: Vec<Arc<Vm<H>>>,
+    queue: RunQueue,
+    /// When the devices of `vms` want to be advanced next; a cache that `attend` and `fire` renew.
+    next_device: Cell<Option<Instant>>,
+}
+
+impl<H: Host> Home<H> {
+    pub(crate) fn new(host: &'static H, porch: &'static Porch<H>) -> Self {
+        Self {
+            host,
+            porch,
+            residents: Vec::new(),
+            vms: Vec::new(),
+            queue: RunQueue::default(),
+            next_device: Cell::new(None),
+        }
+    }
+
+    /// Answers a physical interrupt. All of them only say "look around"; what to look at says the bell.
+    pub(crate) fn dispatch(&mut self, vector: HostVector) {
+        match vector {
+            // The due ones are found by their deadlines.
+            HostVector::Alarm => {}
+            HostVector::Kick => self.porch.bell.ring(),
+            HostVector::Device(vector) => log::debug!("interrupt {:#x}: nobody asked", vector.0),
+        }
+    }
+
+    /// Looks at what was left: new vCPUs, mail for those that do not run, moved deadlines.
+    pub(crate) fn attend(&mut self, cpu: &mut H::Cpu) {
+        if !self.porch.bell.answer() {
+            return;
+        }
+        let arrivals = core::mem::take(&mut *self.porch.arrivals.lock());
+        for (vm, id) in arrivals {
+            self.take_in(cpu, vm, id);
+        }
+        for (number, resident) in self.residents.iter_mut().enumerate() {
+            match resident.doing {
+                Doing::Ready => {}
+                Doing::Asleep => {
+                    if resident.vcpu.has_mail() {
+                        resident.doing = Doing::Ready;
+                        self.queue.wake(number);
+                    }
+                }
+                Doing::Parked => {
+                    if resident.vcpu.has_mail() && resident.vcpu.unpark(cpu) {
+                        resident.doing = Doing::Ready;
+                        self.queue.wake(number);
+                    }
+                }
+            }
+        }
+        self.renew_next_device();
+    }
+
+    fn take_in(&mut self, cpu: &mut H::Cpu, vm: Arc<Vm<H>>, id: usize) {
+        match VirtualCpu::new(self.host, cpu, vm.clone(), id) {
+            Ok(vcpu) => {
+                self.residents.push(Resident {
+                    vcpu,
+                    doing: Doing::Parked,
+                });
+                self.queue.reserve(self.residents.len());
+                if id == 0 {
+                    self.vms.push(vm.clone());
+                }
+                vm.vcpu_arrived();
+            }
+            Err(host::NoMemory) => {
+                log::error!(
+                    "vm {}: no memory for vCPU {id}; the VM does not start",
+                    vm.name()
+                );
+            }
+        }
+    }
+
+    fn renew_next_device(&self) {
+        let next = self.vms.iter().filter_map(|vm| vm.next_due()).min();
+        self.next_device.set(next);
+    }
+
+    /// Advances the devices and wakes the vCPUs whose time has come.
+    pub(crate) fn fire(&mut self, now: Instant) {
+        if self.next_device.get().is_some_and(|at| at <= now) {
+            for vm in &self.vms {
+                vm.advance_due(now);
+            }
+            self.renew_next_device();
+        }
+        for (number, resident) in self.residents.iter_mut().enumerate() {
+            if resident.doing == Doing::Asleep
+                && resident.vcpu.deadline().is_some_and(|at| at <= now)
+            {
+                resident.doing = Doing::Ready;
+                self.queue.wake(number);
+            }
+        }
+    }
+
+    /// Takes the next vCPU to run.
+    pub(crate) fn pick(&mut self, now: Instant) -> Option<usize> {
+        self.queue.pick(now)
+    }
+
+    /// When this CPU has to be back in its loop, apart from what the running vCPU itself wants.
+    pub(crate) fn next_event(&self) -> Option<Instant> {
+        let sleepers = self
+            .residents
+            .iter()
+            .filter(|resident| resident.doing == Doing::Asleep)
+            .filter_map(|resident| resident.vcpu.deadline())
+            .min();
+        earliest(
+            earliest(sleepers, self.next_device.get()),
+            self.queue.slice_end(),
+        )
+    }
+
+    /// Runs the vCPU that was picked until it has a reason to come back.
+    pub(crate) fn step(&mut self, cpu: &mut H::Cpu, number: usize, until: Option<Instant>) {
+        let Some(resident) = self.residents.get_mut(number) else {
+            return;
+        };
+        match resident.vcpu.step(cpu, until) {
+            Next::Resume | Next::Yield => self.queue.put_back(number, self.host.now()),
+            Next::GiveWay => self.queue.yield_turn(number),
+            Next::Sleep => {
+                self.queue.leave();
+                // Mail that came before the vCPU said it sleeps rang no bell.
+                if resident.vcpu.has_mail() {
+                    self.queue.wake(number);
+                } else {
+                    resident.doing = Doing::Asleep;
+                }
+            }
+            Next::Stop => {
+                self.queue.leave();
+                resident.doing = Doing::Parked;
+                resident.vcpu.park();
+            }
+        }
+    }
+}
+
+/// The earlier of two deadlines that may not exist.
+pub(crate) fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (one, None) | (None, one) => one,
+    }
+}

@@ -1,0 +1,102 @@
+//! The boot CPU's chores: what is typed, what waits to be printed, the operator's shell, the end.
+
+use crate::Hypervisor;
+use crate::console::SHELL;
+use crate::shell::Shell;
+use device::Instant;
+use host::{Host, PowerAction};
+
+/// How often the console is looked at. The serial port is polled, so that it works the same on machines that do not tell how its
+/// interrupt is routed.
+const TICK_NS: u64 = 10_000_000;
+/// How often while output waits: at 115,200 baud a FIFO of 16 bytes is empty after 1.4 ms.
+const BUSY_TICK_NS: u64 = 1_000_000;
+/// The most bytes of input taken in one round.
+const INPUT_LIMIT: usize = 64;
+/// Ctrl-], which leads to the operator's shell.
+const ESCAPE: u8 = 0x1d;
+
+/// The state of the chores.
+pub(crate) struct Housekeeping<H: Host> {
+    hypervisor: &'static Hypervisor<H>,
+    shell: Shell<H>,
+    due: Instant,
+    /// A byte that its guest had no room for.
+    held: Option<u8>,
+}
+
+impl<H: Host> Housekeeping<H> {
+    pub(crate) fn new(hypervisor: &'static Hypervisor<H>) -> Self {
+        let mut shell = Shell::new(hypervisor);
+        if hypervisor.console.focus() == SHELL {
+            shell.open();
+        }
+        Self {
+            hypervisor,
+            shell,
+            due: Instant::default(),
+            held: None,
+        }
+    }
+
+    /// Does what is due; returns when to come back.
+    pub(crate) fn keep(&mut self, now: Instant) -> Option<Instant> {
+        if now < self.due {
+            return Some(self.due);
+        }
+        self.read();
+        let is_waiting = self.hypervisor.console.flush();
+        if !is_waiting {
+            for vm in &self.hypervisor.vms {
+                vm.board.uart.release();
+            }
+        }
+        let is_drawing = self.hypervisor.host.screen_draw();
+        self.end_when_done();
+        let pause = if is_waiting || is_drawing {
+            BUSY_TICK_NS
+        } else {
+            TICK_NS
+        };
+        self.due = now.after_ns(pause);
+        Some(self.due)
+    }
+
+    fn read(&mut self) {
+        for _ in 0..INPUT_LIMIT {
+            let Some(byte) = self
+                .held
+                .take()
+                .or_else(|| self.hypervisor.host.console_read())
+            else {
+                return;
+            };
+            let focus = self.hypervisor.console.focus();
+            if byte == ESCAPE {
+                if focus == SHELL {
+                    self.shell.close();
+                } else {
+                    self.shell.open();
+                }
+            } else if focus == SHELL {
+                self.shell.key(byte);
+            } else if let Some(vm) = self.hypervisor.vms.get(focus)
+                && !vm.board.uart.receive(byte)
+            {
+                self.held = Some(byte);
+                return;
+            }
+        }
+    }
+
+    fn end_when_done(&self) {
+        let hypervisor = self.hypervisor;
+        if hypervisor.is_shutdown_when_done && hypervisor.vms.iter().all(|vm| vm.is_done()) {
+            log::info!("all VMs have ended; powering off");
+            while hypervisor.console.flush() {
+                core::hint::spin_loop();
+            }
+            hypervisor.host.power(PowerAction::Off);
+        }
+    }
+}

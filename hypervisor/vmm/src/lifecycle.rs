@@ -1,0 +1,190 @@
+//! How a VM ends and begins again.
+//!
+//! Anybody may order it to end; every vCPU parks at its next exit, and the last one to do so carries the order out.
+
+use crate::fabric::Cpus;
+use crate::mailbox::Mail;
+use alloc::sync::Arc;
+use core::fmt;
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use emulate::Unsupported;
+use spin::Mutex;
+use vcpu::RawExit;
+use vm_spec::After;
+
+/// Why a VM stopped running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// The guest entered ACPI S5.
+    PowerOff,
+    /// The guest asked for a reset, by this door.
+    Reset(&'static str),
+    /// The guest wrote this to its exit port.
+    ExitPort(u32),
+    /// A vCPU shut down: triple fault.
+    TripleFault,
+    /// A vCPU could not take an event because its stack or tables are not in memory.
+    UndeliverableEvent {
+        /// Guest-physical address of the access.
+        gpa: u64,
+    },
+    /// A device register was touched by an instruction that the emulator does not know.
+    Unemulated {
+        /// Guest-physical address of the access.
+        gpa: u64,
+        /// The instruction.
+        insn: Unsupported,
+    },
+    /// An exit without a meaning.
+    Unexpected(RawExit),
+    /// The CPU refused the guest state: our bug.
+    EntryRefused(&'static str),
+    /// The operator's order.
+    Operator,
+}
+
+impl StopReason {
+    /// What follows, by the two settings of the VM's specification.
+    pub(crate) fn then(self, on_reboot: After, on_crash: After) -> After {
+        match self {
+            Self::PowerOff | Self::ExitPort(_) | Self::Operator => After::Stop,
+            Self::Reset(_) => on_reboot,
+            Self::TripleFault
+            | Self::UndeliverableEvent { .. }
+            | Self::Unemulated { .. }
+            | Self::Unexpected(_)
+            | Self::EntryRefused(_) => on_crash,
+        }
+    }
+}
+
+impl fmt::Display for StopReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PowerOff => write!(f, "powered off by the guest"),
+            Self::Reset(door) => write!(f, "reset by the guest ({door})"),
+            Self::ExitPort(code) => write!(f, "ended by the guest's exit port, code {code}"),
+            Self::TripleFault => write!(f, "triple fault"),
+            Self::UndeliverableEvent { gpa } => {
+                write!(
+                    f,
+                    "event delivery touches {gpa:#x}, where there is no memory"
+                )
+            }
+            Self::Unemulated { gpa, insn } => {
+                write!(
+                    f,
+                    "the emulator does not know {insn}, which touches a device at {gpa:#x}"
+                )
+            }
+            Self::Unexpected(raw) => write!(
+                f,
+                "unexpected exit {} (code {:#x}, {:#x}, {:#x})",
+                raw.name, raw.code, raw.info1, raw.info2
+            ),
+            Self::EntryRefused(why) => write!(f, "VM entry refused: {why}"),
+            Self::Operator => write!(f, "stopped by the operator"),
+        }
+    }
+}
+
+/// What a VM is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum VmState {
+    /// All vCPUs are parked; nothing runs.
+    Stopped = 0,
+    /// vCPUs run.
+    Running = 1,
+    /// Ordered to end; vCPUs are parking.
+    Halting = 2,
+}
+
+/// An order to end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Order {
+    pub(crate) reason: StopReason,
+    pub(crate) then: After,
+}
+
+/// The state of a VM's life, shared by its vCPUs, its devices and the operator.
+pub struct Lifecycle {
+    state: AtomicU8,
+    order: Mutex<Option<Order>>,
+    last: Mutex<Option<StopReason>>,
+    active: AtomicU32,
+    cpus: Arc<Cpus>,
+    on_reboot: After,
+    on_crash: After,
+}
+
+impl Lifecycle {
+    pub(crate) fn new(cpus: Arc<Cpus>, on_reboot: After, on_crash: After) -> Self {
+        Self {
+            state: AtomicU8::new(VmState::Stopped as u8),
+            order: Mutex::new(None),
+            last: Mutex::new(None),
+            active: AtomicU32::new(0),
+            cpus,
+            on_reboot,
+            on_crash,
+        }
+    }
+
+    /// What the VM is doing.
+    pub fn state(&self) -> VmState {
+        match self.state.load(Ordering::SeqCst) {
+            1 => VmState::Running,
+            2 => VmState::Halting,
+            _ => VmState::Stopped,
+        }
+    }
+
+    /// Why it last stopped.
+    pub fn last_stop(&self) -> Option<StopReason> {
+        *self.last.lock()
+    }
+
+    /// Orders the VM to end; what follows is what its specification says. Ignored unless it runs.
+    pub(crate) fn end(&self, reason: StopReason) {
+        self.order(reason, reason.then(self.on_reboot, self.on_crash));
+    }
+
+    /// Orders the VM to end and says what follows. Returns whether it was running.
+    pub(crate) fn order(&self, reason: StopReason, then: After) -> bool {
+        let mut order = self.order.lock();
+        if self.state() != VmState::Running {
+            return false;
+        }
+        *order = Some(Order { reason, then });
+        self.state.store(VmState::Halting as u8, Ordering::SeqCst);
+        drop(order);
+        for mailbox in self.cpus.mailboxes() {
+            mailbox.send(Mail::HALT);
+        }
+        true
+    }
+
+    /// Lets all vCPUs start. The caller has put devices and memory into their start state.
+    pub(crate) fn begin(&self) {
+        let count = self.cpus.mailboxes().len() as u32;
+        self.active.store(count, Ordering::SeqCst);
+        self.state.store(VmState::Running as u8, Ordering::SeqCst);
+        for mailbox in self.cpus.mailboxes() {
+            mailbox.send(Mail::START);
+        }
+    }
+
+    /// One vCPU parks; the last one gets the order to carry out.
+    pub(crate) fn park(&self) -> Option<Order> {
+        if self.active.fetch_sub(1, Ordering::SeqCst) != 1 {
+            return None;
+        }
+        let order = self.order.lock().take();
+        if let Some(order) = &order {
+            *self.last.lock() = Some(order.reason);
+        }
+        self.state.store(VmState::Stopped as u8, Ordering::SeqCst);
+        order
+    }
+}

@@ -1,0 +1,60 @@
+//! What belongs to one vCPU and nobody else touches: its local APIC, its MSRs, its paravirtual clock.
+
+use addr::Gpa;
+use chipset::LocalApic;
+use cpu_model::{CpuModel, Dynamic, MsrFile};
+use vcpu::Vcpu;
+
+/// The vCPU-private devices.
+pub(crate) struct Local {
+    pub(crate) apic: LocalApic,
+    pub(crate) msrs: MsrFile,
+    /// MSR_KVM_SYSTEM_TIME_NEW.
+    pub(crate) system_time_msr: u64,
+    /// MSR_KVM_WALL_CLOCK_NEW.
+    pub(crate) wall_clock_msr: u64,
+    /// What the guest's TSC is ahead of the host's, modulo 2^64.
+    pub(crate) tsc_offset: u64,
+    /// Whether the timer's deadline may have changed since the alarm was set.
+    pub(crate) has_moved_timer: bool,
+}
+
+impl Local {
+    /// The state after reset; `tsc_offset` makes the TSC start at zero.
+    pub(crate) fn new(id: u32, model: &CpuModel, tsc_offset: u64) -> Self {
+        let mut msrs = model.new_msr_file();
+        model.set_mtrrs_as_firmware(&mut msrs);
+        Self {
+            apic: LocalApic::new(id, id == 0),
+            msrs,
+            system_time_msr: 0,
+            wall_clock_msr: 0,
+            tsc_offset,
+            has_moved_timer: true,
+        }
+    }
+
+    /// The offset of `at` in the local APIC's page, while there is one.
+    pub(crate) fn apic_offset(&self, at: Gpa) -> Option<u64> {
+        let base = self.apic.window()?;
+        at.offset_from(base)
+            .filter(|offset| *offset < addr::PAGE_BYTES)
+    }
+
+    /// Whether an interrupt waits, deliverable or not.
+    #[inline]
+    pub(crate) fn has_pending(&self) -> bool {
+        self.apic.pending_summary().highest_requested.is_some()
+    }
+
+    /// What the answer to CPUID depends on beside the model.
+    #[inline]
+    pub(crate) fn cpuid_inputs(&self, backend: &impl Vcpu) -> Dynamic {
+        Dynamic {
+            apic_id: self.apic.id(),
+            cr4: backend.paging().cr4,
+            xcr0: backend.xcr0(),
+            is_apic_enabled: self.apic.is_present(),
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! MSR accesses that exit: whom the CPU model names, answers.
+
+use crate::kvm_clock;
+use crate::vcpu::VirtualCpu;
+use addr::Gpa;
+use cpu_model::{KvmMsr, MsrRead, MsrWrite};
+use device::{Device, Instant};
+use host::Host;
+use vcpu::Vcpu;
+use x86::{GeneralProtection, msr};
+
+/// The task-priority register, among the x2APIC's. (Intel SDM vol. 3A 11.12.1.2)
+const TASK_PRIORITY: u8 = 8;
+/// Set in the KVM clock's MSR while the clock is on.
+const CLOCK_ENABLED: u64 = 1;
+
+impl<H: Host> VirtualCpu<H> {
+    /// RDMSR.
+    pub(crate) fn read_msr(&mut self, index: u32) -> Result<u64, GeneralProtection> {
+        match self.vm.model().read_msr(&self.local.msrs, index) {
+            MsrRead::Value(value) => Ok(value),
+            MsrRead::Denied => Err(GeneralProtection),
+            MsrRead::Guest(msr) => Ok(self.backend.msr(msr)),
+            MsrRead::X2Apic(_) => {
+                self.local.apic.advance(self.host.now());
+                let priority = self.backend.task_priority();
+                self.local.apic.set_task_priority(priority);
+                self.local.apic.read_msr(index)
+            }
+            MsrRead::ApicBase => self.local.apic.read_msr(msr::IA32_APIC_BASE),
+            MsrRead::TscDeadline => Ok(self.local.apic.tsc_deadline()),
+            MsrRead::Tsc => Ok(self.guest_tsc()),
+            MsrRead::Kvm(KvmMsr::SystemTime) => Ok(self.local.system_time_msr),
+            MsrRead::Kvm(KvmMsr::WallClock) => Ok(self.local.wall_clock_msr),
+        }
+    }
+
+    /// WRMSR.
+    pub(crate) fn write_msr(&mut self, index: u32, value: u64) -> Result<(), GeneralProtection> {
+        let backend = &self.backend;
+        let paging = || backend.paging();
+        let model = self.vm.model();
+        match model.write_msr(&mut self.local.msrs, index, value, paging) {
+            MsrWrite::Done => {}
+            MsrWrite::Denied => return Err(GeneralProtection),
+            MsrWrite::Guest(msr, value) => self.backend.set_msr(msr, value),
+            MsrWrite::X2Apic(register, value) => {
+                self.local.apic.advance(self.host.now());
+                self.local.apic.write_msr(index, value)?;
+                if register == TASK_PRIORITY {
+                    let priority = self.local.apic.task_priority();
+                    self.backend.set_task_priority(priority);
+                }
+                self.after_apic();
+            }
+            MsrWrite::ApicBase(value) => {
+                self.local.apic.write_msr(msr::IA32_APIC_BASE, value)?;
+                self.after_apic();
+            }
+            MsrWrite::TscDeadline(value) => self.set_tsc_deadline(value),
+            MsrWrite::Tsc(value) => {
+                let by = value.wrapping_sub(self.guest_tsc());
+                self.local.msrs.note_tsc_moved(by);
+                self.move_tsc(by);
+            }
+            MsrWrite::MoveTsc(by) => self.move_tsc(by),
+            MsrWrite::Kvm(KvmMsr::SystemTime, value) => {
+                self.local.system_time_msr = value;
+                self.write_system_time();
+            }
+            MsrWrite::Kvm(KvmMsr::WallClock, value) => {
+                self.local.wall_clock_msr = value;
+                self.write_wall_clock();
+            }
+        }
+        Ok(())
+    }
+
+    fn move_tsc(&mut self, by: u64) {
+        self.local.tsc_offset = self.local.tsc_offset.wrapping_add(by);
+        self.backend.set_tsc_offset(self.local.tsc_offset);
+        // The deadline is a value of the guest's TSC: it comes nearer or moves away.
+        let deadline = self.local.apic.tsc_deadline();
+        if deadline != 0 {
+            self.set_tsc_deadline(deadline);
+        }
+        self.write_system_time();
+    }
+
+    fn write_system_time(&mut self) {
+        let value = self.local.system_time_msr;
+        if value & CLOCK_ENABLED == 0 {
+            return;
+        }
+        let at = Gpa::new(value & !CLOCK_ENABLED);
+        let ns = self.host.now().since_ns(self.vm.started());
+        let tsc = self.guest_tsc();
+        // A guest that names no RAM gets no clock.
+        let _ = kvm_clock::write_system_time(self.vm.ram(), at, self.host.clock(), tsc, ns);
+    }
+
+    fn write_wall_clock(&self) {
+        let at = Gpa::new(self.local.wall_clock_msr);
+        let start_ns = self
+            .host
+            .wall_clock_at_start()
+            .saturating_mul(1_000_000_000);
+        let ns = start_ns.saturating_add(self.vm.started().as_ns());
+        // A guest that names no RAM gets no clock.
+        let _ = kvm_clock::write_wall_clock(self.vm.ram(), at, ns);
+    }
+
+    /// The guest's TSC now, to the precision of the clock.
+    fn guest_tsc(&self) -> u64 {
+        let clock = self.host.clock();
+        clock
+            .tsc(self.host.now())
+            .wrapping_add(self.local.tsc_offset)
+    }
+
+    #[inline]
+    fn set_tsc_deadline(&mut self, value: u64) {
+        let at = (value != 0).then(|| self.instant_of(value));
+        self.local.apic.write_tsc_deadline(value, at);
+        self.local.has_moved_timer = true;
+    }
+
+    /// When the guest's TSC has this value; at once, when it has passed it.
+    fn instant_of(&self, guest_tsc: u64) -> Instant {
+        let ahead = guest_tsc.wrapping_sub(self.guest_tsc());
+        if ahead > u64::MAX / 2 {
+            return self.host.now();
+        }
+        let host_tsc = guest_tsc.wrapping_sub(self.local.tsc_offset);
+        self.host.clock().instant(host_tsc)
+    }
+
+    /// Carries outward what the local APIC has to say after an access.
+    #[inline]
+    pub(crate) fn after_apic(&mut self) {
+        self.local.has_moved_timer = true;
+        while let Some(vector) = self.local.apic.take_eoi() {
+            self.vm.fabric().end_of_interrupt(vector);
+        }
+        while let Some(ipi) = self.local.apic.take_ipi() {
+            self.vm.cpus().send(self.id, &ipi);
+        }
+        self.mailbox().publish(self.local.apic.addressing());
+    }
+}

@@ -1,0 +1,327 @@
+//! The operator's shell: a small prompt behind the escape key.
+
+use crate::Hypervisor;
+use crate::console::{Console, SHELL};
+use crate::lifecycle::{StopReason, VmState};
+use crate::vm::Vm;
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::convert::Infallible;
+use core::fmt::{self, Write};
+use embedded_cli::Command;
+use embedded_cli::cli::{Cli, CliBuilder};
+use host::{Host, PowerAction};
+use vm_spec::After;
+
+/// Longest command line.
+const COMMAND_BYTES: usize = 128;
+/// How much of the past can be called back.
+const HISTORY_BYTES: usize = 512;
+
+/// What the operator can say.
+#[derive(Debug, Command)]
+enum Order<'a> {
+    /// List the VMs
+    Vms,
+
+    /// Show a VM: exits by reason, memory, vCPUs, devices
+    Info {
+        /// Which VM
+        name: &'a str,
+    },
+
+    /// Give the console to a VM (Ctrl-] leads back here)
+    Attach {
+        /// Which VM
+        name: &'a str,
+    },
+
+    /// Start a stopped VM
+    Start {
+        /// Which VM
+        name: &'a str,
+    },
+
+    /// Stop a VM at once
+    Stop {
+        /// Which VM
+        name: &'a str,
+    },
+
+    /// Press a VM's power button: its system shuts down by itself
+    Button {
+        /// Which VM
+        name: &'a str,
+    },
+
+    /// Reset a VM
+    Reset {
+        /// Which VM
+        name: &'a str,
+    },
+
+    /// Show the last messages of the hypervisor
+    Log,
+
+    /// Show the machine: CPUs, memory, time
+    Host,
+
+    /// Reset the machine
+    Reboot,
+
+    /// Switch the machine off
+    Poweroff,
+}
+
+/// A VM with its number, if there is one of that name.
+type Found<'a, H> = Option<(usize, &'a Arc<Vm<H>>)>;
+
+/// Text for the console, with the line ends a terminal wants.
+struct Writer<H: Host>(&'static Console<H>);
+
+impl<H: Host> embedded_io::ErrorType for Writer<H> {
+    type Error = Infallible;
+}
+
+impl<H: Host> embedded_io::Write for Writer<H> {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
+        self.0.write(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+type Editor<H> = Cli<Writer<H>, Infallible, [u8; COMMAND_BYTES], [u8; HISTORY_BYTES]>;
+
+/// The shell with its line editor.
+pub(crate) struct Shell<H: Host> {
+    hypervisor: &'static Hypervisor<H>,
+    editor: Option<Editor<H>>,
+    /// The VM that had the console before.
+    back_to: usize,
+}
+
+impl<H: Host> Shell<H> {
+    pub(crate) fn new(hypervisor: &'static Hypervisor<H>) -> Self {
+        Self {
+            hypervisor,
+            editor: None,
+            back_to: 0,
+        }
+    }
+
+    /// Takes the console from the VM that has it.
+    pub(crate) fn open(&mut self) {
+        let console = self.hypervisor.console;
+        let focus = console.focus();
+        if focus != SHELL {
+            self.back_to = focus;
+        }
+        console.set_focus(SHELL);
+        console.write(
+            b"\r\nCaisson operator's shell: `help` lists the commands, Ctrl-] goes back.\r\n",
+        );
+        // The builder prints the prompt; a new editor each time leaves no half-typed line behind.
+        self.editor = CliBuilder::default()
+            .writer(Writer(console))
+            .command_buffer([0; COMMAND_BYTES])
+            .history_buffer([0; HISTORY_BYTES])
+            .prompt("caisson> ")
+            .build()
+            .ok();
+    }
+
+    /// Gives the console back.
+    pub(crate) fn close(&mut self) {
+        if let Some(vm) = self.hypervisor.vms.get(self.back_to) {
+            self.attach(self.back_to, vm);
+        }
+    }
+
+    fn attach(&self, index: usize, vm: &Vm<H>) {
+        let text = alloc::format!(
+            "\r\nconsole of vm {}; Ctrl-] leads to the shell\r\n",
+            vm.name()
+        );
+        self.hypervisor.console.write(text.as_bytes());
+        self.hypervisor.console.set_focus(index);
+    }
+
+    /// One byte typed by the operator.
+    pub(crate) fn key(&mut self, byte: u8) {
+        let Some(mut editor) = self.editor.take() else {
+            return;
+        };
+        let mut attached = None;
+        let shell = &*self;
+        // The writer cannot fail, and what the editor refuses it has shown.
+        let _ = editor.process_byte::<Order<'_>, _>(
+            byte,
+            &mut Order::processor(|cli, order| {
+                let mut answer = Lines::default();
+                // Writing to a string cannot fail.
+                let _ = shell.carry_out(&order, &mut answer, &mut attached);
+                cli.writer().write_str(&answer.0)?;
+                Ok(())
+            }),
+        );
+        self.editor = Some(editor);
+        if let Some(index) = attached
+            && let Some(vm) = self.hypervisor.vms.get(index)
+        {
+            self.attach(index, vm);
+        }
+    }
+
+    fn carry_out(
+        &self,
+        order: &Order<'_>,
+        out: &mut Lines,
+        attached: &mut Option<usize>,
+    ) -> fmt::Result {
+        let hypervisor = self.hypervisor;
+        match *order {
+            Order::Vms => self.list(out),
+            Order::Info { name } => match self.find(name, out)? {
+                Some((_, vm)) => vm.inspect(out),
+                None => Ok(()),
+            },
+            Order::Attach { name } => {
+                *attached = self.find(name, out)?.map(|(index, _)| index);
+                Ok(())
+            }
+            Order::Start { name } => match self.find(name, out)? {
+                Some((_, vm)) if vm.start() => writeln!(out, "{name} starts"),
+                Some(_) => writeln!(out, "{name} is not stopped"),
+                None => Ok(()),
+            },
+            Order::Stop { name } => self.end(name, After::Stop, "stops", out),
+            Order::Reset { name } => self.end(name, After::Restart, "restarts", out),
+            Order::Button { name } => match self.find(name, out)? {
+                Some((_, vm)) => {
+                    vm.board.press_power_button();
+                    writeln!(out, "{name}: power button pressed")
+                }
+                None => Ok(()),
+            },
+            Order::Log => hypervisor.host.log_tail(out),
+            Order::Host => self.host_page(out),
+            Order::Reboot => {
+                self.farewell("resetting the machine");
+                hypervisor.host.power(PowerAction::Reset)
+            }
+            Order::Poweroff => {
+                self.farewell("powering off");
+                hypervisor.host.power(PowerAction::Off)
+            }
+        }
+    }
+
+    fn farewell(&self, what: &str) {
+        let console = self.hypervisor.console;
+        console.write(what.as_bytes());
+        console.write(b"\r\n");
+        while console.flush() {
+            core::hint::spin_loop();
+        }
+    }
+
+    fn find(
+        &self,
+        name: &str,
+        out: &mut Lines,
+    ) -> Result<Found<'_, H>, fmt::Error> {
+        let found = self
+            .hypervisor
+            .vms
+            .iter()
+            .enumerate()
+            .find(|(_, vm)| vm.name() == name);
+        if found.is_none() {
+            writeln!(out, "there is no VM {name:?}; `vms` lists them")?;
+        }
+        Ok(found)
+    }
+
+    fn end(&self, name: &str, then: After, verb: &str, out: &mut Lines) -> fmt::Result {
+        let Some((_, vm)) = self.find(name, out)? else {
+            return Ok(());
+        };
+        if vm.lifecycle().order(StopReason::Operator, then) {
+            writeln!(out, "{name} {verb}")
+        } else if then == After::Restart && vm.start() {
+            writeln!(out, "{name} starts")
+        } else {
+            writeln!(out, "{name} is not running")
+        }
+    }
+
+    fn list(&self, out: &mut Lines) -> fmt::Result {
+        writeln!(
+            out,
+            "{:<16} {:<8} {:>5} {:>9} {:>12}",
+            "name", "state", "vCPUs", "memory", "exits"
+        )?;
+        for vm in &self.hypervisor.vms {
+            let exits: u64 = vm
+                .stats()
+                .iter()
+                .map(|stats| stats.exits().iter().sum::<u64>())
+                .sum();
+            let state = match vm.lifecycle().state() {
+                VmState::Stopped => "stopped",
+                VmState::Running => "running",
+                VmState::Halting => "ending",
+            };
+            writeln!(
+                out,
+                "{:<16} {:<8} {:>5} {:>5} MiB {:>12}",
+                vm.name(),
+                state,
+                vm.spec.cpus,
+                vm.spec.memory_bytes >> 20,
+                exits
+            )?;
+        }
+        Ok(())
+    }
+
+    fn host_page(&self, out: &mut Lines) -> fmt::Result {
+        let host = self.hypervisor.host;
+        let memory = host.memory();
+        writeln!(
+            out,
+            "{} CPUs at {} MHz (TSC), up {} s",
+            host.cpu_count(),
+            host.clock().khz() / 1000,
+            host.now().as_ns() / 1_000_000_000
+        )?;
+        writeln!(
+            out,
+            "memory: {} MiB in all, {} MiB free, {} MiB guests, {} KiB hypervisor",
+            memory.total >> 20,
+            memory.free >> 20,
+            memory.guests >> 20,
+            memory.hypervisor >> 10
+        )
+    }
+}
+
+/// Text with the line ends a terminal wants.
+#[derive(Default)]
+struct Lines(String);
+
+impl Write for Lines {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars() {
+            if c == '\n' {
+                self.0.push('\r');
+            }
+            self.0.push(c);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,117 @@
+//! A device as it sits in a VM: behind its lock, on its wires. The only way in.
+
+use crate::alarm::Alarm;
+use crate::bus::{MmioTarget, PioTarget};
+use device::{Device, Instant, MmioDevice, Page, PioDevice, Refused, Width};
+use spin::Mutex;
+
+/// Carries outward what a device has to say: level, messages, bytes, requests. The only place where it leaves.
+pub(crate) trait Harness<D>: Send + Sync {
+    /// Asks the device and passes on; called after every access, with the device's lock held.
+    fn after(&self, device: &mut D);
+}
+
+/// A device that says nothing by itself.
+pub(crate) struct Silent;
+
+impl<D> Harness<D> for Silent {
+    fn after(&self, _device: &mut D) {}
+}
+
+/// A device with its harness. Lock order: device slot, then PIC or IOAPIC; mailboxes and bells have no lock.
+pub(crate) struct Slot<D, W> {
+    name: &'static str,
+    device: Mutex<D>,
+    harness: W,
+    alarm: Alarm,
+}
+
+impl<D: Device, W: Harness<D>> Slot<D, W> {
+    pub(crate) fn new(name: &'static str, device: D, harness: W, alarm: Alarm) -> Self {
+        Self {
+            name,
+            device: Mutex::new(device),
+            harness,
+            alarm,
+        }
+    }
+
+    /// What carries its words outward.
+    pub(crate) fn harness(&self) -> &W {
+        &self.harness
+    }
+
+    /// Brings the device to now, works on it, and carries outward what follows.
+    pub(crate) fn with<R>(&self, work: impl FnOnce(&mut D) -> R) -> R {
+        let mut device = self.device.lock();
+        device.advance(self.alarm.now());
+        let result = work(&mut device);
+        self.harness.after(&mut device);
+        self.alarm.set(device.deadline());
+        result
+    }
+}
+
+impl<D: PioDevice, W: Harness<D>> PioTarget for Slot<D, W> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn read(&self, at: u16, width: Width) -> Result<u32, Refused> {
+        self.with(|device| device.read(at, width))
+    }
+
+    fn write(&self, at: u16, width: Width, value: u32) -> Result<(), Refused> {
+        self.with(|device| device.write(at, width, value))
+    }
+}
+
+impl<D: MmioDevice, W: Harness<D>> MmioTarget for Slot<D, W> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn read(&self, at: u64, width: Width) -> Result<u64, Refused> {
+        self.with(|device| device.read(at, width))
+    }
+
+    fn write(&self, at: u64, width: Width, value: u64) -> Result<(), Refused> {
+        self.with(|device| device.write(at, width, value))
+    }
+}
+
+/// What the CPU loop, a reset and the operator do with any slot.
+pub(crate) trait AnySlot: Send + Sync {
+    /// The name the board gave it.
+    fn name(&self) -> &'static str;
+    /// When its device wants to be advanced.
+    fn due(&self) -> Option<Instant>;
+    /// Advances it and carries outward what follows.
+    fn advance(&self);
+    /// Back to power-on.
+    fn reset(&self);
+    /// What an operator wants to see.
+    fn inspect(&self, page: &mut Page<'_>);
+}
+
+impl<D: Device, W: Harness<D>> AnySlot for Slot<D, W> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.alarm.at()
+    }
+
+    fn advance(&self) {
+        self.with(|_| ());
+    }
+
+    fn reset(&self) {
+        self.with(Device::reset);
+    }
+
+    fn inspect(&self, page: &mut Page<'_>) {
+        self.with(|device| device.inspect(page));
+    }
+}

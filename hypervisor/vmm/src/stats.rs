@@ -1,0 +1,106 @@
+//! What a vCPU did, counted by itself and read by anybody.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+use vcpu::{Exit, RawExit};
+
+/// Kinds of exits, as the operator knows them; the order of [`KIND_NAMES`].
+fn kind(exit: &Exit) -> usize {
+    match exit {
+        Exit::PioIn(_) => 0,
+        Exit::PioOut(_) => 1,
+        Exit::PioString(_) => 2,
+        Exit::SlatFault(_) => 3,
+        Exit::Cpuid(_) => 4,
+        Exit::ReadMsr(_) => 5,
+        Exit::WriteMsr(_) => 6,
+        Exit::Xsetbv(_) => 7,
+        Exit::Hypercall(_) => 8,
+        Exit::Halt(_) => 9,
+        Exit::Pause(_) => 10,
+        Exit::HostInterrupt => 11,
+        Exit::InterruptWindow => 12,
+        Exit::EndOfInterrupt(_) => 13,
+        Exit::Shutdown => 14,
+        Exit::EntryRefused(_) => 15,
+        Exit::Unexpected(_) => 16,
+    }
+}
+
+/// Names of the kinds of exits.
+pub(crate) const KIND_NAMES: [&str; 17] = [
+    "in",
+    "out",
+    "string i/o",
+    "slat fault",
+    "cpuid",
+    "rdmsr",
+    "wrmsr",
+    "xsetbv",
+    "hypercall",
+    "hlt",
+    "pause",
+    "host interrupt",
+    "interrupt window",
+    "end of interrupt",
+    "shutdown",
+    "entry refused",
+    "unexpected",
+];
+
+/// Counters of one vCPU. Only their owner writes, so no instruction locks the bus.
+#[derive(Default)]
+pub(crate) struct Stats {
+    exits: [AtomicU64; KIND_NAMES.len()],
+    rip: AtomicU64,
+    cr3: AtomicU64,
+    rflags: AtomicU64,
+    code: AtomicU64,
+    info1: AtomicU64,
+    info2: AtomicU64,
+}
+
+impl Stats {
+    /// Counts one exit. The owner only.
+    #[inline]
+    pub(crate) fn count(&self, exit: &Exit) {
+        if let Some(counter) = self.exits.get(kind(exit)) {
+            counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes where the vCPU is, whenever it goes back to the loop. The owner only.
+    pub(crate) fn note(&self, rip: u64, cr3: u64, rflags: u64, raw: RawExit) {
+        self.rip.store(rip, Ordering::Relaxed);
+        self.cr3.store(cr3, Ordering::Relaxed);
+        self.rflags.store(rflags, Ordering::Relaxed);
+        self.code.store(raw.code, Ordering::Relaxed);
+        self.info1.store(raw.info1, Ordering::Relaxed);
+        self.info2.store(raw.info2, Ordering::Relaxed);
+    }
+
+    /// How many exits of each kind, in the order of [`KIND_NAMES`].
+    #[must_use]
+    pub(crate) fn exits(&self) -> [u64; KIND_NAMES.len()] {
+        core::array::from_fn(|kind| self.exits[kind].load(Ordering::Relaxed))
+    }
+
+    /// RIP, CR3 and RFLAGS when the vCPU was last back in the loop.
+    #[must_use]
+    pub(crate) fn place(&self) -> (u64, u64, u64) {
+        (
+            self.rip.load(Ordering::Relaxed),
+            self.cr3.load(Ordering::Relaxed),
+            self.rflags.load(Ordering::Relaxed),
+        )
+    }
+
+    /// Code and two words of information of the exit that brought it there.
+    #[must_use]
+    pub(crate) fn last_exit(&self) -> [u64; 3] {
+        [
+            self.code.load(Ordering::Relaxed),
+            self.info1.load(Ordering::Relaxed),
+            self.info2.load(Ordering::Relaxed),
+        ]
+    }
+}

@@ -1,0 +1,258 @@
+//! A vCPU with everything that belongs to it alone: backend, local APIC, MSRs. No lock is needed for any of it.
+
+use crate::home::earliest;
+use crate::local::Local;
+use crate::mailbox::{Mail, Mailbox};
+use crate::stats::Stats;
+use crate::vm::Vm;
+use alloc::sync::Arc;
+use device::{Device, Instant};
+use host::{Host, NoMemory, VcpuPlan};
+use vcpu::{Activity, ArchState, Event, Vcpu};
+
+/// What follows an exit.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Into the guest again.
+    Resume,
+    /// Round the loop; the vCPU keeps its turn.
+    Yield,
+    /// Round the loop; somebody else first.
+    GiveWay,
+    /// Nothing to do before mail comes or the timer fires.
+    Sleep,
+    /// The VM ends: park.
+    Stop,
+}
+
+/// A vCPU as it lives on its home CPU.
+pub(crate) struct VirtualCpu<H: Host> {
+    pub(crate) host: &'static H,
+    pub(crate) backend: H::Vcpu,
+    pub(crate) local: Local,
+    pub(crate) vm: Arc<Vm<H>>,
+    pub(crate) id: usize,
+    pub(crate) activity: Activity,
+    pub(crate) stats: Arc<Stats>,
+    mailbox: Arc<Mailbox>,
+    has_nmi: bool,
+    has_window: bool,
+}
+
+impl<H: Host> VirtualCpu<H> {
+    pub(crate) fn new(
+        host: &'static H,
+        cpu: &mut H::Cpu,
+        vm: Arc<Vm<H>>,
+        id: usize,
+    ) -> Result<Self, NoMemory> {
+        let plan = VcpuPlan {
+            slat: vm.slat(),
+            cr4_allowed: vm.model().cr4_allowed(),
+            xcr0_allowed: vm.model().xcr0_allowed(),
+            physical_bits: vm.model().physical_bits(),
+        };
+        let backend = host.new_vcpu(cpu, &plan)?;
+        let mailbox = vm.cpus().mailboxes()[id].clone();
+        Ok(Self {
+            host,
+            backend,
+            local: Local::new(id as u32, vm.model(), vm.tsc_offset()),
+            stats: vm.stats()[id].clone(),
+            vm,
+            id,
+            activity: Activity::WaitForSipi,
+            mailbox,
+            has_nmi: false,
+            has_window: false,
+        })
+    }
+
+    /// Whether something was left for it.
+    pub(crate) fn has_mail(&self) -> bool {
+        self.mailbox.has_mail()
+    }
+
+    pub(crate) fn mailbox(&self) -> &Mailbox {
+        &self.mailbox
+    }
+
+    /// When it wants to run although nobody else wants it to.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.local.apic.deadline()
+    }
+
+    /// Reads the mail of a parked vCPU: only a start counts. Returns whether it runs from now on.
+    pub(crate) fn unpark(&mut self, _cpu: &mut H::Cpu) -> bool {
+        let mail = self.mailbox.take();
+        if !mail.contains(Mail::START) {
+            return false;
+        }
+        self.mailbox.clear();
+        // An order to end that came after the start must not be lost with the rest.
+        if mail.contains(Mail::HALT) {
+            self.mailbox.send(Mail::HALT);
+        }
+        self.local = Local::new(self.id as u32, self.vm.model(), self.vm.tsc_offset());
+        self.backend.reset_vector_state();
+        let mut state = ArchState::after_reset();
+        if self.id == 0 {
+            state = self.vm.start_state();
+            // A kernel that is started directly expects what firmware leaves.
+            self.local.apic.enter_virtual_wire();
+        } else {
+            state.after_init();
+        }
+        self.activity = state.activity;
+        self.backend.load(&state);
+        self.backend.set_tsc_offset(self.local.tsc_offset);
+        self.mailbox.publish(self.local.apic.addressing());
+        self.has_nmi = false;
+        self.has_window = false;
+        true
+    }
+
+    /// Its VM ends: says so, and carries the order out when it is the last.
+    pub(crate) fn park(&mut self) {
+        if let Some(order) = self.vm.lifecycle().park() {
+            self.vm.conclude(order);
+        }
+    }
+
+    /// Runs the guest until somebody else has to do something.
+    ///
+    /// `until` is when this CPU has to be back in its loop for others; the vCPU's own timer is added here.
+    pub(crate) fn step(&mut self, cpu: &mut H::Cpu, until: Option<Instant>) -> Next {
+        self.mailbox.set_running(true);
+        self.host.note(cpu, self.vm.name());
+        self.local.apic.advance(self.host.now());
+        self.local.has_moved_timer = true;
+        let next = loop {
+            if self.mailbox.has_mail() && self.read_mail() == Next::Stop {
+                break Next::Stop;
+            }
+            if self.mailbox.bell().is_rung() {
+                break Next::Yield;
+            }
+            self.offer_events();
+            if self.activity != Activity::Running {
+                break Next::Sleep;
+            }
+            if self.local.has_moved_timer {
+                self.local.has_moved_timer = false;
+                let at = earliest(until, self.local.apic.deadline());
+                self.host.set_alarm(cpu, at);
+            }
+            let exit = self.backend.run(cpu);
+            self.stats.count(&exit);
+            match self.handle(exit) {
+                Next::Resume => {}
+                other => break other,
+            }
+        };
+        let paging = self.backend.paging();
+        let raw = self.backend.raw_exit();
+        self.stats.note(paging.rip, paging.cr3, paging.rflags, raw);
+        self.mailbox.set_running(false);
+        next
+    }
+
+    fn read_mail(&mut self) -> Next {
+        let mail = self.mailbox.take();
+        if mail.contains(Mail::HALT) {
+            return Next::Stop;
+        }
+        if mail.contains(Mail::INIT) {
+            self.initialize();
+        }
+        if mail.contains(Mail::SIPI) && self.activity == Activity::WaitForSipi {
+            let mut state = ArchState::after_reset();
+            self.backend.save(&mut state);
+            state.after_sipi(self.mailbox.sipi_vector());
+            self.backend.load(&state);
+            self.activity = Activity::Running;
+        }
+        if mail.contains(Mail::NMI) {
+            self.has_nmi = true;
+        }
+        if mail.contains(Mail::INTERRUPT) {
+            let apic = &mut self.local.apic;
+            self.mailbox.take_interrupts(|vector, trigger| {
+                apic.accept(vector, trigger);
+            });
+        }
+        Next::Resume
+    }
+
+    /// INIT: the architectural state and the local APIC start anew, x87 and AVX state stay.
+    fn initialize(&mut self) {
+        let mut state = ArchState::after_reset();
+        self.backend.save(&mut state);
+        state.after_init();
+        self.backend.load(&state);
+        self.local.apic.init();
+        self.mailbox.publish(self.local.apic.addressing());
+        self.activity = Activity::WaitForSipi;
+        self.has_nmi = false;
+        self.has_window = false;
+    }
+
+    /// Brings pending events to the guest, or asks for a window, or wakes a halted vCPU.
+    #[inline]
+    fn offer_events(&mut self) {
+        if self.has_nmi || self.local.has_pending() || self.mailbox.ext_int() {
+            self.offer_pending();
+        } else if self.has_window {
+            self.has_window = false;
+            self.backend.cancel_interrupt_window();
+        }
+    }
+
+    fn offer_pending(&mut self) {
+        if self.activity == Activity::WaitForSipi {
+            return;
+        }
+        if self.has_nmi {
+            if self.backend.inject(Event::Nmi).is_ok() {
+                self.has_nmi = false;
+                self.activity = Activity::Running;
+            } else {
+                self.backend.await_nmi_window();
+            }
+        }
+        let apic = &mut self.local.apic;
+        apic.set_task_priority(self.backend.task_priority());
+        let ready = apic.highest_ready();
+        let accepts = self.backend.accepts_interrupt();
+        if let Some(vector) = ready.filter(|_| accepts) {
+            if self.backend.inject(Event::Interrupt(vector)).is_ok() {
+                apic.acknowledge(vector);
+                self.activity = Activity::Running;
+            }
+        } else if accepts && apic.accepts_ext_int() && self.mailbox.ext_int() {
+            let vector = self.vm.fabric().pic.with(chipset::PicPair::acknowledge);
+            if self.backend.inject(Event::Interrupt(vector)).is_ok() {
+                self.activity = Activity::Running;
+            }
+        }
+        // What is still waiting wants to know when the guest opens up.
+        let waiting = apic
+            .highest_ready()
+            .or_else(|| apic.highest_held_by_task_priority());
+        let waiting = waiting.or_else(|| {
+            (apic.accepts_ext_int() && self.mailbox.ext_int()).then_some(x86::Vector(0xff))
+        });
+        match waiting {
+            Some(vector) if self.activity == Activity::Running => {
+                self.backend.await_interrupt_window(vector);
+                self.has_window = true;
+            }
+            _ if self.has_window => {
+                self.has_window = false;
+                self.backend.cancel_interrupt_window();
+            }
+            _ => {}
+        }
+    }
+}

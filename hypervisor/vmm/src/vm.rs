@@ -1,0 +1,299 @@
+//! One virtual machine: memory, buses, devices, and what its vCPUs share.
+
+use crate::board::Board;
+use crate::bus::{MmioBus, PioBus};
+use crate::fabric::{Cpus, Fabric};
+use crate::lifecycle::{Lifecycle, Order, StopReason, VmState};
+use crate::stats::Stats;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt::Write;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use cpu_model::CpuModel;
+use device::{Instant, Page};
+use guest_boot::MemoryLayout;
+use guest_memory::{GuestMemory, Unbacked};
+use host::Host;
+use spin::Mutex;
+use vcpu::ArchState;
+use vm_spec::{After, VmSpec};
+
+/// Messages that a guest can cause, per second.
+const MESSAGES_PER_SECOND: u32 = 10;
+
+/// The files a VM starts from.
+#[derive(Clone, Copy)]
+pub(crate) struct Image {
+    pub(crate) kernel: &'static [u8],
+    pub(crate) initrd: Option<&'static [u8]>,
+}
+
+/// A virtual machine.
+pub struct Vm<H: Host> {
+    pub(crate) host: &'static H,
+    pub(crate) name: &'static str,
+    pub(crate) spec: VmSpec,
+    pub(crate) layout: MemoryLayout,
+    pub(crate) image: Image,
+    pub(crate) ram: H::Ram,
+    pub(crate) slat: H::Slat,
+    pub(crate) model: CpuModel,
+    pub(crate) board: Board<H>,
+    pub(crate) stats: Vec<Arc<Stats>>,
+    pub(crate) start: Mutex<ArchState>,
+    pub(crate) started_tsc: AtomicU64,
+    pub(crate) started_ns: AtomicU64,
+    pub(crate) arrived: AtomicU32,
+    pub(crate) is_done: AtomicBool,
+    pub(crate) messages: Messages,
+}
+
+/// Keeps a guest from flooding the log.
+#[derive(Default)]
+pub(crate) struct Messages {
+    second: AtomicU64,
+    count: AtomicU32,
+}
+
+impl Messages {
+    fn take(&self, now: Instant) -> bool {
+        let second = now.as_ns() / 1_000_000_000;
+        if self.second.swap(second, Ordering::Relaxed) != second {
+            self.count.store(0, Ordering::Relaxed);
+        }
+        self.count.fetch_add(1, Ordering::Relaxed) < MESSAGES_PER_SECOND
+    }
+}
+
+/// A log message that a guest can cause: with the VM's name, and not more often than the log stands.
+macro_rules! guest_warn {
+    ($vm:expr, $($arg:tt)*) => {
+        if $vm.may_log() {
+            log::warn!("vm {}: {}", $vm.name(), format_args!($($arg)*));
+        }
+    };
+}
+pub(crate) use guest_warn;
+
+impl<H: Host> Vm<H> {
+    /// Its name in the configuration.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    pub(crate) fn ram(&self) -> &H::Ram {
+        &self.ram
+    }
+
+    pub(crate) fn slat(&self) -> &H::Slat {
+        &self.slat
+    }
+
+    pub(crate) fn model(&self) -> &CpuModel {
+        &self.model
+    }
+
+    pub(crate) fn pio(&self) -> &PioBus {
+        &self.board.pio
+    }
+
+    pub(crate) fn mmio(&self) -> &MmioBus {
+        &self.board.mmio
+    }
+
+    pub(crate) fn fabric(&self) -> &Fabric {
+        &self.board.fabric
+    }
+
+    pub(crate) fn cpus(&self) -> &Cpus {
+        &self.board.fabric.cpus
+    }
+
+    /// Its life.
+    #[must_use]
+    pub fn lifecycle(&self) -> &Lifecycle {
+        &self.board.lifecycle
+    }
+
+    pub(crate) fn stats(&self) -> &[Arc<Stats>] {
+        &self.stats
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.host.now()
+    }
+
+    pub(crate) fn start_state(&self) -> ArchState {
+        self.start.lock().clone()
+    }
+
+    /// What its TSC is ahead of the host's: it was zero when the VM started.
+    pub(crate) fn tsc_offset(&self) -> u64 {
+        self.started_tsc.load(Ordering::Relaxed).wrapping_neg()
+    }
+
+    /// When it started.
+    pub(crate) fn started(&self) -> Instant {
+        Instant::from_ns(self.started_ns.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn may_log(&self) -> bool {
+        self.messages.take(self.now())
+    }
+
+    /// Says once that nobody answers at `port`.
+    #[inline]
+    pub(crate) fn report_empty_port(&self, port: u16) {
+        if self.board.pio.is_news(port) {
+            log::debug!("vm {}: pio {port:#06x}: nobody there", self.name);
+        }
+    }
+
+    /// The earliest deadline of its devices.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        self.board.slots.iter().filter_map(|slot| slot.due()).min()
+    }
+
+    /// Advances the devices whose time has come.
+    pub(crate) fn advance_due(&self, now: Instant) {
+        for slot in &self.board.slots {
+            if slot.due().is_some_and(|at| at <= now) {
+                slot.advance();
+            }
+        }
+    }
+
+    /// A vCPU has its place on its home CPU; with the last one the VM may start.
+    pub(crate) fn vcpu_arrived(&self) {
+        if self.arrived.fetch_add(1, Ordering::SeqCst) + 1 == self.spec.cpus && self.spec.autostart
+        {
+            self.start();
+        }
+    }
+
+    /// Whether it will not run any more by itself.
+    pub(crate) fn is_done(&self) -> bool {
+        self.lifecycle().state() == VmState::Stopped
+            && (self.is_done.load(Ordering::SeqCst) || !self.spec.autostart)
+    }
+
+    /// Starts a stopped VM. Returns whether it does.
+    pub(crate) fn start(&self) -> bool {
+        if self.lifecycle().state() != VmState::Stopped
+            || self.arrived.load(Ordering::SeqCst) < self.spec.cpus
+        {
+            return false;
+        }
+        match self.prepare() {
+            Ok(()) => {
+                log::info!(
+                    "vm {}: starts, {} vCPU{}, {} MiB",
+                    self.name,
+                    self.spec.cpus,
+                    if self.spec.cpus == 1 { "" } else { "s" },
+                    self.spec.memory_bytes >> 20
+                );
+                self.is_done.store(false, Ordering::SeqCst);
+                self.lifecycle().begin();
+                true
+            }
+            Err(why) => {
+                log::error!("vm {}: {why}", self.name);
+                self.is_done.store(true, Ordering::SeqCst);
+                false
+            }
+        }
+    }
+
+    /// Puts memory and devices into their start state.
+    fn prepare(&self) -> Result<(), String> {
+        let unbacked = |_: Unbacked| String::from("its memory does not hold its boot plan");
+        let tables = guest_acpi::build(&guest_acpi::AcpiPlan {
+            vcpus: self.spec.cpus,
+            tables: guest_boot::TABLES,
+            ecam: guest_boot::ECAM,
+            pci_window: guest_boot::PCI_WINDOW,
+            has_keyboard_controller: true,
+        })
+        .map_err(|error| alloc::format!("{error}"))?;
+        let boot = guest_boot::Boot {
+            kernel: self.image.kernel,
+            initrd: self.image.initrd,
+            cmdline: &self.spec.cmdline,
+            rsdp: tables.rsdp,
+        };
+        let plan = guest_boot::plan(&boot, &self.layout).map_err(|error| {
+            alloc::format!("kernel {:?} cannot be started: {error}", self.spec.kernel)
+        })?;
+        self.ram.write(tables.at, &tables.bytes).map_err(unbacked)?;
+        plan.apply(&self.ram).map_err(unbacked)?;
+        *self.start.lock() = plan.start;
+        let now = self.host.now();
+        self.started_ns.store(now.as_ns(), Ordering::Relaxed);
+        self.started_tsc
+            .store(self.host.clock().tsc(now), Ordering::Relaxed);
+        for slot in &self.board.slots {
+            slot.reset();
+        }
+        Ok(())
+    }
+
+    /// Carries out an order to end; all vCPUs are parked.
+    pub(crate) fn conclude(&self, order: Order) {
+        match order.then {
+            After::Restart => {
+                log::info!("vm {}: {}; restarts", self.name, order.reason);
+                self.start();
+            }
+            After::Stop => {
+                if matches!(
+                    order.reason,
+                    StopReason::PowerOff | StopReason::ExitPort(_) | StopReason::Operator
+                ) {
+                    log::info!("vm {}: stopped: {}", self.name, order.reason);
+                } else {
+                    log::error!("vm {}: stopped: {}", self.name, order.reason);
+                }
+                self.is_done.store(true, Ordering::SeqCst);
+            }
+        }
+        self.board.home.ring();
+    }
+
+    /// Everything an operator wants to know of it.
+    pub(crate) fn inspect(&self, out: &mut dyn Write) -> core::fmt::Result {
+        writeln!(
+            out,
+            "vm {}: {:?}, {} vCPUs, {} MiB, {} KiB of second-level tables",
+            self.name,
+            self.lifecycle().state(),
+            self.spec.cpus,
+            self.spec.memory_bytes >> 20,
+            host::Slat::table_bytes(&self.slat) >> 10,
+        )?;
+        if let Some(reason) = self.lifecycle().last_stop() {
+            writeln!(out, "  last stop: {reason}")?;
+        }
+        for (id, stats) in self.stats.iter().enumerate() {
+            let (rip, cr3, rflags) = stats.place();
+            let [code, info1, info2] = stats.last_exit();
+            let home = self.cpus().mailboxes()[id].bell().cpu();
+            writeln!(
+                out,
+                "  vCPU {id} on {home}: rip {rip:#x} cr3 {cr3:#x} rflags {rflags:#x}, last exit {code:#x} ({info1:#x}, {info2:#x})"
+            )?;
+            for (name, count) in crate::stats::KIND_NAMES.iter().zip(stats.exits()) {
+                if count != 0 {
+                    writeln!(out, "    {name:<18}{count:>12}")?;
+                }
+            }
+        }
+        for slot in &self.board.slots {
+            writeln!(out, "  {}", slot.name())?;
+            slot.inspect(&mut Page::new(out));
+        }
+        Ok(())
+    }
+}

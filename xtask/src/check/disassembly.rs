@@ -16,9 +16,12 @@ const SHOWN: usize = 20;
 /// Sections with code that runs before long mode, which cannot be decoded as 64-bit code; their names hold this.
 const STARTUP: &str = "trampoline";
 
-/// Decodes the release build of the hypervisor.
+/// Decodes the release build of the hypervisor, or the file that `CAISSON_ELF` names.
 pub(super) fn faults(_: &Workspace) -> Result<Vec<String>> {
-    let path = crate::build::caisson(crate::build::Profile::Release)?;
+    let path = match std::env::var_os("CAISSON_ELF") {
+        Some(path) => path.into(),
+        None => crate::build::caisson(crate::build::Profile::Release)?,
+    };
     let elf = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
     let mut faults =
         faults_in(&elf).with_context(|| format!("in {}", crate::paths::shown(&path)))?;

@@ -2,13 +2,17 @@
 
 extern crate std;
 
+mod pio;
+mod random;
+mod string;
+
 use super::*;
 use crate::alu::{CF, STATUS, ZF};
 use addr::Gva;
 use guest_memory::TestRam;
 use std::string::ToString;
 use std::vec::Vec;
-use vcpu::{ArchState, PioDirection, PioString, TestVcpu};
+use vcpu::{ArchState, TestVcpu};
 use x86::{Attributes, Efer, Exception, Gpr, SegmentRegister};
 
 /// Where the device is.
@@ -271,49 +275,6 @@ fn push_and_pop_move_between_the_stack_and_the_device() {
 }
 
 #[test]
-fn strings_copy_between_ram_and_the_device() {
-    // rep movsd, RAM to device
-    let mut bench = Bench::long().set(Gpr::Rcx, 3);
-    bench.ram.fill(Gpa::new(DATA), 12, 0x5a).expect("RAM");
-    bench.done(&[0xf3, 0xa5], 0, Write);
-    assert_eq!(bench.device.log.len(), 3);
-    assert_eq!(bench.get(Gpr::Rdi), DEVICE + 12);
-    assert_eq!(bench.get(Gpr::Rsi), DATA + 12);
-    // rep movsb, device to RAM, downwards
-    let mut bench = Bench::long()
-        .set(Gpr::Rcx, 2)
-        .set(Gpr::Rsi, DEVICE + 5)
-        .set(Gpr::Rdi, DATA + 1);
-    bench.vcpu.state.rflags |= 0x400;
-    bench.done(&[0xf3, 0xa4], 5, Read);
-    assert_eq!(bench.ram_u64(DATA), 0x0504);
-    assert_eq!(bench.get(Gpr::Rcx), 0);
-    // repe cmpsb ends at the first difference; repne scasb at the first hit
-    let mut bench = Bench::long().set(Gpr::Rcx, 9).set(Gpr::Rsi, DATA);
-    bench.ram.write(Gpa::new(DATA), &[0, 1, 7]).expect("RAM");
-    bench.done(&[0xf3, 0xa6], 0, Read);
-    assert_eq!(bench.get(Gpr::Rcx), 6);
-    let mut bench = Bench::long().set(Gpr::Rcx, 99).set(Gpr::Rax, 4);
-    bench.done(&[0xf2, 0xae], 0, Read);
-    assert_eq!(bench.get(Gpr::Rcx), 94);
-    // lodsw, stosq
-    let mut bench = Bench::long().set(Gpr::Rsi, DEVICE + 2);
-    bench.done(&[0x66, 0xad], 2, Read);
-    assert_eq!(bench.get(Gpr::Rax), 0x0302);
-    bench.done(&[0x48, 0xab], 0, Write);
-    assert_eq!(bench.device.log[1], ('w', DEVICE, Width::Qword, 0x0302));
-}
-
-#[test]
-fn a_long_string_gives_way() {
-    let mut bench = Bench::long().set(Gpr::Rcx, 1000);
-    let outcome = bench.run(&[0xf3, 0xaa], 0, Write);
-    assert_eq!(outcome, Outcome::Again);
-    assert_eq!(bench.get(Gpr::Rcx), 1000 - 256);
-    assert_eq!(bench.vcpu.rip(), CODE);
-}
-
-#[test]
 fn real_mode_uses_segments_and_wraps_offsets() {
     // mov al, es:[bx + di] with the sum past 64 KiB
     let mut bench = Bench::real().set(Gpr::Rbx, 0xffff).set(Gpr::Rdi, 0x11);
@@ -425,132 +386,4 @@ fn a_fault_on_the_other_operand_is_the_guests() {
     assert_eq!(fault.error_code, Some(2));
     assert_eq!(bench.get(Gpr::Rcx), 1);
     assert_eq!(bench.vcpu.rip(), CODE);
-}
-
-struct Port(Vec<u8>, u8);
-
-impl PortBus for Port {
-    fn read(&mut self, _port: u16, width: Width) -> u32 {
-        self.1 = self.1.wrapping_add(1);
-        u32::from(self.1) * (0x0101_0101 & width.ones() as u32)
-    }
-
-    fn write(&mut self, _port: u16, width: Width, value: u32) {
-        let len = usize::from(width.bytes());
-        self.0.extend(&value.to_le_bytes()[..len]);
-    }
-}
-
-fn io(direction: PioDirection, width: Width) -> PioString {
-    PioString {
-        port: 0xe9,
-        width,
-        direction,
-        is_repeated: true,
-        address_width: Width::Qword,
-        segment: SegmentRegister::Ds,
-        len: InsnLen::new(2).expect("two"),
-    }
-}
-
-#[test]
-fn outs_writes_memory_to_the_port_across_pages() {
-    let mut bench = Bench::long().set(Gpr::Rsi, 0x2ffd).set(Gpr::Rcx, 600);
-    let text: Vec<u8> = (0..1200).map(|n| n as u8).collect();
-    bench.ram.write(Gpa::new(0x2ffd), &text).expect("RAM");
-    let mut port = Port(Vec::new(), 0);
-    let out = || io(PioDirection::Out, Width::Word);
-    let outcome = pio_string(&mut bench.vcpu, &bench.ram, out(), &mut port, 400);
-    assert_eq!(outcome, Outcome::Again);
-    assert_eq!((bench.get(Gpr::Rcx), bench.vcpu.rip()), (200, CODE));
-    let outcome = pio_string(&mut bench.vcpu, &bench.ram, out(), &mut port, 400);
-    assert_eq!(outcome, Outcome::Retired);
-    assert_eq!((bench.get(Gpr::Rcx), bench.vcpu.rip()), (0, CODE + 2));
-    assert_eq!(bench.get(Gpr::Rsi), 0x2ffd + 1200);
-    assert_eq!(port.0, text);
-}
-
-#[test]
-fn ins_goes_down_with_the_direction_flag_and_stops_at_a_fault() {
-    let mut bench = Bench::long().set(Gpr::Rdi, DATA + 1).set(Gpr::Rcx, 2);
-    bench.vcpu.state.rflags |= 0x400;
-    let mut port = Port(Vec::new(), 0);
-    let outcome = pio_string(
-        &mut bench.vcpu,
-        &bench.ram,
-        io(PioDirection::In, Width::Byte),
-        &mut port,
-        100,
-    );
-    assert_eq!(outcome, Outcome::Retired);
-    assert_eq!(bench.ram_u64(DATA), 0x0102);
-    assert_eq!(bench.get(Gpr::Rdi), DATA - 1);
-
-    let mut bench = Bench::long().set(Gpr::Rdi, 0x3f_ffff).set(Gpr::Rcx, 4);
-    with_paging(&mut bench);
-    let mut port = Port(Vec::new(), 0);
-    let outcome = pio_string(
-        &mut bench.vcpu,
-        &bench.ram,
-        io(PioDirection::In, Width::Byte),
-        &mut port,
-        100,
-    );
-    assert_eq!(outcome, Outcome::Faulted);
-    assert_eq!(bench.get(Gpr::Rcx), 3);
-    assert_eq!(port.1, 1, "the port is not read for what cannot be kept");
-}
-
-#[test]
-fn random_bytes_in_any_mode_do_no_harm() {
-    let mut state = 0x9e37_79b9_7f4a_7c15u64;
-    let mut random = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    };
-    for round in 0..2_000u64 {
-        let mut bench = if round % 3 == 0 {
-            Bench::real()
-        } else {
-            Bench::long()
-        };
-        if round % 3 == 1 {
-            with_paging(&mut bench);
-        }
-        for reg in Gpr::ALL {
-            let value = match random() % 3 {
-                0 => random(),
-                1 => DEVICE + random() % 4096,
-                _ => random() % 0x1_0000,
-            };
-            bench.vcpu.set_gpr(reg, value);
-        }
-        bench.vcpu.state.cr4 |= random() & 0x30_1030;
-        bench.vcpu.state.cr0 |= random() & 0x8001_0001;
-        bench.vcpu.state.rip = random() % 0x10000;
-        let mut code = random().to_le_bytes();
-        if random() % 2 == 0 {
-            code[0] = [0x0f, 0xf3, 0xf0, 0x48][(random() % 4) as usize];
-        }
-        let place = bench.vcpu.state.segment[SegmentRegister::Cs as usize].base + bench.vcpu.rip();
-        let _ = bench.ram.write(Gpa::new(place), &code);
-        let fault = SlatFault {
-            gpa: Gpa::new(DEVICE + random() % 4096),
-            access: [Read, Write][(random() % 2) as usize],
-            gva: None,
-            is_table_walk: false,
-            is_delivery: false,
-            insn: InsnBytes {
-                count: (random() % 16) as u8,
-                bytes: core::array::from_fn(|_| random() as u8),
-            },
-        };
-        let before = bench.vcpu.state.clone();
-        let outcome = execute(&mut bench.vcpu, &bench.ram, &fault, &mut bench.device);
-        if matches!(outcome, Outcome::Unsupported(_)) {
-            assert_eq!(bench.vcpu.state, before);
-        }
-    }
 }

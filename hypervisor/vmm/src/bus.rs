@@ -111,18 +111,39 @@ impl PioBus {
 
     /// Reads; all ones where nobody answers.
     pub(crate) fn read(&self, port: u16, width: Width) -> u32 {
-        let answer = match self.find(port) {
-            Some(range) => range.target.read(port - range.base, width),
-            None => Err(Refused::NoRegister),
-        };
-        answer.unwrap_or(width.ones() as u32)
+        match self.find(port) {
+            Some(range) => match range.target.read(port - range.base, width) {
+                Ok(value) => value,
+                Err(Refused::WrongWidth) if width != Width::Byte => self.read_bytes(port, width),
+                Err(_) => width.ones() as u32,
+            },
+            None => width.ones() as u32,
+        }
+    }
+
+    /// What a device that has no such width does not take, an ISA bus splits into bytes at consecutive ports.
+    fn read_bytes(&self, port: u16, width: Width) -> u32 {
+        (0..u16::from(width.bytes())).fold(0, |value, at| {
+            let byte = self.read(port.wrapping_add(at), Width::Byte);
+            value | (byte & 0xff) << (8 * at)
+        })
     }
 
     /// Writes; lost where nobody answers.
     pub(crate) fn write(&self, port: u16, width: Width, value: u32) {
-        if let Some(range) = self.find(port) {
-            // A refused write is lost, as on the real bus.
-            let _ = range.target.write(port - range.base, width, value);
+        let Some(range) = self.find(port) else { return };
+        match range.target.write(port - range.base, width, value) {
+            Err(Refused::WrongWidth) if width != Width::Byte => {
+                for at in 0..u16::from(width.bytes()) {
+                    self.write(
+                        port.wrapping_add(at),
+                        Width::Byte,
+                        (value >> (8 * at)) & 0xff,
+                    );
+                }
+            }
+            // Any other refused write is lost, as on the real bus.
+            Ok(()) | Err(_) => {}
         }
     }
 
@@ -235,12 +256,13 @@ mod tests {
     }
 
     #[test]
-    fn empty_and_refusing_ports_float_high() {
+    fn empty_ports_float_high_and_wide_accesses_are_split() {
         let mut bus = PioBus::default();
         bus.claim(0x10..=0x1f, 0x10, Arc::new(Fixed("a", 5)))
             .expect("free");
         assert_eq!(bus.read(0x12, Width::Byte), 7);
-        assert_eq!(bus.read(0x12, Width::Word), 0xffff);
+        assert_eq!(bus.read(0x12, Width::Word), 0x0807);
+        assert_eq!(bus.read(0x1f, Width::Word), 0xff14);
         assert_eq!(bus.read(0x20, Width::Dword), 0xffff_ffff);
         assert!(bus.is_news(0x20));
         assert!(!bus.is_news(0x20));

@@ -4,6 +4,7 @@ use crate::lifecycle::StopReason;
 use crate::mmio;
 use crate::ports::Ports;
 use crate::vcpu::{Next, VirtualCpu};
+use emulate::Outcome;
 use host::Host;
 use vcpu::{
     Activity, Cpuid, Exit, Halt, Hypercall, Pause, PioIn, PioOut, PioString, ReadMsr, Vcpu,
@@ -57,14 +58,13 @@ impl<H: Host> VirtualCpu<H> {
 
     fn pio_string(&mut self, io: PioString) -> Next {
         let mut ports = Ports(self.vm.pio());
-        emulate::pio_string(
-            &mut self.backend,
-            self.vm.ram(),
-            io,
-            &mut ports,
-            STRING_LIMIT,
-        );
-        Next::Resume
+        let vm = &self.vm;
+        match emulate::pio_string(&mut self.backend, vm.ram(), io, &mut ports, STRING_LIMIT) {
+            // Whatever became of it, the registers say so and the guest goes on.
+            Outcome::Retired | Outcome::Faulted | Outcome::Again | Outcome::Unsupported(_) => {
+                Next::Resume
+            }
+        }
     }
 
     #[inline]

@@ -75,7 +75,7 @@ mod tests {
             } else {
                 ticks >> -shift
             };
-            let ns = shifted * u128::from(multiplier) >> 32;
+            let ns = (shifted * u128::from(multiplier)) >> 32;
             assert!(ns.abs_diff(1_000_000_000) < 1_000, "{khz} kHz: {ns} ns");
         }
     }

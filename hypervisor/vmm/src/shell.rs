@@ -229,11 +229,7 @@ impl<H: Host> Shell<H> {
         }
     }
 
-    fn find(
-        &self,
-        name: &str,
-        out: &mut Lines,
-    ) -> Result<Found<'_, H>, fmt::Error> {
+    fn find(&self, name: &str, out: &mut Lines) -> Result<Found<'_, H>, fmt::Error> {
         let found = self
             .hypervisor
             .vms

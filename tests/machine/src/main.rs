@@ -1,3 +1,80 @@
-//! Stub.
+//! `machine-tests`: what `cargo xtask test` and `cargo xtask bench` run.
 #![forbid(unsafe_code)]
-fn main() {}
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use machine_tests::{bench, runner, suite};
+
+/// Boots the real image in emulators: to test it, or to measure it.
+#[derive(Parser)]
+#[command(name = "machine-tests", arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Run the tests; the last line is `N passed, N failed`.
+    Test {
+        /// Only tests whose name contains this.
+        filter: Option<String>,
+        /// Also the long ones.
+        #[arg(long)]
+        all: bool,
+        /// Only beds whose name begins so, e.g. qemu, bochs, bochs-skylake; may be repeated.
+        #[arg(long, value_name = "BED")]
+        bed: Vec<String>,
+        /// Only list the tests.
+        #[arg(long)]
+        list: bool,
+        /// How many machines run at once.
+        #[arg(long, value_name = "N", default_value_t = 2)]
+        jobs: usize,
+    },
+    /// Measure; prints a table and writes target/bench.json.
+    Bench {
+        /// Leave out the boot of Linux with and without Caisson, which takes a minute or two.
+        #[arg(long)]
+        quick: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    xtask::procs::clean_up_on_exit();
+    match run(Cli::parse().task) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<bool> {
+    match task {
+        Task::Test {
+            filter,
+            all,
+            bed,
+            list,
+            jobs,
+        } => {
+            let choice = suite::Choice {
+                filter,
+                is_all: all,
+                beds: bed,
+            };
+            let boots = choice.apply(suite::all()?)?;
+            if list {
+                runner::list(&boots);
+                return Ok(true);
+            }
+            runner::run(boots, jobs.max(1))
+        }
+        Task::Bench { quick } => bench::run(quick).map(|()| true),
+    }
+}

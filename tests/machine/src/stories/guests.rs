@@ -1,0 +1,206 @@
+//! All test guests in one boot, each in a VM of its own, all at once.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use crate::beds::{Bed, Shape};
+use crate::boot::{Boot, Stage};
+use crate::config::{self, Vm};
+use crate::parts;
+use crate::rig::{ALL_ENDED, Rig};
+
+/// The test of the boot itself.
+const END: &str = "guests/all-end-and-the-machine-powers-off";
+/// Never starts; has the console, so that the others' lines come whole.
+const CONSOLE: &str = "console";
+/// These are no tests by themselves.
+const HELPERS: [&str; 3] = ["bench", "echo", "idle"];
+/// These end by design in another way than by their exit port: this is in the line that says why.
+const OTHER_ENDS: [(&str, &str); 3] = [
+    ("delivery_to_nowhere", "stopped: event delivery touches"),
+    ("power_off", "stopped: powered off by the guest"),
+    ("triple_fault", "stopped: triple fault"),
+];
+/// What ends with code 0.
+const GOOD_END: &str = "stopped: ended by the guest's exit port, code 0";
+
+/// Boots them on this bed.
+///
+/// # Errors
+/// The folder of test guests cannot be read.
+pub fn boot(bed: Bed, seconds: u32) -> Result<Boot> {
+    let names = parts::test_guest_names()?;
+    let tests = names
+        .iter()
+        .filter(|name| !HELPERS.contains(&name.as_str()))
+        .map(|name| test_of(name))
+        .chain([END.to_owned()]);
+    Ok(Boot::new(bed, "guests", seconds, tests, story))
+}
+
+fn test_of(guest: &str) -> String {
+    format!("guest/{guest}")
+}
+
+fn story(stage: &mut Stage<'_>) -> Result<()> {
+    let guests: Vec<String> = stage
+        .open()
+        .iter()
+        .filter_map(|test| test.strip_prefix("guest/").map(str::to_owned))
+        .collect();
+    if guests.is_empty() {
+        bail!("run it together with the guests it is about");
+    }
+    let first = config::on_volume(&guests[0]);
+    let mut text = config::host(true);
+    text += &Vm::new(CONSOLE, first, config::SMALL)
+        .line("autostart = false")
+        .text();
+    for guest in &guests {
+        text += &Vm::test_guest(guest).line("on-reboot = \"stop\"").text();
+    }
+    let mut image = stage.parts.image(&text);
+    for guest in &guests {
+        image = image.file(&config::on_volume(guest), &stage.parts.test_guest(guest));
+    }
+    let mut rig = stage.start(&image, Shape::default())?;
+    let mut watch = Watch::new(guests);
+    let outcome = watch.until_the_end(stage, &mut rig);
+    if let Err(error) = outcome {
+        let running: Vec<&str> = watch.running().collect();
+        return rig.play(&running, |_| Err(error));
+    }
+    stage.verdict(END, rig.is_off());
+    Ok(())
+}
+
+/// What was heard of each guest.
+struct Watch {
+    guests: BTreeMap<String, Heard>,
+}
+
+#[derive(Default)]
+struct Heard {
+    verdict: Option<String>,
+    end: Option<String>,
+}
+
+impl Watch {
+    fn new(guests: Vec<String>) -> Self {
+        Self {
+            guests: guests
+                .into_iter()
+                .map(|guest| (guest, Heard::default()))
+                .collect(),
+        }
+    }
+
+    fn running(&self) -> impl Iterator<Item = &str> {
+        self.guests
+            .iter()
+            .filter(|(_, heard)| heard.end.is_none())
+            .map(|(name, _)| name.as_str())
+    }
+
+    /// Reads lines until the hypervisor says that all have ended.
+    fn until_the_end(&mut self, stage: &mut Stage<'_>, rig: &mut Rig) -> Result<()> {
+        rig.expect("the hypervisor starts", 60)
+            .context("the loader did not get through")?;
+        let until = Instant::now() + rig.bed.patience(60);
+        loop {
+            if Instant::now() > until {
+                let names: Vec<&str> = self.running().collect();
+                bail!(
+                    "still running: {}\n{}",
+                    names.join(", "),
+                    rig.machine.diagnosis()
+                );
+            }
+            let Some(line) = rig.machine.next_line(std::time::Duration::from_secs(1))? else {
+                continue;
+            };
+            if line.contains(ALL_ENDED) {
+                break;
+            }
+            if let Some(guest) = self.note(&line) {
+                let outcome = self.guests[&guest].outcome(&guest);
+                stage.verdict(&test_of(&guest), outcome);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in one line; returns the guest whose end it tells.
+    fn note(&mut self, line: &str) -> Option<String> {
+        if let Some((_, rest)) = line.split_once("] verdict ") {
+            let (name, verdict) = rest.split_once(": ")?;
+            self.guests.get_mut(name)?.verdict = Some(verdict.trim().to_owned());
+            return None;
+        }
+        let (_, rest) = line.split_once(" vm ").or_else(|| line.split_once("vm "))?;
+        let (name, what) = rest.split_once(": ")?;
+        let is_end = what.starts_with("stopped: ") || what.starts_with("not started: ");
+        let heard = self.guests.get_mut(name)?;
+        if !is_end {
+            return None;
+        }
+        heard.end = Some(what.trim().to_owned());
+        Some(name.to_owned())
+    }
+}
+
+impl Heard {
+    fn outcome(&self, guest: &str) -> Result<()> {
+        let end = self.end.as_deref().unwrap_or("no end");
+        let wanted = OTHER_ENDS
+            .iter()
+            .find(|(name, _)| *name == guest)
+            .map_or(GOOD_END, |(_, end)| end);
+        if end.starts_with(wanted) && self.verdict.as_deref().is_none_or(|said| said == "pass") {
+            return Ok(());
+        }
+        Err(match &self.verdict {
+            Some(verdict) => anyhow!("{verdict} ({end})"),
+            None => anyhow!("{end}; it should have been `{wanted}`"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn watch() -> Watch {
+        Watch::new(vec!["cpuid".to_owned(), "triple_fault".to_owned()])
+    }
+
+    #[test]
+    fn code_0_behind_a_pass_is_a_pass() {
+        let mut watch = watch();
+        assert_eq!(watch.note("[cpuid] verdict cpuid: pass"), None);
+        let end = "[  1.2] info  vmm: vm cpuid: stopped: ended by the guest's exit port, code 0";
+        assert_eq!(watch.note(end).as_deref(), Some("cpuid"));
+        assert!(watch.guests["cpuid"].outcome("cpuid").is_ok());
+        assert_eq!(watch.running().collect::<Vec<_>>(), ["triple_fault"]);
+    }
+
+    #[test]
+    fn a_failing_verdict_is_quoted() {
+        let mut watch = watch();
+        watch.note("[cpuid] verdict cpuid: fail leaf 1: got 0x1, wanted 0x2");
+        watch.note("info vmm: vm cpuid: stopped: ended by the guest's exit port, code 1");
+        let error = watch.guests["cpuid"].outcome("cpuid").unwrap_err();
+        assert!(error.to_string().contains("wanted 0x2"));
+    }
+
+    #[test]
+    fn some_must_end_otherwise() {
+        let mut watch = watch();
+        watch.note("error vmm: vm triple_fault: stopped: triple fault");
+        assert!(watch.guests["triple_fault"].outcome("triple_fault").is_ok());
+        watch.note("error vmm: vm cpuid: stopped: triple fault");
+        assert!(watch.guests["cpuid"].outcome("cpuid").is_err());
+    }
+}

@@ -1,0 +1,55 @@
+//! What a stock kernel must not say.
+
+use anyhow::{Result, bail};
+
+/// Complaints about the machine it runs on.
+const COMPLAINTS: [&str; 10] = [
+    "ACPI Error",
+    "ACPI BIOS Error",
+    "unchecked MSR access",
+    "WARNING:",
+    "BUG:",
+    "Call Trace",
+    "Kernel panic",
+    "Marking TSC unstable",
+    "Marking clocksource",
+    "rcu_sched detected stalls",
+];
+
+/// Looks for complaints in a kernel's log.
+///
+/// # Errors
+/// The lines with complaints.
+pub fn check(log: &str) -> Result<()> {
+    let complaints: Vec<&str> = log
+        .lines()
+        .filter(|line| {
+            COMPLAINTS.iter().any(|complaint| line.contains(complaint)) || is_unstable_clock(line)
+        })
+        .collect();
+    if complaints.is_empty() {
+        return Ok(());
+    }
+    bail!("the kernel complains:\n{}", complaints.join("\n"))
+}
+
+fn is_unstable_clock(line: &str) -> bool {
+    line.contains("clocksource") && line.contains("unstable")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quiet_log_passes() {
+        assert!(check("[ 0.1] clocksource: kvm-clock: mask: 0xff\n[ 0.2] ACPI: PM: ok").is_ok());
+    }
+
+    #[test]
+    fn complaints_are_quoted() {
+        let log = "fine\n[    0.6] clocksource: timekeeping watchdog: Marking clocksource 'tsc' as unstable\nfine";
+        let error = check(log).unwrap_err().to_string();
+        assert!(error.contains("as unstable") && !error.contains("fine"));
+    }
+}

@@ -1,0 +1,120 @@
+//! A stock Debian kernel: its marker, its shell, its log, its ways to end.
+
+use anyhow::{Context, Result, ensure};
+
+use crate::beds::{Bed, Shape};
+use crate::boot::{Boot, Stage};
+use crate::config;
+use crate::rig::{ALL_ENDED, Rig};
+use crate::stories::kernel_log;
+
+/// What the initramfs prints when it is up.
+pub const MARKER: &str = "CAISSON-GUEST-UP";
+/// The begin of the shell's prompt.
+pub const SHELL_PROMPT: &str = "guest:";
+/// The longest way to the marker in QEMU, in seconds, on a busy machine.
+const TO_THE_MARKER_S: u64 = 120;
+
+/// Boots a guest of `guest-images/`; `prefix` begins its tests' names.
+pub fn boot(bed: Bed, guest: &'static str, prefix: &'static str, seconds: u32) -> Boot {
+    let name = |test: &str| format!("{prefix}/{test}");
+    let tests = ["marker", "shell", "kernel-log", "reboot", "poweroff"].map(name);
+    Boot::new(bed, prefix, seconds, tests, move |stage| {
+        story(stage, guest, prefix)
+    })
+}
+
+fn story(stage: &mut Stage<'_>, guest: &str, prefix: &str) -> Result<()> {
+    let test = |name: &str| format!("{prefix}/{name}");
+    let guest = xtask::guest::fetch(guest)?;
+    let text = config::host(true) + &guest.vm_section() + "on-reboot = \"restart\"\n";
+    let image = stage.parts.image(&text).guest(&guest);
+    let mut rig = stage.start(&image, Shape::default())?;
+    let vm = guest.name.as_str();
+    rig.play(&[vm], |rig| {
+        let log = to_marker(rig)?;
+        let is_whole = is_marker_true(&log);
+        stage.verdict(&test("marker"), is_whole);
+        stage.verdict(&test("shell"), answers(rig));
+        stage.verdict(
+            &test("kernel-log"),
+            kernel_log::check(&rig.machine.transcript()),
+        );
+        if stage.is_open(&test("reboot")) {
+            rig.type_line("reboot -f")?;
+            rig.expect(&format!("vm {vm}: reset by the guest ("), 30)?;
+            rig.expect("; restarts", 5)?;
+            to_marker(rig).context("after the reboot")?;
+            rig.expect(SHELL_PROMPT, 30)?;
+            stage.pass(&test("reboot"));
+        }
+        if stage.is_open(&test("poweroff")) {
+            rig.type_line("poweroff -f")?;
+            rig.expect(&format!("vm {vm}: stopped: powered off by the guest"), 30)?;
+            rig.expect(ALL_ENDED, 5)?;
+            stage.verdict(&test("poweroff"), rig.is_off());
+        }
+        Ok(())
+    })
+}
+
+/// Waits for the whole marker line; returns everything up to it.
+///
+/// # Errors
+/// It does not come, or the kernel panics.
+pub fn to_marker(rig: &mut Rig) -> Result<String> {
+    let timeout = rig.bed.patience(TO_THE_MARKER_S);
+    let (which, mut log) = rig
+        .machine
+        .expect_any(&[MARKER, "Kernel panic", "stopped: "], timeout)?;
+    ensure!(which == 0, "{}", rig.machine.diagnosis());
+    log += &rig.expect("\n", 10)?;
+    Ok(log)
+}
+
+/// The marker line says how many CPUs and how much memory; both must have arrived.
+fn is_marker_true(log: &str) -> Result<()> {
+    let line = log.lines().last().unwrap_or_default();
+    ensure!(line.contains("cpus=1"), "not one CPU: {line}");
+    let memory_kib: u64 = line
+        .split_once("memory_kib=")
+        .and_then(|(_, number)| number.trim().parse().ok())
+        .with_context(|| format!("no memory in: {line}"))?;
+    ensure!(
+        (400 << 10..512 << 10).contains(&memory_kib),
+        "not about 512 MiB: {line}"
+    );
+    Ok(())
+}
+
+/// Types a sum at the shell and reads its result. The shell's prompt has been reached or is near.
+///
+/// # Errors
+/// No prompt or no answer.
+pub fn answers(rig: &mut Rig) -> Result<()> {
+    rig.expect(SHELL_PROMPT, 60)?;
+    sum(rig)
+}
+
+/// Types a sum and reads its result; the prompt is there.
+///
+/// # Errors
+/// No answer.
+pub fn sum(rig: &mut Rig) -> Result<()> {
+    rig.type_line("echo $((6*7))")?;
+    rig.expect("\n42\r", 30)?;
+    rig.expect(SHELL_PROMPT, 30).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_marker_tells_cpus_and_memory() {
+        let line = "x\nCAISSON-GUEST-UP kernel=6.1.0 cpus=1 memory_kib=480000\r\n";
+        assert!(is_marker_true(line).is_ok());
+        assert!(is_marker_true(&line.replace("480000", "48000")).is_err());
+        assert!(is_marker_true(&line.replace("cpus=1", "cpus=2")).is_err());
+    }
+}

@@ -1,0 +1,8 @@
+//! What is done with a booted machine, and what is looked for.
+
+pub mod bad_input;
+pub mod guests;
+pub mod kernel_log;
+pub mod linux;
+pub mod operator;
+pub mod processors;

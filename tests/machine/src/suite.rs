@@ -1,0 +1,118 @@
+//! All boots there are.
+
+use anyhow::{Result, bail};
+
+use crate::beds;
+use crate::boot::Boot;
+use crate::stories::{bad_input, guests, linux, operator, processors};
+
+const CLOUD: &str = "debian-cloud";
+const GENERAL: &str = "debian";
+
+/// Every boot, the long ones too.
+///
+/// # Errors
+/// The folder of test guests cannot be read.
+pub fn all() -> Result<Vec<Boot>> {
+    let mut boots = vec![
+        guests::boot(beds::QEMU, 20)?,
+        guests::boot(beds::SKYLAKE, 50)?,
+        guests::boot(beds::HASWELL, 50)?,
+        guests::boot(beds::TRINITY, 50)?,
+        guests::boot(beds::LYNNFIELD, 50)?.long(),
+        linux::boot(beds::QEMU, CLOUD, "linux", 40),
+        linux::boot(beds::SKYLAKE, CLOUD, "linux", 240),
+        linux::boot(beds::QEMU, GENERAL, "linux-general", 60),
+        linux::boot(beds::HASWELL, CLOUD, "linux", 240).long(),
+        linux::boot(beds::TRINITY, CLOUD, "linux", 240).long(),
+        linux::boot(beds::LYNNFIELD, CLOUD, "linux", 240).long(),
+        operator::boot(beds::QEMU, 60),
+        operator::boot(beds::SKYLAKE, 300).long(),
+        processors::boot(beds::QEMU, 40),
+    ];
+    boots.extend(bad_input::boots());
+    Ok(boots)
+}
+
+/// Which of them.
+#[derive(Clone, Debug, Default)]
+pub struct Choice {
+    /// Only tests whose name contains this. Names a long test too.
+    pub filter: Option<String>,
+    /// Also the long ones.
+    pub is_all: bool,
+    /// Only beds whose name begins with one of these; all if empty.
+    pub beds: Vec<String>,
+}
+
+impl Choice {
+    /// Leaves out what was not chosen.
+    ///
+    /// # Errors
+    /// Nothing is left.
+    pub fn apply(&self, mut boots: Vec<Boot>) -> Result<Vec<Boot>> {
+        if !self.beds.is_empty() {
+            boots.retain(|boot| {
+                self.beds.iter().any(|bed| {
+                    boot.bed.name == bed || boot.bed.name.starts_with(&format!("{bed}-"))
+                })
+            });
+        }
+        if !self.is_all {
+            boots.retain(|boot| !boot.is_long);
+        }
+        if let Some(filter) = &self.filter {
+            for boot in &mut boots {
+                let bed = boot.bed.name;
+                boot.tests
+                    .retain(|test| format!("{bed}/{test}").contains(filter.as_str()));
+            }
+            boots.retain(|boot| !boot.tests.is_empty());
+        }
+        if boots.is_empty() {
+            bail!("no test is chosen by that; `--list --all` shows them");
+        }
+        Ok(boots)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique() {
+        let boots = all().unwrap();
+        let mut tests = BTreeSet::new();
+        let mut logs = BTreeSet::new();
+        for boot in &boots {
+            assert!(logs.insert(format!("{}-{}", boot.bed.name, boot.name)));
+            for test in &boot.tests {
+                assert!(tests.insert(boot.full_name(test)), "{test}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_filter_keeps_single_tests() {
+        let choice = Choice {
+            filter: Some("qemu/guest/triple_fault".to_owned()),
+            ..Choice::default()
+        };
+        let boots = choice.apply(all().unwrap()).unwrap();
+        assert_eq!(boots.len(), 1);
+        assert_eq!(boots[0].tests, ["guest/triple_fault"]);
+    }
+
+    #[test]
+    fn a_bed_is_chosen_by_its_emulator_too() {
+        let choice = Choice {
+            beds: vec!["bochs".to_owned()],
+            ..Choice::default()
+        };
+        let boots = choice.apply(all().unwrap()).unwrap();
+        assert!(boots.iter().all(|boot| boot.bed.name.starts_with("bochs-")));
+    }
+}

@@ -1,10 +1,9 @@
-//! Exits that are mechanics of the vendor: answered here, never seen by the VMM.
+//! The rare exits. Most are mechanics of the vendor: answered here, never seen by the VMM.
 
-use vcpu::{Exit, InsnLen, Vcpu};
-use x86::{Cr0, Cr4, Efer, Fault, Gpr};
+use vcpu::{Exit, InsnLen, Vcpu, Xsetbv};
+use x86::{Cr0, Cr4, Efer, Exception, Fault, Gpr};
 
 use crate::SvmVcpu;
-use crate::code::to_len;
 use crate::exit_code as code;
 use crate::insn_len::{Opcode, mov_to_cr};
 use crate::vmcb::clean;
@@ -23,7 +22,7 @@ const CR4_FLUSHES: u64 = Cr4::PAGE_SIZE_EXTENSION.bits()
     | Cr4::PROTECTION_KEY_USER.bits();
 
 impl SvmVcpu {
-    /// Answers an exit; `Some` for the VMM only when nobody knows it.
+    /// Answers an exit; `Some` when the VMM is to hear of it.
     #[cold]
     pub(crate) fn answer(&mut self, exit_code: u32) -> Option<Exit> {
         match exit_code {
@@ -32,6 +31,12 @@ impl SvmVcpu {
             code::NMI | code::SMI | code::INIT => {}
             // Unlike an NMI it is not pending any more.
             code::MACHINE_CHECK => cpu::machine_check_arrived(),
+            code::XSETBV => return self.xsetbv(),
+            code::DEBUG => return Some(self.debug_exception()),
+            code::ALIGNMENT_CHECK => {
+                let error_code = self.vmcb.control.exit_info1 as u32;
+                return Some(self.pass_on(Exception::AlignmentCheck, Some(error_code)));
+            }
             code::CR4_WRITE => self.write_cr4(),
             code::CR8_WRITE => self.write_cr8(),
             code::IRET => self.iret(),
@@ -58,6 +63,23 @@ impl SvmVcpu {
             _ => return Some(Exit::Unexpected(self.raw_exit())),
         }
         None
+    }
+
+    fn xsetbv(&mut self) -> Option<Exit> {
+        let paging = self.paging();
+        if paging.cr4 & x86::Cr4::OSXSAVE.bits() == 0 {
+            self.queue_fault(Fault::INVALID_OPCODE);
+            return None;
+        }
+        if paging.cpl != 0 {
+            self.queue_fault(Fault::GENERAL_PROTECTION);
+            return None;
+        }
+        Some(Exit::Xsetbv(Xsetbv {
+            index: self.gpr(Gpr::Rcx) as u32,
+            value: self.edx_eax(),
+            len: self.insn_len(Opcode::XSETBV),
+        }))
     }
 
     fn write_cr4(&mut self) {
@@ -106,8 +128,7 @@ impl SvmVcpu {
             }
             _ => {
                 let mut bytes = [0; 15];
-                let (gpr, len) = mov_to_cr(self.fetch(&mut bytes), self.is_64_bit())?;
-                (gpr, to_len(len))
+                mov_to_cr(self.fetch(&mut bytes), self.is_64_bit())?
             }
         };
         let value = self.gpr(gpr);

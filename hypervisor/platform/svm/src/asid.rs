@@ -25,7 +25,7 @@ impl AsidPool {
         // As if all were taken: what an earlier user of SVM left in the TLB goes with the first number.
         let last = count.saturating_sub(1).max(1);
         Self {
-            generation: 0,
+            generation: 1,
             next: last + 1,
             last,
         }
@@ -64,7 +64,7 @@ mod tests {
         assert_eq!(taken.map(|(asid, _)| asid.number), [1, 2, 3, 1, 2, 3, 1]);
         assert_eq!(
             taken.map(|(asid, _)| asid.generation),
-            [1, 1, 1, 2, 2, 2, 3]
+            [2, 2, 2, 3, 3, 3, 4]
         );
         let flushes = [true, false, false, true, false, false, true];
         assert_eq!(taken.map(|(_, flush)| flush), flushes);

@@ -6,7 +6,8 @@ use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use addr::{Gpa, Gva, Hpa, PAGE_BYTES};
 use guest_memory::{GuestMemory, Unbacked};
 use memory::direct;
-use vcpu::{Access, InsnLen, Paging, Vcpu};
+use vcpu::{Access, InsnLen, Vcpu};
+use x86::SegmentRegister;
 
 use crate::SvmVcpu;
 use crate::insn_len::Opcode;
@@ -55,11 +56,10 @@ impl SvmVcpu {
             return len;
         }
         let linear = self.linear_rip();
-        let len = match self.code_page.peek(linear, self.vmcb.save.cr3) {
+        match self.code_page.peek(linear, self.vmcb.save.cr3) {
             Some(word) if opcode.is_at(word) => opcode.shortest(),
             _ => self.insn_len_slowly(opcode),
-        };
-        to_len(len)
+        }
     }
 
     /// The same, where the CPU saves the next RIP.
@@ -73,7 +73,7 @@ impl SvmVcpu {
     }
 
     #[cold]
-    fn insn_len_slowly(&mut self, opcode: Opcode) -> u8 {
+    fn insn_len_slowly(&mut self, opcode: Opcode) -> InsnLen {
         let mut bytes = [0; 15];
         let fetched = self.fetch(&mut bytes);
         self.find_code_page();
@@ -115,16 +115,9 @@ impl SvmVcpu {
         if self.is_64_bit() {
             return rip;
         }
-        let cs: Paging = self.paging();
-        cs.cs.base.wrapping_add(rip) & 0xffff_ffff
+        let base = self.vmcb.save.segment[SegmentRegister::Cs as usize].base;
+        base.wrapping_add(rip) & 0xffff_ffff
     }
-}
-
-/// A length that was counted; 0 and more than 15 cannot come out of the decoder, and count as 1.
-#[inline]
-pub(crate) fn to_len(bytes: u8) -> InsnLen {
-    const ONE: InsnLen = InsnLen::new(1).expect("one is a length");
-    InsnLen::new(bytes).unwrap_or(ONE)
 }
 
 /// A VM's memory as its nested tables have it.

@@ -4,6 +4,7 @@
 //! bytes. Bytes that show another instruction were changed, or mapped elsewhere, after the CPU fetched them: then the length
 //! without prefixes is used. Whatever a guest achieves by that, it is a wrong RIP of its own.
 
+use vcpu::InsnLen;
 use x86::{Gpr, SegmentRegister, Width};
 
 /// An opcode that exits, without prefixes.
@@ -14,7 +15,7 @@ pub(crate) struct Opcode {
     /// Which bits of `bytes` count.
     mask: u32,
     /// Length without prefixes.
-    len: u8,
+    len: InsnLen,
 }
 
 impl Opcode {
@@ -36,11 +37,12 @@ impl Opcode {
     const MOV_TO_CR: Self = Self::new(0x220f, 0xffff, 3);
 
     const fn new(bytes: u32, mask: u32, len: u8) -> Self {
+        let len = InsnLen::new(len).expect("1 to 3");
         Self { bytes, mask, len }
     }
 
     /// Length without prefixes.
-    pub(crate) const fn shortest(self) -> u8 {
+    pub(crate) const fn shortest(self) -> InsnLen {
         self.len
     }
 
@@ -51,25 +53,26 @@ impl Opcode {
     }
 
     /// Length of the instruction at the start of `bytes`, with its prefixes, if it is this one.
-    pub(crate) fn length(self, bytes: &[u8], is_64_bit: bool) -> Option<u8> {
+    pub(crate) fn length(self, bytes: &[u8], is_64_bit: bool) -> Option<InsnLen> {
         let prefixes = Prefixes::of(bytes, is_64_bit);
         let rest = bytes.get(usize::from(prefixes.count)..)?;
         let mut word = [0; 8];
         for (to, from) in word.iter_mut().zip(rest) {
             *to = *from;
         }
-        let is_whole = rest.len() >= usize::from(self.len);
-        (is_whole && self.is_at(u64::from_le_bytes(word)))
-            .then(|| prefixes.count + self.len)
-            .filter(|len| *len <= 15)
+        let is_whole = rest.len() >= usize::from(self.len.bytes());
+        if !is_whole || !self.is_at(u64::from_le_bytes(word)) {
+            return None;
+        }
+        InsnLen::new(prefixes.count + self.len.bytes())
     }
 }
 
 /// The general-purpose register and the length of the MOV to a control register at the start of `bytes`, if there is one.
-pub(crate) fn mov_to_cr(bytes: &[u8], is_64_bit: bool) -> Option<(Gpr, u8)> {
+pub(crate) fn mov_to_cr(bytes: &[u8], is_64_bit: bool) -> Option<(Gpr, InsnLen)> {
     let len = Opcode::MOV_TO_CR.length(bytes, is_64_bit)?;
     let prefixes = Prefixes::of(bytes, is_64_bit);
-    let modrm = *bytes.get(usize::from(len) - 1)?;
+    let modrm = *bytes.get(usize::from(len.bytes()) - 1)?;
     Some((
         Gpr::from_encoding((modrm & 7) | (prefixes.rex & 1) << 3),
         len,
@@ -133,41 +136,48 @@ impl Prefixes {
 mod tests {
     use super::*;
 
+    fn length(opcode: Opcode, bytes: &[u8], is_64_bit: bool) -> Option<u8> {
+        opcode.length(bytes, is_64_bit).map(InsnLen::bytes)
+    }
+
     #[test]
     fn prefixes_count() {
-        assert_eq!(Opcode::CPUID.length(&[0x0f, 0xa2], true), Some(2));
+        assert_eq!(length(Opcode::CPUID, &[0x0f, 0xa2], true), Some(2));
         assert_eq!(
-            Opcode::CPUID.length(&[0x66, 0x48, 0x0f, 0xa2], true),
+            length(Opcode::CPUID, &[0x66, 0x48, 0x0f, 0xa2], true),
             Some(4)
         );
-        assert_eq!(Opcode::CPUID.length(&[0x48, 0x0f, 0xa2], false), None);
-        assert_eq!(Opcode::PAUSE.length(&[0xf3, 0x90], false), Some(2));
-        assert_eq!(Opcode::MSR.length(&[0x0f, 0x30], true), Some(2));
-        assert_eq!(Opcode::MSR.length(&[0x0f, 0x32], true), Some(2));
-        assert_eq!(Opcode::MSR.length(&[0x0f, 0x31], true), None);
-        assert_eq!(Opcode::WBINVD.length(&[0xf3, 0x0f, 0x09], true), Some(3));
+        assert_eq!(length(Opcode::CPUID, &[0x48, 0x0f, 0xa2], false), None);
+        assert_eq!(length(Opcode::PAUSE, &[0xf3, 0x90], false), Some(2));
+        assert_eq!(length(Opcode::MSR, &[0x0f, 0x30], true), Some(2));
+        assert_eq!(length(Opcode::MSR, &[0x0f, 0x32], true), Some(2));
+        assert_eq!(length(Opcode::MSR, &[0x0f, 0x31], true), None);
+        assert_eq!(length(Opcode::WBINVD, &[0xf3, 0x0f, 0x09], true), Some(3));
     }
 
     #[test]
     fn what_is_cut_short_or_too_long_is_nothing() {
-        assert_eq!(Opcode::VMMCALL.length(&[0x0f, 0x01], true), None);
-        assert_eq!(Opcode::HLT.length(&[], true), None);
+        assert_eq!(length(Opcode::VMMCALL, &[0x0f, 0x01], true), None);
+        assert_eq!(length(Opcode::HLT, &[], true), None);
         let mut bytes = [0x66; 16];
         bytes[14..].copy_from_slice(&[0x0f, 0xa2]);
-        assert_eq!(Opcode::CPUID.length(&bytes, true), None);
+        assert_eq!(length(Opcode::CPUID, &bytes, true), None);
         bytes[13..15].copy_from_slice(&[0x0f, 0xa2]);
-        assert_eq!(Opcode::CPUID.length(&bytes, true), Some(15));
+        assert_eq!(length(Opcode::CPUID, &bytes, true), Some(15));
     }
 
     #[test]
     fn control_register_moves_name_their_register() {
+        let register = |bytes: &[u8], is_64_bit| {
+            mov_to_cr(bytes, is_64_bit).map(|(gpr, len)| (gpr, len.bytes()))
+        };
         // mov cr8, r9: 45 0f 22 c1; mov cr4, rax: 0f 22 e0
         assert_eq!(
-            mov_to_cr(&[0x45, 0x0f, 0x22, 0xc1], true),
+            register(&[0x45, 0x0f, 0x22, 0xc1], true),
             Some((Gpr::R9, 4))
         );
-        assert_eq!(mov_to_cr(&[0x0f, 0x22, 0xe0], false), Some((Gpr::Rax, 3)));
-        assert_eq!(mov_to_cr(&[0x0f, 0x20, 0xe0], false), None);
+        assert_eq!(register(&[0x0f, 0x22, 0xe0], false), Some((Gpr::Rax, 3)));
+        assert_eq!(register(&[0x0f, 0x20, 0xe0], false), None);
     }
 
     #[test]

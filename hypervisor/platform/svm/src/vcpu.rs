@@ -72,6 +72,8 @@ pub struct SvmVcpu {
     pub(crate) live: Arc<Live>,
     /// The CPU this ran on last; its ASID and clean bits mean nothing on another one.
     home: Option<u32>,
+    /// What may be taken from the CPU's cache of the VMCB if nothing is changed before the next entry.
+    pub(crate) clean_after_exit: u32,
     asid: Asid,
     /// What VMRUN will not like about the state that was loaded last.
     pub(crate) foreseen: Option<&'static str>,
@@ -112,6 +114,11 @@ impl SvmVcpu {
             memory,
             live: Arc::new(Live::new(cpu.features)),
             home: None,
+            clean_after_exit: if cpu.features.clean_bits {
+                clean::ALL
+            } else {
+                0
+            },
             asid: Asid::default(),
             foreseen: None,
             cr4_allowed,
@@ -187,6 +194,24 @@ impl SvmVcpu {
         self.vmcb.control.clean = 0;
     }
 
+    /// Enters the guest and comes back with its next exit.
+    #[inline]
+    pub(crate) fn enter_guest(&mut self, cpu: &mut SvmCpu) {
+        // Generation 0, of a vCPU that wants a flush, is never current.
+        if self.asid.generation != cpu.asids.generation() {
+            self.take_asid(cpu);
+        }
+        let host = cpu.host_block();
+        let vmcb = self.vmcb.hpa().raw();
+        // SAFETY:
+        // 1. A `SvmCpu` exists only with SVM on and VM_HSAVE_PA set; the hypervisor runs with interrupts off and GIF set.
+        // 2. The registers are ours.
+        // 3. `new` made the block; its tables are the VM's by the promise made there, and nothing takes the intercepts of
+        //    `set_controls` away.
+        // 4. `SvmCpu::enable` stored the state there, on this CPU: `SvmCpu` does not leave it.
+        unsafe { enter(&raw mut self.registers, vmcb, host) };
+    }
+
     #[cold]
     fn take_asid(&mut self, cpu: &mut SvmCpu) {
         let (asid, flush) = cpu.asids.take();
@@ -219,23 +244,7 @@ impl Vcpu for SvmVcpu {
         if !is_loaded {
             self.switch_in(cpu);
         }
-        loop {
-            if self.asid.generation != cpu.asids.generation() || self.asid.generation == 0 {
-                self.take_asid(cpu);
-            }
-            let host = cpu.host_block();
-            let vmcb = self.vmcb.hpa().raw();
-            // SAFETY:
-            // 1. A `SvmCpu` exists only with SVM on and VM_HSAVE_PA set; the hypervisor runs with interrupts off and GIF set.
-            // 2. The registers are ours.
-            // 3. `new` made the block; its tables are the VM's by the promise made there, and nothing takes the intercepts
-            //    of `set_controls` away.
-            // 4. `SvmCpu::enable` stored the state there, on this CPU: `SvmCpu` does not leave it.
-            unsafe { enter(&raw mut self.registers, vmcb, host) };
-            if let Some(exit) = self.decode() {
-                return exit;
-            }
-        }
+        self.next_exit(cpu)
     }
 
     #[inline]

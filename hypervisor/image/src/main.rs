@@ -1,18 +1,23 @@
 //! The hypervisor image: entry, panic, choice of vendor. It knows everything and does nothing.
 //!
 //! The loader jumps to `_start`; [`machine::start`] prepares the machine and comes back to `main` here, which picks
-//! VT-x or AMD-V.
+//! VT-x or AMD-V and hands each CPU to the VMM.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 #![expect(
     unsafe_code,
     reason = "the entry point and the jump into the machine's start"
 )]
 
+extern crate alloc;
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt::Display;
 
 use handoff::BootInfo;
-use host::Host;
 use machine::{Cargo, Machine, Svm, Vendor, VendorKind, Vmx};
+use vmm::{Hypervisor, Module};
 
 /// Where the loader jumps to: RDI holds the boot information, RSP the boot stack.
 #[cfg(target_os = "none")]
@@ -43,14 +48,30 @@ fn main_on_ready_machine(cargo: Cargo) -> ! {
     }
 }
 
-/// Switches the extension on everywhere; the VMs follow.
+/// Assembles the VMs and gives every CPU to them.
 fn run<V: Vendor>(cargo: Cargo) -> ! {
     let (machine, boot_cpu) = match Machine::<V>::new() {
         Ok(pair) => pair,
         Err(refusal) => refuse(&refusal),
     };
-    log::info!("{} files came along", cargo.files.len());
-    machine.run(boot_cpu, machine, serve::<V>)
+    let config = match vm_spec::from_blob(&cargo.config) {
+        Ok(config) => config,
+        Err(error) => panic!("the configuration the loader left cannot be read: {error}"),
+    };
+    if cargo.is_default_config {
+        log::warn!("no caisson.toml on the boot volume: the built-in configuration is used");
+    }
+    let modules: Vec<Module> = cargo
+        .files
+        .into_iter()
+        .map(|file| Module {
+            name: String::leak(file.name),
+            bytes: file.bytes,
+        })
+        .collect();
+    let hypervisor = vmm::start(machine, &config, &modules);
+    log::info!("{}", memory::LogReport);
+    machine.run(boot_cpu, hypervisor, serve::<V>)
 }
 
 /// Nothing can be done on this machine but to say why.
@@ -60,12 +81,9 @@ fn refuse(refusal: &dyn Display) -> ! {
 }
 
 /// What each CPU does from now on.
-fn serve<V: Vendor>(machine: &'static Machine<V>, mut cpu: V::Cpu) -> ! {
-    log::info!("{} is ready", machine.this_cpu());
-    loop {
-        machine.idle(&mut cpu);
-        while machine.next_interrupt(&mut cpu).is_some() {}
-    }
+fn serve<V: Vendor>(hypervisor: &'static Hypervisor<Machine<V>>, cpu: V::Cpu) -> ! {
+    // Leaked: a CPU's own value lives as long as the machine, and its stack is not to be wound up.
+    hypervisor.run_cpu(Box::leak(Box::new(cpu)))
 }
 
 /// On a PC this crate is only checked, never run.

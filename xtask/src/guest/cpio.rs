@@ -29,6 +29,18 @@ pub(super) fn initramfs(busybox: &[u8], overlay: &Path) -> Result<Vec<u8>> {
     archive.finish()
 }
 
+/// Makes an archive of programs alone, to be appended to an initramfs: Linux unpacks one after another, the last word counts.
+///
+/// # Errors
+/// A program is too large for the format: 4 GiB.
+pub fn overlay(programs: &[(&str, &[u8])]) -> Result<Vec<u8>> {
+    let mut archive = Archive::default();
+    for (name, bytes) in programs {
+        archive.add(name, PROGRAM, (0, 0), bytes)?;
+    }
+    archive.finish()
+}
+
 /// Files below a folder with their path from it, sorted.
 pub(super) fn files_below(folder: &Path) -> Result<Vec<(String, Vec<u8>)>> {
     fn collect(folder: &Path, prefix: &str, into: &mut Vec<(String, Vec<u8>)>) -> Result<()> {

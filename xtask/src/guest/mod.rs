@@ -1,6 +1,6 @@
 //! Guests to boot: fetched by recipe from Debian's packages, kept below `target/guests/`, checked.
 
-mod cpio;
+pub mod cpio;
 mod deb;
 mod recipe;
 

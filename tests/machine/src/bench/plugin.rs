@@ -1,0 +1,91 @@
+//! The counting plugin for QEMU, compiled when it is needed.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use xtask::need::{self, Need};
+
+/// The mark that ends the counting, an x86 instruction: `nopl 0x4b52414d(%rax,%rax,1)`. The plugin looks for the same bytes.
+pub(super) const MARK: [u8; 8] = [0x0f, 0x1f, 0x84, 0x00, b'M', b'A', b'R', b'K'];
+
+/// What was counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Counts {
+    /// All instructions from start to mark.
+    pub(super) total: u64,
+    /// Those of the guest; all, where no hypervisor runs.
+    pub(super) guest: u64,
+    /// How often the guest was entered.
+    pub(super) entries: u64,
+}
+
+/// Compiles the plugin.
+pub(super) fn build() -> Result<PathBuf> {
+    need::ensure(&[Need::CCompiler])?;
+    let out = xtask::paths::target("bench/count.so")?;
+    let source = xtask::paths::root().join("tests/machine/plugin/count.c");
+    let mut command = Command::new("cc");
+    command
+        .args([
+            "-std=gnu11",
+            "-O2",
+            "-fPIC",
+            "-shared",
+            "-fvisibility=hidden",
+        ])
+        .args(["-Wall", "-Werror", "-o"])
+        .arg(&out)
+        .arg(&source);
+    xtask::command::output(&mut command)?;
+    Ok(out)
+}
+
+/// QEMU's arguments for it; the result goes to `result`. Without `start` it begins at the first VMRUN.
+pub(super) fn arguments(plugin: &Path, result: &Path, start: Option<u64>) -> Vec<String> {
+    let path = |path: &Path| path.display().to_string().replace(',', ",,");
+    let mut argument = format!("file={},out={}", path(plugin), path(result));
+    if let Some(start) = start {
+        argument += &format!(",start={start:#x}");
+    }
+    vec!["-plugin".to_owned(), argument]
+}
+
+/// Reads what the plugin wrote.
+pub(super) fn read(result: &Path) -> Result<Counts> {
+    let text = std::fs::read_to_string(result).context("the mark was not reached")?;
+    parse(&text).with_context(|| format!("the plugin wrote: {text}"))
+}
+
+fn parse(text: &str) -> Option<Counts> {
+    let number = |name: &str| {
+        text.split_whitespace()
+            .filter_map(|word| word.split_once('='))
+            .find(|(known, _)| *known == name)
+            .and_then(|(_, number)| number.parse().ok())
+    };
+    Some(Counts {
+        total: number("total")?,
+        guest: number("guest")?,
+        entries: number("entries")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_plugins_words_are_read() {
+        let counts = parse("total=30 guest=20 entries=1\n");
+        assert_eq!(
+            counts,
+            Some(Counts {
+                total: 30,
+                guest: 20,
+                entries: 1
+            })
+        );
+        assert_eq!(parse("total=30"), None);
+    }
+}

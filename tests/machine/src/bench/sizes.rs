@@ -1,0 +1,83 @@
+//! Bytes and lines.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use xtask::ui::Step;
+
+use crate::beds::{self, Shape};
+use crate::config;
+use crate::parts::Parts;
+use crate::rig::Rig;
+use crate::stories::linux;
+
+/// What is measured once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sizes {
+    /// `caisson.elf`, as it lies on the boot volume.
+    pub(super) hypervisor_file_bytes: u64,
+    /// `BOOTX64.EFI`.
+    pub(super) loader_file_bytes: u64,
+    /// What the hypervisor holds beside the guest's RAM while one VM of 512 MiB runs Linux.
+    pub(super) hypervisor_bytes: u64,
+    /// Lines with `unsafe` in all our crates.
+    pub(super) unsafe_lines: u64,
+}
+
+impl Sizes {
+    pub(super) fn measure(parts: &Parts) -> Result<Self> {
+        Ok(Self {
+            hypervisor_file_bytes: len(&parts.hypervisor)?,
+            loader_file_bytes: len(&parts.loader)?,
+            hypervisor_bytes: hypervisor_bytes(parts)?,
+            unsafe_lines: xtask::check::unsafe_lines()? as u64,
+        })
+    }
+
+    /// Hypervisor and loader.
+    pub(super) fn image_bytes(&self) -> u64 {
+        self.hypervisor_file_bytes + self.loader_file_bytes
+    }
+}
+
+fn len(path: &Path) -> Result<u64> {
+    let file = std::fs::metadata(path).with_context(|| format!("looking at {}", path.display()))?;
+    Ok(file.len())
+}
+
+/// Boots one VM of 512 MiB and asks the operator's prompt.
+fn hypervisor_bytes(parts: &Parts) -> Result<u64> {
+    let step = Step::start("memory of the hypervisor, one VM of 512 MiB");
+    let guest = xtask::guest::fetch(xtask::guest::DEFAULT)?;
+    let text = config::host(false) + &guest.vm_section();
+    let image = parts.image(&text).guest(&guest);
+    let mut rig = Rig::start(beds::QEMU, "bench-memory", &image, Shape::default())?;
+    linux::to_marker(&mut rig)?;
+    rig.open_prompt()?;
+    let page = rig.order("host")?;
+    let kib = kib_in(&page).with_context(|| format!("no `KiB hypervisor` in:\n{page}"))?;
+    step.done("");
+    Ok(kib << 10)
+}
+
+/// Reads `… 1234 KiB hypervisor`.
+fn kib_in(page: &str) -> Option<u64> {
+    let (before, _) = page.split_once(" KiB hypervisor")?;
+    before
+        .rsplit(|c: char| !c.is_ascii_digit())
+        .next()?
+        .parse()
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_page_is_read() {
+        let page = "memory: 990 MiB in all, 400 MiB free, 512 MiB guests, 9876 KiB hypervisor\n";
+        assert_eq!(kib_in(page), Some(9876));
+        assert_eq!(kib_in("nothing"), None);
+    }
+}

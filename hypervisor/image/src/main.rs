@@ -16,7 +16,9 @@ use alloc::vec::Vec;
 use core::fmt::Display;
 
 use handoff::BootInfo;
+use log::LevelFilter;
 use machine::{Cargo, Machine, Svm, Vendor, VendorKind, Vmx};
+use vm_spec::{Console, HostSpec, LogLevel};
 use vmm::{Hypervisor, Module};
 
 /// Where the loader jumps to: RDI holds the boot information, RSP the boot stack.
@@ -61,6 +63,7 @@ fn run<V: Vendor>(cargo: Cargo) -> ! {
     if cargo.is_default_config {
         log::warn!("no caisson.toml on the boot volume: the built-in configuration is used");
     }
+    obey(&config.host);
     let modules: Vec<Module> = cargo
         .files
         .into_iter()
@@ -72,6 +75,21 @@ fn run<V: Vendor>(cargo: Cargo) -> ! {
     let hypervisor = vmm::start(machine, &config, &modules);
     log::info!("{}", memory::LogReport);
     machine.run(boot_cpu, hypervisor, serve::<V>)
+}
+
+/// Does what the operator asked of the hypervisor itself.
+fn obey(spec: &HostSpec) {
+    log::set_max_level(match spec.log {
+        LogLevel::Error => LevelFilter::Error,
+        LogLevel::Warn => LevelFilter::Warn,
+        LogLevel::Info => LevelFilter::Info,
+        LogLevel::Debug => LevelFilter::Debug,
+        LogLevel::Trace => LevelFilter::Trace,
+    });
+    machine::choose_consoles(
+        spec.consoles.contains(&Console::Serial),
+        spec.consoles.contains(&Console::Screen),
+    );
 }
 
 /// Nothing can be done on this machine but to say why.

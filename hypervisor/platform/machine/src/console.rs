@@ -59,6 +59,9 @@ pub(crate) fn start_screen(framebuffer: &handoff::Framebuffer) {
 
 /// Gives bytes to COM1 as far as it takes them at once; all of them vanish where there is none.
 pub(crate) fn serial_write(bytes: &[u8]) -> usize {
+    if !SERIAL_IS_ON.load(Ordering::Relaxed) {
+        return bytes.len();
+    }
     SERIAL
         .lock()
         .as_mut()
@@ -67,15 +70,23 @@ pub(crate) fn serial_write(bytes: &[u8]) -> usize {
 
 /// A byte that came in at COM1 or was typed at the keyboard.
 pub(crate) fn read() -> Option<u8> {
-    let serial = SERIAL
-        .lock()
-        .as_mut()
-        .and_then(|uart| uart.try_receive_byte().ok());
-    serial.or_else(|| KEYBOARD.lock().as_mut().and_then(Keyboard::read))
+    if SERIAL_IS_ON.load(Ordering::Relaxed)
+        && let Some(uart) = SERIAL.lock().as_mut()
+        && let Ok(byte) = uart.try_receive_byte()
+    {
+        return Some(byte);
+    }
+    if !SCREEN_IS_ON.load(Ordering::Relaxed) {
+        return None;
+    }
+    KEYBOARD.lock().as_mut().and_then(Keyboard::read)
 }
 
 /// Gives text to the screen; nothing is drawn yet.
 pub(crate) fn screen_write(bytes: &[u8]) {
+    if !SCREEN_IS_ON.load(Ordering::Relaxed) {
+        return;
+    }
     if let Some(console) = SCREEN.lock().as_mut() {
         console.write(bytes);
     }
@@ -88,6 +99,17 @@ pub(crate) fn screen_draw() -> bool {
         .as_mut()
         .is_some_and(|console| console.draw(CELLS_PER_DRAW))
 }
+
+/// Switches consoles off that the operator does not want; an epitaph is told on both all the same.
+///
+/// A console that is off is silent, and deaf, too: the keyboard belongs to the screen.
+pub fn choose_consoles(serial: bool, screen: bool) {
+    SERIAL_IS_ON.store(serial, Ordering::Relaxed);
+    SCREEN_IS_ON.store(screen, Ordering::Relaxed);
+}
+
+static SERIAL_IS_ON: AtomicBool = AtomicBool::new(true);
+static SCREEN_IS_ON: AtomicBool = AtomicBool::new(true);
 
 /// Whether somebody calls [`screen_draw`] regularly.
 static DRAWS_LAZILY: AtomicBool = AtomicBool::new(false);
@@ -119,6 +141,7 @@ pub fn write_all(bytes: &[u8]) {
 /// All other CPUs are parked, or have had their chance to be: whoever held a lock will not go on.
 pub(crate) unsafe fn seize() {
     draw_lazily(false);
+    choose_consoles(true, true);
     for _ in 0..PATIENCE {
         if !SERIAL.is_locked() && !SCREEN.is_locked() {
             return;

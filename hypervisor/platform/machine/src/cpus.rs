@@ -88,33 +88,47 @@ pub(crate) fn start_others(whom: &Whom, tsc_khz: u64) {
         }
     };
     let clock = Wait { tsc_khz };
+    let page = trampoline.page_number();
+    let mut is_complete = true;
     match whom {
         Whom::These(_) => {
             for apic_id in others {
                 if !offer_home() {
                     break;
                 }
-                wake_one(apic_id, trampoline.page_number(), clock);
-                if !clock.until(500_000, || NEXT_STACK.load(Ordering::Acquire) == 0) {
-                    log::warn!("the CPU with APIC id {apic_id} does not start");
-                    take_back_home();
-                } else {
+                wake_one(apic_id, page, clock);
+                if clock.until(500_000, is_home_taken) || !take_back_home() {
                     finish_one(clock);
+                } else {
+                    log::warn!("the CPU with APIC id {apic_id} does not start");
+                    is_complete = false;
                 }
             }
         }
         Whom::Everybody => {
-            wake_everybody(trampoline.page_number(), clock);
+            wake_everybody(page, clock);
             // Each takes the one home on offer; when nobody comes for a while, all are here.
             while offer_home() {
-                if !clock.until(50_000, || NEXT_STACK.load(Ordering::Acquire) == 0) {
-                    take_back_home();
+                if !clock.until(50_000, is_home_taken) && take_back_home() {
                     break;
                 }
                 finish_one(clock);
             }
         }
     }
+    if !is_complete {
+        // The missing one may still come: it must find the code, and will wait in it for a home.
+        core::mem::forget(trampoline);
+    }
+}
+
+/// Takes the home back; false if a CPU has taken it at this very moment.
+fn take_back_home() -> bool {
+    NEXT_STACK.swap(0, Ordering::AcqRel) != 0
+}
+
+fn is_home_taken() -> bool {
+    NEXT_STACK.load(Ordering::Acquire) == 0
 }
 
 /// Waits until the CPU that took the home has reported.
@@ -157,20 +171,13 @@ fn offer_home() -> bool {
     true
 }
 
-/// Takes the home back, unless somebody took it at this very moment: that CPU is then as good as started.
-fn take_back_home() {
-    if NEXT_STACK.swap(0, Ordering::AcqRel) == 0 {
-        log::warn!("a CPU came late");
-    }
-}
-
 fn wake_one(apic_id: u32, page: u8, clock: Wait) {
     apic::send_init(apic_id);
     clock.pass(10_000);
     for _ in 0..2 {
         apic::send_startup(apic_id, page);
         // The second one is for CPUs that missed the first; one that came ignores it.
-        if clock.until(300, || NEXT_STACK.load(Ordering::Acquire) == 0) {
+        if clock.until(300, is_home_taken) {
             return;
         }
     }

@@ -24,7 +24,7 @@ mod vendor_svm;
 mod vendor_vmx;
 
 pub use boot::{BootFile, Cargo, Main, start};
-pub use console::write_all;
+pub use console::{choose_consoles, write_all};
 pub use epitaph::last_words;
 pub use host::{Entry, Machine};
 pub use logger::{Sink, set_log_sink};

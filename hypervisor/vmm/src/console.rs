@@ -13,7 +13,9 @@ use spin::Mutex;
 const WAITING_BYTES: usize = 64 * 1024;
 /// Guests are asked to wait when so much output waits.
 const FULL_BYTES: usize = 48 * 1024;
-/// The longest line of a VM in the background.
+/// How long the end of the machine waits for a slow serial port.
+const DRAIN_NS: u64 = 3_000_000_000;
+/// The longest line of a VM in the background, and of a message.
 const LINE_BYTES: usize = 256;
 
 /// The operator's shell, as a focus.
@@ -27,6 +29,29 @@ pub(crate) struct Console<H: Host> {
     host: &'static H,
     focus: AtomicUsize,
     output: Mutex<Output>,
+    /// A message of the hypervisor that comes in pieces.
+    message: Mutex<Vec<u8>>,
+}
+
+/// Where the hypervisor's own messages go.
+pub(crate) trait MessageSink: Sync {
+    /// Takes a piece of a message; a newline ends it.
+    fn take(&self, text: &str);
+}
+
+impl<H: Host> MessageSink for Console<H> {
+    fn take(&self, text: &str) {
+        let mut message = self.message.lock();
+        for byte in text.bytes() {
+            if byte == b'\n' || message.len() == LINE_BYTES {
+                self.write_line(&[&message]);
+                message.clear();
+            }
+            if byte != b'\n' {
+                message.push(byte);
+            }
+        }
+    }
 }
 
 #[derive(Default)]
@@ -46,6 +71,7 @@ impl<H: Host> Console<H> {
                 dropped: 0,
                 is_at_line_start: true,
             }),
+            message: Mutex::new(Vec::with_capacity(LINE_BYTES)),
         }
     }
 
@@ -65,17 +91,21 @@ impl<H: Host> Console<H> {
         self.push(&mut output, bytes);
     }
 
-    /// Writes one line of a VM in the background, with its name.
-    pub(crate) fn write_line_of(&self, name: &str, line: &[u8]) {
+    /// Writes a line, given in pieces, that does not come from whoever has the focus: whole, and on a line of its own.
+    fn write_line(&self, pieces: &[&[u8]]) {
         let mut output = self.output.lock();
         if !output.is_at_line_start {
             self.push(&mut output, b"\r\n");
         }
-        self.push(&mut output, b"[");
-        self.push(&mut output, name.as_bytes());
-        self.push(&mut output, b"] ");
-        self.push(&mut output, line);
+        for piece in pieces {
+            self.push(&mut output, piece);
+        }
         self.push(&mut output, b"\r\n");
+    }
+
+    /// Writes one line of a VM in the background, with its name.
+    fn write_line_of(&self, name: &str, line: &[u8]) {
+        self.write_line(&[b"[", name.as_bytes(), b"] ", line]);
     }
 
     fn push(&self, output: &mut Output, bytes: &[u8]) {
@@ -113,11 +143,20 @@ impl<H: Host> Console<H> {
         }
         let dropped = core::mem::take(&mut output.dropped);
         if dropped != 0 {
-            log::warn!(
-                "console: {dropped} bytes were lost, the serial port is slower than the guests"
-            );
+            // Not by way of the log, which ends here.
+            let text =
+                alloc::format!("\r\n[{dropped} bytes were lost: the console is too slow]\r\n");
+            self.push(&mut output, text.as_bytes());
         }
         false
+    }
+
+    /// Passes on all that waits, for a while at most: before the machine ends.
+    pub(crate) fn drain(&self) {
+        let end = self.host.now().after_ns(DRAIN_NS);
+        while self.flush() && self.host.now() < end {
+            core::hint::spin_loop();
+        }
     }
 }
 

@@ -93,9 +93,7 @@ impl<H: Host> Housekeeping<H> {
         let hypervisor = self.hypervisor;
         if hypervisor.is_shutdown_when_done && hypervisor.vms.iter().all(|vm| vm.is_done()) {
             log::info!("all VMs have ended; powering off");
-            while hypervisor.console.flush() {
-                core::hint::spin_loop();
-            }
+            hypervisor.console.drain();
             hypervisor.host.power(PowerAction::Off);
         }
     }

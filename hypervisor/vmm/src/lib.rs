@@ -35,13 +35,14 @@ mod vm;
 
 use crate::assemble::Site;
 use crate::bell::Bell;
-use crate::console::Console;
+use crate::console::{Console, MessageSink};
 use crate::home::{Home, Porch};
 use crate::housekeeping::Housekeeping;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use host::{CpuId, Host};
+use spin::Once;
 use vm_spec::Config;
 
 pub use assemble::AssembleError;
@@ -55,6 +56,18 @@ pub struct Module {
     pub name: &'static str,
     /// Its content.
     pub bytes: &'static [u8],
+}
+
+/// The console, once there is one.
+static MESSAGES: Once<&'static dyn MessageSink> = Once::new();
+
+/// Puts the hypervisor's own messages among what the VMs print; given to the machine's logger. A newline ends a message.
+///
+/// Nothing on the way from here logs. Before [`start`] messages vanish.
+pub fn print_message(text: &str) {
+    if let Some(sink) = MESSAGES.get() {
+        sink.take(text);
+    }
 }
 
 /// All VMs and what they share.
@@ -76,6 +89,7 @@ pub fn start<H: Host>(
 ) -> &'static Hypervisor<H> {
     emulate::warm_up();
     let console: &'static Console<H> = Box::leak(Box::new(Console::new(host)));
+    MESSAGES.call_once(|| console);
     let porches: Vec<Porch<H>> = (0..host.cpu_count())
         .map(|cpu| Porch::new(Arc::new(Bell::new(CpuId(cpu), host))))
         .collect();

@@ -224,9 +224,7 @@ impl<H: Host> Shell<H> {
         let console = self.hypervisor.console;
         console.write(what.as_bytes());
         console.write(b"\r\n");
-        while console.flush() {
-            core::hint::spin_loop();
-        }
+        console.drain();
     }
 
     fn find(&self, name: &str, out: &mut Lines) -> Result<Found<'_, H>, fmt::Error> {

@@ -8,6 +8,7 @@ pub mod beds;
 pub mod bench;
 pub mod boot;
 pub mod config;
+pub mod lines;
 pub mod parts;
 pub mod rig;
 pub mod runner;

@@ -13,6 +13,10 @@ use crate::beds::{Bed, Shape};
 pub const PROMPT: &str = "caisson> ";
 /// What the hypervisor says last when all VMs have ended.
 pub const ALL_ENDED: &str = "all VMs have ended; powering off";
+/// The hypervisor's own last words begin so.
+pub const PANIC: &str = "*** caisson panicked";
+/// The loader waits so after an error.
+pub const LOADER_WAITS: &str = "Press any key to return to the firmware.";
 /// Ctrl-], which leads to the operator's prompt and back.
 const ESCAPE: &str = "\x1d";
 
@@ -46,9 +50,33 @@ impl Rig {
     /// Waits for `text` as long as something may take that takes `qemu_s` seconds at most in QEMU.
     ///
     /// # Errors
-    /// Not said in time, or the machine ended.
+    /// Not said in time, the machine ended, the loader refused or the hypervisor panicked.
     pub fn expect(&mut self, text: &str, qemu_s: u64) -> Result<String> {
-        self.machine.expect(text, self.bed.patience(qemu_s))
+        self.expect_any(&[text], qemu_s).map(|(_, found)| found)
+    }
+
+    /// As [`Rig::expect`] for the first of several texts; says which.
+    ///
+    /// # Errors
+    /// As [`Rig::expect`].
+    pub fn expect_any(&mut self, texts: &[&str], qemu_s: u64) -> Result<(usize, String)> {
+        let timeout = self.bed.patience(qemu_s);
+        let mut all = texts.to_vec();
+        all.extend([PANIC, LOADER_WAITS]);
+        let (which, found) = self.machine.expect_any(&all, timeout)?;
+        if which >= texts.len() {
+            let wanted = texts.join("` or `");
+            bail!("no `{wanted}` but\n{}", self.last_words());
+        }
+        Ok((which, found))
+    }
+
+    /// What is on the serial port when nothing more will come.
+    pub fn last_words(&mut self) -> String {
+        // The rest of an epitaph needs a moment.
+        let patience = self.bed.patience(1);
+        while let Ok(Some(_)) = self.machine.next_line(patience) {}
+        self.machine.diagnosis()
     }
 
     /// Types a line, slowly enough for a 16-byte FIFO nobody empties in time.

@@ -16,11 +16,14 @@ use exits::Exits;
 use linux::Counts;
 use sizes::Sizes;
 
+/// Linux to its marker without Caisson, and with it.
+type Boots = (Counts, Counts);
+
 /// Everything measured.
 struct Numbers {
     svm: Exits,
     vmx: Exits,
-    linux: Option<(Counts, Counts)>,
+    linux: Option<Boots>,
     sizes: Sizes,
 }
 
@@ -52,10 +55,7 @@ pub fn run(is_quick: bool) -> Result<()> {
     Ok(())
 }
 
-fn measure_in_qemu(
-    parts: &Parts,
-    is_quick: bool,
-) -> Result<(Exits, Option<(Counts, Counts)>, Sizes)> {
+fn measure_in_qemu(parts: &Parts, is_quick: bool) -> Result<(Exits, Option<Boots>, Sizes)> {
     let svm = exits::in_qemu(parts)?;
     let linux = if is_quick {
         None

@@ -52,7 +52,7 @@ fn hypervisor_bytes(parts: &Parts) -> Result<u64> {
     let text = config::host(false) + &guest.vm_section();
     let image = parts.image(&text).guest(&guest);
     let mut rig = Rig::start(beds::QEMU, "bench-memory", &image, Shape::default())?;
-    linux::to_marker(&mut rig)?;
+    linux::to_marker(&mut rig, &guest.name)?;
     rig.open_prompt()?;
     let page = rig.order("host")?;
     let kib = kib_in(&page).with_context(|| format!("no `KiB hypervisor` in:\n{page}"))?;

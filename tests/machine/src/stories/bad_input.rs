@@ -5,10 +5,8 @@ use anyhow::{Result, ensure};
 use crate::beds::{self, Bed, Shape};
 use crate::boot::{Boot, Stage};
 use crate::config::{self, Vm};
-use crate::rig::{PROMPT, Rig};
+use crate::rig::{LOADER_WAITS, PROMPT, Rig};
 
-/// The loader waits so after an error.
-const WAITS: &str = "Press any key to return to the firmware.";
 /// A guest that runs although its neighbours cannot.
 const GOOD: &str = "cpuid";
 
@@ -101,7 +99,7 @@ fn no_hypervisor(stage: &mut Stage<'_>) -> Result<()> {
         .files
         .retain(|entry| entry.path != xtask::image::HYPERVISOR);
     let mut rig = stage.start(&image, Shape::default())?;
-    let said = rig.expect(WAITS, 60)?;
+    let said = rig.expect(LOADER_WAITS, 60)?;
     holds(
         &said,
         &["caisson/caisson.elf", "is missing", "cargo xtask image"],
@@ -189,7 +187,7 @@ const TOML_CASES: [TomlCase; 3] = [
 
 fn broken_toml(stage: &mut Stage<'_>, case: &TomlCase) -> Result<()> {
     let mut rig = stage.start(&stage.parts.image(case.text), Shape::default())?;
-    let said = rig.expect(WAITS, 60)?;
+    let said = rig.expect(LOADER_WAITS, 60)?;
     stage.verdict(case.test, holds(&said, case.says));
     Ok(())
 }
@@ -237,7 +235,7 @@ const CPU_CASES: [CpuCase; 5] = [
 
 fn refused_cpu(stage: &mut Stage<'_>, case: &CpuCase) -> Result<()> {
     let mut rig: Rig = stage.start(&stage.parts.image(&config::host(true)), Shape::default())?;
-    let said = rig.expect(WAITS, 60)?;
+    let said = rig.expect(LOADER_WAITS, 60)?;
     stage.verdict(case.test, holds(&said, case.says));
     Ok(())
 }

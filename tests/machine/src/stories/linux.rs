@@ -32,7 +32,7 @@ fn story(stage: &mut Stage<'_>, guest: &str, prefix: &str) -> Result<()> {
     let mut rig = stage.start(&image, Shape::default())?;
     let vm = guest.name.as_str();
     rig.play(&[vm], |rig| {
-        let log = to_marker(rig)?;
+        let log = to_marker(rig, vm)?;
         let is_whole = is_marker_true(&log);
         stage.verdict(&test("marker"), is_whole);
         stage.verdict(&test("shell"), answers(rig));
@@ -44,7 +44,7 @@ fn story(stage: &mut Stage<'_>, guest: &str, prefix: &str) -> Result<()> {
             rig.type_line("reboot -f")?;
             rig.expect(&format!("vm {vm}: reset by the guest ("), 30)?;
             rig.expect("; restarts", 5)?;
-            to_marker(rig).context("after the reboot")?;
+            to_marker(rig, vm).context("after the reboot")?;
             rig.expect(SHELL_PROMPT, 30)?;
             stage.pass(&test("reboot"));
         }
@@ -62,12 +62,10 @@ fn story(stage: &mut Stage<'_>, guest: &str, prefix: &str) -> Result<()> {
 ///
 /// # Errors
 /// It does not come, or the kernel panics.
-pub fn to_marker(rig: &mut Rig) -> Result<String> {
-    let timeout = rig.bed.patience(TO_THE_MARKER_S);
-    let (which, mut log) = rig
-        .machine
-        .expect_any(&[MARKER, "Kernel panic", "stopped: "], timeout)?;
-    ensure!(which == 0, "{}", rig.machine.diagnosis());
+pub fn to_marker(rig: &mut Rig, vm: &str) -> Result<String> {
+    let stopped = format!("vm {vm}: stopped");
+    let (which, mut log) = rig.expect_any(&[MARKER, "Kernel panic", &stopped], TO_THE_MARKER_S)?;
+    ensure!(which == 0, "{}", rig.last_words());
     log += &rig.expect("\n", 10)?;
     Ok(log)
 }

@@ -48,7 +48,7 @@ fn story(stage: &mut Stage<'_>) -> Result<()> {
     let vm = guest.name.as_str();
     rig.play(&[vm, NEIGHBOUR], |rig| {
         rig.expect(&format!("vm {CRASHER}: stopped: triple fault"), 60)?;
-        linux::to_marker(rig).context("beside its neighbours")?;
+        linux::to_marker(rig, vm).context("beside its neighbours")?;
         linux::answers(rig)?;
         let transcript = rig.machine.transcript();
         let both = kernel_log::check(&transcript).and_then(|()| {
@@ -111,7 +111,7 @@ fn story(stage: &mut Stage<'_>) -> Result<()> {
         rig.expect(&format!("vm {vm}: stopped by the operator; restarts"), 20)?;
         rig.type_line(&format!("attach {vm}"))?;
         rig.expect(&format!("console of vm {vm}"), 10)?;
-        let again = linux::to_marker(rig).and_then(|_| linux::answers(rig));
+        let again = linux::to_marker(rig, vm).and_then(|_| linux::answers(rig));
         stage.verdict("operator/reset", again);
 
         rig.open_prompt()?;

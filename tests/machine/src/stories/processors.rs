@@ -43,7 +43,7 @@ fn story(stage: &mut Stage<'_>) -> Result<()> {
                 .with_context(|| format!("`host` should say `4 CPUs at` and said:\n{page}")),
         );
         rig.close_prompt()?;
-        let log = linux::to_marker(rig)?;
+        let log = linux::to_marker(rig, vm)?;
         let line = log.lines().last().unwrap_or_default();
         ensure!(line.contains("cpus=2"), "not two CPUs: {line}");
         linux::answers(rig)?;

@@ -76,6 +76,12 @@ pub fn cli() {
     unsafe { asm!("cli", options(nostack)) };
 }
 
+/// Lets in what is pending: STI alone holds interrupts off for the next instruction.
+pub fn let_in() {
+    // SAFETY: the IDT has a handler for every vector.
+    unsafe { asm!("sti", "nop", "nop", "cli", options(nostack)) };
+}
+
 /// STI and HLT in one go: an interrupt that is pending ends the HLT.
 pub fn sti_hlt_cli() {
     // SAFETY: the IDT has a handler for every vector.
@@ -96,7 +102,7 @@ pub fn halt_for_ever() -> ! {
 }
 
 /// TSC ticks after which something is not coming any more: seconds on metal, and longer where CPUs are shared.
-pub const PATIENCE_TICKS: u64 = 20_000_000_000;
+pub const PATIENCE_TICKS: u64 = 10_000_000_000;
 
 /// Polls until it is so; false when patience ends.
 #[must_use]

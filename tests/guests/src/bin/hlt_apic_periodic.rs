@@ -26,8 +26,7 @@ fn test() -> Outcome {
         cpu::sti_hlt_cli();
     }
     apic::set_initial_count(0);
-    cpu::sti();
-    cpu::cli();
+    cpu::let_in();
     let stopped = trap::count(VECTOR);
     cpu::sti();
     for _ in 0..100_000 {

@@ -37,8 +37,7 @@ fn test() -> Outcome {
         cpu::sti_hlt_cli();
     }
     ioapic::mask(PIN);
-    cpu::sti();
-    cpu::cli();
+    cpu::let_in();
     let masked = trap::count(VECTOR);
     cpu::sti();
     for _ in 0..1_000_000 {

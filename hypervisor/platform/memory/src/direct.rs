@@ -24,24 +24,61 @@ pub unsafe fn loader_bytes(range: PhysRange) -> Option<&'static [u8]> {
 
 /// Copies bytes one way or the other between memory the compiler knows and RAM it must not reason about.
 ///
-/// An instruction of our own, not a Rust copy: the other side may change while it runs, and the compiler may
-/// assume nothing about what was read.
+/// Instructions of our own, not a Rust copy: the other side may change while they run, and the compiler may
+/// assume nothing about what was read. Plain moves, not REP: most copies are short, and emulators that count
+/// instructions are slow at REP.
 ///
 /// # Safety
 /// Both sides are mapped for `len` bytes; `to` may be written; they do not overlap.
 #[inline]
 pub(crate) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
-    // SAFETY: the caller's promise. DF is clear by the ABI.
+    // SAFETY: the caller's promise; each loop moves as many bytes as it counts down.
     unsafe {
         asm!(
-            "rep movsq",
-            "mov ecx, {tail:e}",
-            "rep movsb",
-            tail = in(reg) len & 7,
-            inout("rcx") len / 8 => _,
-            inout("rsi") from => _,
-            inout("rdi") to => _,
-            options(nostack, preserves_flags),
+            "sub {len}, 32",
+            "jb 3f",
+            "2:",
+            "mov {a}, [{from}]",
+            "mov {b}, [{from} + 8]",
+            "mov {c}, [{from} + 16]",
+            "mov {d}, [{from} + 24]",
+            "mov [{to}], {a}",
+            "mov [{to} + 8], {b}",
+            "mov [{to} + 16], {c}",
+            "mov [{to} + 24], {d}",
+            "add {from}, 32",
+            "add {to}, 32",
+            "sub {len}, 32",
+            "jae 2b",
+            "3:",
+            "add {len}, 32 - 8",
+            "jl 5f",
+            "4:",
+            "mov {a}, [{from}]",
+            "mov [{to}], {a}",
+            "add {from}, 8",
+            "add {to}, 8",
+            "sub {len}, 8",
+            "jge 4b",
+            "5:",
+            "add {len}, 8",
+            "jz 7f",
+            "6:",
+            "mov {a:l}, [{from}]",
+            "mov [{to}], {a:l}",
+            "inc {from}",
+            "inc {to}",
+            "dec {len}",
+            "jnz 6b",
+            "7:",
+            len = inout(reg) len => _,
+            from = inout(reg) from => _,
+            to = inout(reg) to => _,
+            a = out(reg) _,
+            b = out(reg) _,
+            c = out(reg) _,
+            d = out(reg) _,
+            options(nostack),
         );
     }
 }
@@ -51,17 +88,36 @@ pub(crate) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
 /// # Safety
 /// `to` is mapped and may be written for `len` bytes.
 pub(crate) unsafe fn fill(to: *mut u8, len: usize, byte: u8) {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's promise; each loop fills as many bytes as it counts down.
     unsafe {
         asm!(
-            "rep stosq",
-            "mov ecx, {tail:e}",
-            "rep stosb",
-            tail = in(reg) len & 7,
-            inout("rcx") len / 8 => _,
-            inout("rdi") to => _,
-            in("rax") u64::from(byte) * 0x0101_0101_0101_0101,
-            options(nostack, preserves_flags),
+            "sub {len}, 64",
+            "jb 3f",
+            "2:",
+            "mov [{to}], {value}",
+            "mov [{to} + 8], {value}",
+            "mov [{to} + 16], {value}",
+            "mov [{to} + 24], {value}",
+            "mov [{to} + 32], {value}",
+            "mov [{to} + 40], {value}",
+            "mov [{to} + 48], {value}",
+            "mov [{to} + 56], {value}",
+            "add {to}, 64",
+            "sub {len}, 64",
+            "jae 2b",
+            "3:",
+            "add {len}, 64",
+            "jz 5f",
+            "4:",
+            "mov [{to}], {value:l}",
+            "inc {to}",
+            "dec {len}",
+            "jnz 4b",
+            "5:",
+            len = inout(reg) len => _,
+            to = inout(reg) to => _,
+            value = in(reg) u64::from(byte) * 0x0101_0101_0101_0101,
+            options(nostack),
         );
     }
 }
@@ -72,14 +128,14 @@ mod tests {
 
     #[test]
     fn copies_and_fills_of_every_length_stay_inside() {
-        for len in 0..40 {
-            let from: [u8; 40] = core::array::from_fn(|n| n as u8 + 1);
-            let mut to = [0u8; 40];
-            // SAFETY: two arrays of 40 bytes.
+        for len in 0..200 {
+            let from: [u8; 200] = core::array::from_fn(|n| n as u8 + 1);
+            let mut to = [0u8; 200];
+            // SAFETY: two arrays of 200 bytes.
             unsafe { copy(from.as_ptr(), to.as_mut_ptr(), len) };
             assert_eq!(to[..len], from[..len]);
             assert!(to[len..].iter().all(|&byte| byte == 0));
-            // SAFETY: an array of 40 bytes.
+            // SAFETY: an array of 200 bytes.
             unsafe { fill(to.as_mut_ptr(), len, 0xa5) };
             assert!(to[..len].iter().all(|&byte| byte == 0xa5));
             assert!(to[len..].iter().all(|&byte| byte == 0));

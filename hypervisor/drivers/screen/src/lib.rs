@@ -38,6 +38,7 @@ pub struct Console<C> {
     canvas: C,
     grid: Grid,
     parser: Parser,
+    glyphs: [&'static [u8]; GLYPHS],
 }
 
 impl<C: Canvas> Console<C> {
@@ -49,6 +50,7 @@ impl<C: Canvas> Console<C> {
             canvas,
             grid: Grid::new(columns, rows),
             parser: Parser::default(),
+            glyphs: core::array::from_fn(glyph),
         }
     }
 
@@ -74,31 +76,36 @@ impl<C: Canvas> Console<C> {
             let Some((column, row, cell)) = self.grid.next_stale(&mut looks) else {
                 break;
             };
-            draw_cell(
-                &mut self.canvas,
-                column * CELL_WIDTH,
-                row * CELL_HEIGHT,
-                cell,
-            );
+            let symbol = usize::from(cell.symbol().saturating_sub(FIRST_SYMBOL));
+            let glyph = self.glyphs.get(symbol).copied().unwrap_or_default();
+            let (x, y) = (column * CELL_WIDTH, row * CELL_HEIGHT);
+            draw_cell(&mut self.canvas, x, y, glyph, cell.is_cursor());
         }
         self.grid.has_stale()
     }
 }
 
-fn draw_cell(canvas: &mut impl Canvas, x: usize, y: usize, cell: grid::Cell) {
-    let symbol = char::from(cell.symbol());
-    let Some(glyph) =
-        get_raster(symbol, WEIGHT, HEIGHT).or_else(|| get_raster('?', WEIGHT, HEIGHT))
-    else {
-        return;
-    };
-    let invert = if cell.is_cursor() { 0xff } else { 0 };
-    for (line, row) in glyph.rows().enumerate() {
-        let mut pixels = [0; CELL_WIDTH];
-        for (pixel, intensity) in pixels.iter_mut().zip(row) {
-            *pixel = intensity ^ invert;
+/// The printable ASCII symbols, space first.
+const FIRST_SYMBOL: u8 = b' ';
+const GLYPHS: usize = 95;
+
+/// The picture of the `index`th symbol, row by row.
+fn glyph(index: usize) -> &'static [u8] {
+    let symbol = char::from(FIRST_SYMBOL.saturating_add(index as u8));
+    get_raster(symbol, WEIGHT, HEIGHT).map_or(&[], |glyph| glyph.pixels())
+}
+
+fn draw_cell(canvas: &mut impl Canvas, x: usize, y: usize, glyph: &[u8], is_cursor: bool) {
+    for (line, row) in glyph.chunks_exact(CELL_WIDTH).enumerate() {
+        if is_cursor {
+            let mut inverse = [0xff; CELL_WIDTH];
+            for (pixel, intensity) in inverse.iter_mut().zip(row) {
+                *pixel ^= intensity;
+            }
+            canvas.put(x, y + line, &inverse);
+        } else {
+            canvas.put(x, y + line, row);
         }
-        canvas.put(x, y + line, &pixels);
     }
 }
 

@@ -10,6 +10,8 @@ use crate::logger::Direct;
 /// How many panics have begun: the second one, ours or another CPU's, must not wait for the first.
 static PANICS: AtomicU32 = AtomicU32::new(0);
 
+const DOUBLE_FAULT: u64 = 8;
+
 /// Parks all other CPUs, writes the epitaph to serial and screen, and halts.
 pub fn last_words(info: &PanicInfo<'_>) -> ! {
     cpu::disable_interrupts();
@@ -57,6 +59,10 @@ fn tell(info: &PanicInfo<'_>) -> core::fmt::Result {
     let frame = area.fault_frame();
     if let Some(frame) = frame {
         writeln!(out, "{frame}")?;
+        let below = area.stack().start.wrapping_sub(cpu::read_cr2() as usize);
+        if frame.vector == DOUBLE_FAULT && (1..=memory::PAGE_BYTES as usize).contains(&below) {
+            writeln!(out, "  the stack ran over into its guard page")?;
+        }
     }
     let (cr0, cr3, cr4) = (cpu::read_cr0(), cpu::read_cr3(), cpu::read_cr4());
     writeln!(
@@ -64,7 +70,7 @@ fn tell(info: &PanicInfo<'_>) -> core::fmt::Result {
         "  cr0 {cr0:08x}  cr3 {cr3:x}  cr4 {cr4:08x}  cr2 {:x}",
         cpu::read_cr2()
     )?;
-    write!(out, "  backtrace (addr2line -e caisson.elf):")?;
+    write!(out, "  backtrace (addr2line -fC -e caisson.elf):")?;
     if let Some(frame) = frame {
         write!(out, " {:#x}", frame.rip)?;
     }

@@ -1,9 +1,10 @@
 /*
  * QEMU plugin: counts instructions between two places of a boot.
  *
- * Counting starts at the first VMRUN (0F 01 D8), or, where no hypervisor runs, at the instruction at `start=ADDRESS`. It ends at the
- * mark: a NOP that no compiler makes. What runs between a VMRUN and the instruction behind it is the guest's, the rest the
- * hypervisor's. One CPU only. The result is written to the file `out=PATH` when the mark is reached.
+ * A mark is a NOP that no compiler makes, nopl NUMBER(%rax,%rax,1). Counting begins at the mark `begin=NUMBER`, at the instruction
+ * at the address `start=ADDRESS`, or, without either, at the first VMRUN (0F 01 D8). It ends at the mark `end=NUMBER`, when the
+ * result is written to the file `out=PATH`. What runs between a VMRUN and the instruction behind it is the guest's, the rest the
+ * hypervisor's. One CPU only.
  *
  * Written against version 1 of the plugin interface (QEMU 7.2). Debian has no package with its header, so the few functions in use
  * are declared here.
@@ -33,30 +34,31 @@ void qemu_plugin_register_vcpu_insn_exec_inline(struct qemu_plugin_insn *insn, i
 EXPORT int qemu_plugin_version = 1;
 
 static const uint8_t VMRUN[] = {0x0f, 0x01, 0xd8};
-/* nopl 0x4b52414d(%rax,%rax,1): "MARK" */
-static const uint8_t MARK[] = {0x0f, 0x1f, 0x84, 0x00, 0x4d, 0x41, 0x52, 0x4b};
+static const uint8_t MARK[] = {0x0f, 0x1f, 0x84, 0x00};
 
 static uint64_t executed;
 static uint64_t first, last_switch, guest, entries;
 static uint64_t start_address, behind_vmrun;
+static uint32_t begin_mark, end_mark;
 static bool is_started, is_in_guest, is_done;
 static const char *out_path;
 
 static void on_vmrun(unsigned cpu, void *data)
 {
-    if (!is_started) {
+    if (!is_started && !start_address && !begin_mark) {
         is_started = true;
         first = executed;
     }
     last_switch = executed;
     is_in_guest = true;
-    entries++;
+    entries += is_started;
 }
 
 static void on_exit_from_guest(unsigned cpu, void *data)
 {
     if (is_in_guest) {
-        guest += executed - last_switch;
+        if (is_started)
+            guest += executed - last_switch;
         is_in_guest = false;
     }
 }
@@ -71,7 +73,7 @@ static void on_start(unsigned cpu, void *data)
     }
 }
 
-static void on_mark(unsigned cpu, void *data)
+static void on_end(unsigned cpu, void *data)
 {
     FILE *out;
     if (!is_started || is_done)
@@ -85,6 +87,16 @@ static void on_mark(unsigned cpu, void *data)
     fclose(out);
 }
 
+/* The number of a mark, 0 for any other instruction. */
+static uint32_t mark_of(const struct qemu_plugin_insn *insn)
+{
+    uint32_t number = 0;
+    const uint8_t *bytes = qemu_plugin_insn_data(insn);
+    if (qemu_plugin_insn_size(insn) == sizeof MARK + sizeof number && memcmp(bytes, MARK, sizeof MARK) == 0)
+        memcpy(&number, bytes + sizeof MARK, sizeof number);
+    return number;
+}
+
 static bool is(const struct qemu_plugin_insn *insn, const uint8_t *bytes, size_t len)
 {
     return qemu_plugin_insn_size(insn) == len && memcmp(qemu_plugin_insn_data(insn), bytes, len) == 0;
@@ -96,6 +108,7 @@ static void on_translation(plugin_id id, struct qemu_plugin_tb *tb)
     for (size_t at = 0; at < count; at++) {
         struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, at);
         uint64_t address = qemu_plugin_insn_vaddr(insn);
+        uint32_t mark = mark_of(insn);
         void (*cb)(unsigned, void *) = NULL;
         if (is(insn, VMRUN, sizeof VMRUN)) {
             behind_vmrun = address + sizeof VMRUN;
@@ -104,8 +117,10 @@ static void on_translation(plugin_id id, struct qemu_plugin_tb *tb)
             cb = on_exit_from_guest;
         } else if (start_address && address == start_address) {
             cb = on_start;
-        } else if (is(insn, MARK, sizeof MARK)) {
-            cb = on_mark;
+        } else if (mark && mark == begin_mark) {
+            cb = on_start;
+        } else if (mark && mark == end_mark) {
+            cb = on_end;
         }
         if (cb)
             qemu_plugin_register_vcpu_insn_exec_cb(insn, cb, NO_REGISTERS, NULL);
@@ -118,10 +133,14 @@ EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **
     for (int at = 0; at < argc; at++) {
         if (!strncmp(argv[at], "start=", 6))
             start_address = strtoull(argv[at] + 6, NULL, 0);
+        else if (!strncmp(argv[at], "begin=", 6))
+            begin_mark = strtoul(argv[at] + 6, NULL, 0);
+        else if (!strncmp(argv[at], "end=", 4))
+            end_mark = strtoul(argv[at] + 4, NULL, 0);
         else if (!strncmp(argv[at], "out=", 4))
             out_path = strdup(argv[at] + 4);
     }
-    if (!out_path)
+    if (!out_path || !end_mark)
         return -1;
     qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation);
     return 0;

@@ -14,8 +14,8 @@ use xtask::guest::{Guest, cpio};
 use xtask::procs::{OwnedChild, Scratch};
 use xtask::ui::Step;
 
-use super::plugin;
 pub(super) use super::plugin::Counts;
+use super::plugin::{self, Begin, GUEST_IS_UP};
 use crate::config;
 use crate::parts::Parts;
 
@@ -61,7 +61,7 @@ fn marking_initramfs(guest: &Guest, folder: &Path) -> Result<PathBuf> {
 fn mark_program() -> Vec<u8> {
     const LOADED_AT: u64 = 0x40_0000;
     const HEADERS: u64 = 64 + 56;
-    let mut code = plugin::MARK.to_vec();
+    let mut code = plugin::mark(GUEST_IS_UP);
     // mov eax, 60 (exit); xor edi, edi; syscall
     code.extend([0xb8, 60, 0, 0, 0, 0x31, 0xff, 0x0f, 0x05]);
     let len = HEADERS + code.len() as u64;
@@ -111,7 +111,12 @@ fn bare(guest: &Guest, plugin: &Path, folder: &Path) -> Result<Counts> {
         .arg("-initrd")
         .arg(&guest.initrd)
         .args(["-append", &guest.vm.cmdline])
-        .args(plugin::arguments(plugin, &result, Some(ENTRY_64)))
+        .args(plugin::arguments(
+            plugin,
+            &result,
+            Begin::Address(ENTRY_64),
+            GUEST_IS_UP,
+        ))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::inherit());
@@ -136,7 +141,7 @@ fn inside(parts: &Parts, guest: &Guest, plugin: &Path, folder: &Path) -> Result<
     xtask::image::build(&parts.image(&text).guest(guest), &image)?;
     let options = qemu::Options {
         is_counting: true,
-        extra: plugin::arguments(plugin, &result, None),
+        extra: plugin::arguments(plugin, &result, Begin::FirstEntry, GUEST_IS_UP),
         ..qemu::Options::default()
     };
     let mut machine = qemu::start(&Config::new("bench-linux-inside", image), &options)?;
@@ -160,7 +165,7 @@ mod tests {
         let elf = mark_program();
         assert_eq!(elf.len(), 120 + 8 + 9);
         assert_eq!(&elf[24..32], &0x40_0078_u64.to_le_bytes());
-        assert_eq!(&elf[120..128], &plugin::MARK);
+        assert_eq!(elf[120..128], plugin::mark(GUEST_IS_UP));
         assert_eq!(elf[64], 1);
     }
 }

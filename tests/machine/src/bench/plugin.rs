@@ -6,8 +6,26 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use xtask::need::{self, Need};
 
-/// The mark that ends the counting, an x86 instruction: `nopl 0x4b52414d(%rax,%rax,1)`. The plugin looks for the same bytes.
-pub(super) const MARK: [u8; 8] = [0x0f, 0x1f, 0x84, 0x00, b'M', b'A', b'R', b'K'];
+/// The mark at the end of Linux' boot.
+pub(super) const GUEST_IS_UP: u32 = u32::from_le_bytes(*b"MARK");
+
+/// The instruction that is a mark: `nopl NUMBER(%rax,%rax,1)`. The plugin looks for the same bytes.
+pub(super) fn mark(number: u32) -> Vec<u8> {
+    let mut bytes = vec![0x0f, 0x1f, 0x84, 0x00];
+    bytes.extend(number.to_le_bytes());
+    bytes
+}
+
+/// Where counting begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Begin {
+    /// At the first VM entry.
+    FirstEntry,
+    /// At the instruction at this address.
+    Address(u64),
+    /// At this mark.
+    Mark(u32),
+}
 
 /// What was counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,14 +59,19 @@ pub(super) fn build() -> Result<PathBuf> {
     Ok(out)
 }
 
-/// QEMU's arguments for it; the result goes to `result`. Without `start` it begins at the first VMRUN.
-pub(super) fn arguments(plugin: &Path, result: &Path, start: Option<u64>) -> Vec<String> {
+/// QEMU's arguments for it; the result goes to `result` when the mark `end` is reached.
+pub(super) fn arguments(plugin: &Path, result: &Path, begin: Begin, end: u32) -> Vec<String> {
     let path = |path: &Path| path.display().to_string().replace(',', ",,");
-    let mut argument = format!("file={},out={}", path(plugin), path(result));
-    if let Some(start) = start {
-        argument += &format!(",start={start:#x}");
-    }
-    vec!["-plugin".to_owned(), argument]
+    let begin = match begin {
+        Begin::FirstEntry => String::new(),
+        Begin::Address(address) => format!(",start={address:#x}"),
+        Begin::Mark(number) => format!(",begin={number:#x}"),
+    };
+    let (plugin, result) = (path(plugin), path(result));
+    vec![
+        "-plugin".to_owned(),
+        format!("file={plugin},out={result},end={end:#x}{begin}"),
+    ]
 }
 
 /// Reads what the plugin wrote.

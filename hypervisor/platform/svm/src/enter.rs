@@ -18,7 +18,7 @@ use core::arch::naked_asm;
 #[repr(C)]
 pub(crate) struct GuestRegisters(pub(crate) [u64; 16]);
 
-/// Runs the guest until its next exit.
+/// Runs the guest until its next exit; `shadow` is the VMCB's interrupt shadow, 0 or 1.
 ///
 /// # Safety
 /// 1. EFER.SVME is on and VM_HSAVE_PA set, interrupts are off, GIF is 1.
@@ -27,7 +27,12 @@ pub(crate) struct GuestRegisters(pub(crate) [u64; 16]);
 ///    permission maps are ours, and which intercepts VMRUN and physical interrupts.
 /// 4. `host` is the physical address of a block into which VMSAVE stored this CPU's state.
 #[unsafe(naked)]
-pub(crate) unsafe extern "C" fn enter(registers: *mut GuestRegisters, vmcb: u64, host: u64) {
+pub(crate) unsafe extern "C" fn enter(
+    registers: *mut GuestRegisters,
+    vmcb: u64,
+    host: u64,
+    shadow: u64,
+) {
     naked_asm!(
         "push rbx",
         "push rbp",
@@ -38,8 +43,9 @@ pub(crate) unsafe extern "C" fn enter(registers: *mut GuestRegisters, vmcb: u64,
         "push rdx",
         "push rdi",
         "clgi",
-        // Not right before VMRUN: the shadow of STI is not to reach into the guest.
+        // Not right before VMRUN: on TCG the shadow of STI reaches into the guest.
         "sti",
+        "test cl, 1",
         "mov rax, rsi",
         "vmload rax",
         "mov rcx, [rdi + 1*8]",
@@ -56,6 +62,11 @@ pub(crate) unsafe extern "C" fn enter(registers: *mut GuestRegisters, vmcb: u64,
         "mov r14, [rdi + 14*8]",
         "mov r15, [rdi + 15*8]",
         "mov rdi, [rdi + 7*8]",
+        // TCG does not load the shadow from the VMCB, and an interrupt between the guest's STI and HLT is a wake-up lost. So
+        // here the reach of our own STI is welcome; on other CPUs an STI with IF set does nothing.
+        "jz 2f",
+        "sti",
+        "2:",
         "vmrun rax",
         // RAX, RSP and RFLAGS are the host's again; all other registers are the guest's.
         "push rdi",

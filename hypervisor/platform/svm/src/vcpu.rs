@@ -203,13 +203,14 @@ impl SvmVcpu {
         }
         let host = cpu.host_block();
         let vmcb = self.vmcb.hpa().raw();
+        let shadow = self.vmcb.control.interrupt_shadow;
         // SAFETY:
         // 1. A `SvmCpu` exists only with SVM on and VM_HSAVE_PA set; the hypervisor runs with interrupts off and GIF set.
         // 2. The registers are ours.
         // 3. `new` made the block; its tables are the VM's by the promise made there, and nothing takes the intercepts of
         //    `set_controls` away.
         // 4. `SvmCpu::enable` stored the state there, on this CPU: `SvmCpu` does not leave it.
-        unsafe { enter(&raw mut self.registers, vmcb, host) };
+        unsafe { enter(&raw mut self.registers, vmcb, host, shadow) };
     }
 
     #[cold]

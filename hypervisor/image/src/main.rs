@@ -73,6 +73,7 @@ fn run<V: Vendor>(cargo: Cargo) -> ! {
         })
         .collect();
     let hypervisor = vmm::start(machine, &config, &modules);
+    machine::set_log_sink(vmm::print_message);
     log::info!("{}", memory::LogReport);
     machine.run(boot_cpu, hypervisor, serve::<V>)
 }

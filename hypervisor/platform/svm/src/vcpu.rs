@@ -10,48 +10,13 @@ use x86::{Gpr, Rflags, Segment, SegmentRegister, Vector};
 
 use crate::asid::Asid;
 use crate::code::{CodePage, NestedMemory};
-use crate::consistency;
 use crate::cpu::SvmCpu;
-use crate::enter::{GuestRegisters, enter};
+use crate::enter::GuestRegisters;
 use crate::event::{Nmi, Step};
 use crate::exit_code;
 use crate::features::Features;
 use crate::live::Live;
-use crate::vmcb::{VmcbPage, clean, intercept, interrupt, tlb};
-
-/// What exits always: physical events, what would change the hypervisor's machine, and what the VMM answers.
-///
-/// Not intercepted: RDTSC and RDTSCP (the offset serves), INVLPG and CR3 (nested paging serves), CR0 (the guest's own),
-/// task switches, and FERR_FREEZE, from which a physical interrupt brings the CPU back.
-const INSTRUCTIONS1: u32 = intercept::INTR
-    | intercept::NMI
-    | intercept::SMI
-    | intercept::INIT
-    | intercept::RDPMC
-    | intercept::CPUID
-    | intercept::RSM
-    | intercept::INVD
-    | intercept::HLT
-    | intercept::INVLPGA
-    | intercept::IOIO
-    | intercept::MSR
-    | intercept::SHUTDOWN;
-const INSTRUCTIONS2: u32 = intercept::VMRUN
-    | intercept::VMMCALL
-    | intercept::VMLOAD
-    | intercept::VMSAVE
-    | intercept::STGI
-    | intercept::CLGI
-    | intercept::SKINIT
-    | intercept::WBINVD
-    | intercept::MONITOR
-    | intercept::MWAIT;
-/// #DB and #AC, whose delivery can raise them again without end (CVE-2015-8104, CVE-2015-5307), and #MC, which is the host's.
-const EXCEPTIONS: u32 = 1 << 1 | 1 << 17 | 1 << 18;
-/// PAUSEs until an exit, with the pause filter.
-const PAUSE_COUNT: u16 = 3000;
-/// Cycles between two PAUSEs after which the count starts again.
-const PAUSE_THRESHOLD: u16 = 128;
+use crate::vmcb::{VmcbPage, clean, interrupt};
 
 /// RFLAGS: CF, PF, AF, ZF, SF, DF, OF.
 const STATUS_FLAGS: u64 = 0xcd5;
@@ -71,10 +36,10 @@ pub struct SvmVcpu {
     pub(crate) memory: NestedMemory,
     pub(crate) live: Arc<Live>,
     /// The CPU this ran on last; its ASID and clean bits mean nothing on another one.
-    home: Option<u32>,
+    pub(crate) home: Option<u32>,
     /// What may be taken from the CPU's cache of the VMCB if nothing is changed before the next entry.
     pub(crate) clean_after_exit: u32,
-    asid: Asid,
+    pub(crate) asid: Asid,
     /// What VMRUN will not like about the state that was loaded last.
     pub(crate) foreseen: Option<&'static str>,
     pub(crate) cr4_allowed: u64,
@@ -129,44 +94,6 @@ impl SvmVcpu {
         Ok(vcpu)
     }
 
-    fn set_controls(&mut self, cpu: &SvmCpu) {
-        let features = &self.features;
-        let root = self.memory.root();
-        let control = &mut self.vmcb.control;
-        control.cr_writes = 1 << 4;
-        control.exceptions = EXCEPTIONS;
-        control.instructions1 = INSTRUCTIONS1;
-        control.instructions2 = INSTRUCTIONS2;
-        if features.xsave {
-            control.instructions2 |= intercept::XSETBV;
-        }
-        if features.rdpru {
-            control.instructions2 |= intercept::RDPRU;
-        }
-        if features.pause_filter {
-            control.instructions1 |= intercept::PAUSE;
-            control.pause_count = PAUSE_COUNT;
-            if features.pause_threshold {
-                control.pause_threshold = PAUSE_THRESHOLD;
-            }
-        }
-        control.iopm = cpu.maps.io.raw();
-        control.msrpm = cpu.maps.msr.raw();
-        control.interrupt = interrupt::MASKING;
-        control.nested = 1;
-        control.nested_cr3 = root.raw();
-    }
-
-    /// Makes the CPU forget what it knows of this vCPU's page tables, the guest's and the nested ones.
-    pub fn flush_translations(&mut self) {
-        self.code_page = CodePage::NONE;
-        if self.features.flush_by_asid {
-            self.vmcb.control.tlb_control = tlb::FLUSH_GUEST;
-        } else {
-            self.asid = Asid::default();
-        }
-    }
-
     /// Whether the guest executes 64-bit code.
     #[inline]
     pub(crate) fn is_64_bit(&self) -> bool {
@@ -174,63 +101,6 @@ impl SvmVcpu {
         let is_long = save.efer & x86::Efer::LONG_MODE_ACTIVE.bits() != 0;
         is_long
             && save.segment[SegmentRegister::Cs as usize].attributes & x86::Attributes::LONG != 0
-    }
-
-    #[cold]
-    fn switch_in(&mut self, cpu: &mut SvmCpu) {
-        assert!(
-            self.live.cpu().is_none_or(|on| on == cpu.id()),
-            "a vCPU was moved while its registers are on another CPU"
-        );
-        if let Some(other) = cpu.loaded.take() {
-            other.put_away();
-        }
-        self.live.bring_in();
-        cpu.loaded = Some(Arc::clone(&self.live));
-        if self.home != Some(cpu.id()) {
-            self.home = Some(cpu.id());
-            self.asid = Asid::default();
-        }
-        self.vmcb.control.clean = 0;
-    }
-
-    /// Enters the guest and comes back with its next exit.
-    #[inline]
-    pub(crate) fn enter_guest(&mut self, cpu: &mut SvmCpu) {
-        // Generation 0, of a vCPU that wants a flush, is never current.
-        if self.asid.generation != cpu.asids.generation() {
-            self.take_asid(cpu);
-        }
-        let host = cpu.host_block();
-        let vmcb = self.vmcb.hpa().raw();
-        let shadow = self.vmcb.control.interrupt_shadow;
-        // SAFETY:
-        // 1. A `SvmCpu` exists only with SVM on and VM_HSAVE_PA set; the hypervisor runs with interrupts off and GIF set.
-        // 2. The registers are ours.
-        // 3. `new` made the block; its tables are the VM's by the promise made there, and nothing takes the intercepts of
-        //    `set_controls` away.
-        // 4. `SvmCpu::enable` stored the state there, on this CPU: `SvmCpu` does not leave it.
-        unsafe { enter(&raw mut self.registers, vmcb, host, shadow) };
-    }
-
-    #[cold]
-    fn take_asid(&mut self, cpu: &mut SvmCpu) {
-        let (asid, flush) = cpu.asids.take();
-        self.asid = asid;
-        let control = &mut self.vmcb.control;
-        control.asid = asid.number;
-        if flush {
-            control.tlb_control = tlb::FLUSH_ALL;
-        }
-        control.clean &= !clean::ASID;
-        self.foreseen = consistency::fault(&self.vmcb);
-    }
-
-    /// Makes the next entry start as the first one: with a new ASID, everything loaded, and the state looked at.
-    pub(crate) fn start_anew(&mut self) {
-        self.asid = Asid::default();
-        self.code_page = CodePage::NONE;
-        self.vmcb.control.clean = 0;
     }
 }
 

@@ -28,6 +28,8 @@ struct Waiting {
 pub struct RunQueue {
     ready: VecDeque<Waiting>,
     slice_end: Option<Instant>,
+    /// Who was put back to the front because its slice lasted.
+    holder: Option<usize>,
     jumped: u32,
 }
 
@@ -62,10 +64,13 @@ impl RunQueue {
     /// A vCPU that was picked has more to do. It keeps its turn while its slice lasts.
     pub fn put_back(&mut self, vcpu: usize, now: Instant) {
         match self.slice_end {
-            Some(end) if now < end => self.ready.push_front(Waiting {
-                vcpu,
-                has_jumped: false,
-            }),
+            Some(end) if now < end => {
+                self.holder = Some(vcpu);
+                self.ready.push_front(Waiting {
+                    vcpu,
+                    has_jumped: false,
+                });
+            }
             _ => self.yield_turn(vcpu),
         }
     }
@@ -83,11 +88,21 @@ impl RunQueue {
 
     /// Takes the next one.
     pub fn pick(&mut self, now: Instant) -> Option<usize> {
+        let is_over = self.slice_end.is_none_or(|end| end <= now);
+        let holder = self.holder.take();
+        if is_over
+            && holder.is_some()
+            && let Some(front) = self.ready.front()
+            && Some(front.vcpu) == holder
+        {
+            // Its slice ended after it was put back. A guest that comes back just before that must not get another one.
+            self.ready.rotate_left(1);
+        }
         let next = self.ready.pop_front()?;
         if !next.has_jumped {
             self.jumped = 0;
         }
-        if self.slice_end.is_none_or(|end| end <= now) {
+        if is_over {
             self.slice_end = Some(now.after_ns(SLICE_NS));
         }
         Some(next.vcpu)
@@ -142,6 +157,16 @@ mod tests {
         queue.put_back(first, AT(SLICE_NS / 2));
         assert_eq!(queue.pick(AT(SLICE_NS / 2)), Some(first));
         queue.put_back(first, AT(SLICE_NS));
+        assert_ne!(queue.pick(AT(SLICE_NS)), Some(first));
+    }
+
+    #[test]
+    fn a_slice_that_ends_in_the_loop_is_over() {
+        let mut queue = RunQueue::default();
+        queue.wake(0);
+        queue.wake(1);
+        let first = queue.pick(AT(0)).expect("ready");
+        queue.put_back(first, AT(SLICE_NS - 1));
         assert_ne!(queue.pick(AT(SLICE_NS)), Some(first));
     }
 

@@ -63,8 +63,12 @@ impl Cpus {
     pub(crate) fn send(&self, sender: usize, ipi: &Ipi) {
         match ipi.shorthand {
             Shorthand::None => self.deliver(&ipi.message),
-            // Those to oneself, alone or among others, the local APIC has taken already.
-            Shorthand::All | Shorthand::AllButSelf => {
+            Shorthand::All => {
+                for mailbox in &self.mailboxes {
+                    hand_over(mailbox, &ipi.message);
+                }
+            }
+            Shorthand::AllButSelf => {
                 for (id, mailbox) in self.mailboxes.iter().enumerate() {
                     if id != sender {
                         hand_over(mailbox, &ipi.message);
@@ -159,6 +163,8 @@ impl Wire {
     }
 
     /// Puts a level on the line. Costs one load when it is there already.
+    ///
+    /// `is_high` needs no stronger order: a wire belongs to one slot, and only its harness moves it, under the slot's lock.
     pub(crate) fn set(&self, level: Level) {
         if self.is_high.load(Ordering::Relaxed) != level.is_high() {
             self.is_high.store(level.is_high(), Ordering::Relaxed);

@@ -11,8 +11,9 @@ use spin::Mutex;
 
 /// Output that waits for a slow serial port; more than this is dropped, and said so.
 const WAITING_BYTES: usize = 64 * 1024;
-/// Guests are asked to wait when so much output waits.
-const FULL_BYTES: usize = 48 * 1024;
+/// Guests are asked to wait when so much output waits, and lines of those in the background are dropped: the rest of the room is
+/// the operator's and the hypervisor's, whom no guest may silence.
+const FULL_BYTES: usize = 16 * 1024;
 /// How long the end of the machine waits for a slow serial port.
 const DRAIN_NS: u64 = 3_000_000_000;
 /// The longest line of a VM in the background, and of a message.
@@ -105,6 +106,12 @@ impl<H: Host> Console<H> {
 
     /// Writes one line of a VM in the background, with its name.
     fn write_line_of(&self, name: &str, line: &[u8]) {
+        let mut output = self.output.lock();
+        if output.waiting.len() > FULL_BYTES {
+            output.dropped += line.len() as u64;
+            return;
+        }
+        drop(output);
         self.write_line(&[b"[", name.as_bytes(), b"] ", line]);
     }
 
@@ -194,8 +201,9 @@ impl Printer {
                 console.write_line_of(self.name, &line);
                 line.clear();
             }
-            // Control characters, escape sequences among them, stay with their VM.
-            0..0x20 | 0x7f => line.push(b'.'),
+            b'\t' => line.push(b' '),
+            // Control characters, escape sequences among them, stay with their VM; above ASCII are more of them.
+            0..0x20 | 0x7f.. => line.push(b'.'),
             _ => line.push(byte),
         }
         if line.len() >= LINE_BYTES {

@@ -11,7 +11,7 @@ use chipset::{
     Rtc, Uart16550,
 };
 use core::sync::atomic::{AtomicBool, Ordering};
-use device::Device;
+use device::{Device, Level};
 use host::Host;
 
 /// Whether the HPET has taken the interrupts of PIT and RTC. (IA-PC HPET specification 2.3.5, LEG_RT_CNF)
@@ -66,9 +66,9 @@ impl RtcHarness {
 
 impl Harness<Rtc> for RtcHarness {
     fn after(&self, rtc: &mut Rtc) {
-        if !self.replaced.is_on() {
-            self.wire.set(rtc.line());
-        }
+        // A replaced line is low, not left as it was: what follows the replacement would be no edge.
+        let is_high = rtc.line().is_high() && !self.replaced.is_on();
+        self.wire.set(Level::when(is_high));
     }
 }
 
@@ -95,7 +95,11 @@ impl<H: Host> UartHarness<H> {
 
 impl<H: Host> Harness<Uart16550> for UartHarness<H> {
     fn after(&self, uart: &mut Uart16550) {
-        while let Some(byte) = uart.take_transmitted() {
+        // Held back, bytes stay in the FIFO, where the guest sees them.
+        while !self.is_held.load(Ordering::Relaxed) {
+            let Some(byte) = uart.take_transmitted() else {
+                break;
+            };
             if let Some(printer) = &self.printer {
                 printer.put(self.console, byte);
                 if self.console.is_full() {
@@ -121,8 +125,12 @@ impl<H: Host> SerialPort<H> {
 
     /// The console has room again.
     pub(crate) fn release(&self) {
-        if self.slot.harness().is_held.swap(false, Ordering::Relaxed) {
-            self.slot.with(|uart| uart.set_backpressure(false));
+        let harness = self.slot.harness();
+        if harness.is_held.load(Ordering::Relaxed) {
+            self.slot.with(|uart| {
+                harness.is_held.store(false, Ordering::Relaxed);
+                uart.set_backpressure(false);
+            });
         }
     }
 }

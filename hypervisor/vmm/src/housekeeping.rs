@@ -3,6 +3,7 @@
 use crate::Hypervisor;
 use crate::console::SHELL;
 use crate::shell::Shell;
+use alloc::collections::VecDeque;
 use device::Instant;
 use host::{Host, PowerAction};
 
@@ -13,6 +14,8 @@ const TICK_NS: u64 = 10_000_000;
 const BUSY_TICK_NS: u64 = 1_000_000;
 /// The most bytes of input taken in one round.
 const INPUT_LIMIT: usize = 64;
+/// The most bytes of input kept for a guest that does not take them; more are dropped.
+const HELD_BYTES: usize = 256;
 /// Ctrl-], which leads to the operator's shell.
 const ESCAPE: u8 = 0x1d;
 
@@ -21,8 +24,8 @@ pub(crate) struct Housekeeping<H: Host> {
     hypervisor: &'static Hypervisor<H>,
     shell: Shell<H>,
     due: Instant,
-    /// A byte that its guest had no room for.
-    held: Option<u8>,
+    /// What its guest had no room for yet, so that what is typed behind it is read all the same: Ctrl-] may be there.
+    held: VecDeque<u8>,
 }
 
 impl<H: Host> Housekeeping<H> {
@@ -35,7 +38,7 @@ impl<H: Host> Housekeeping<H> {
             hypervisor,
             shell,
             due: Instant::default(),
-            held: None,
+            held: VecDeque::with_capacity(HELD_BYTES),
         }
     }
 
@@ -46,7 +49,7 @@ impl<H: Host> Housekeeping<H> {
         }
         self.read();
         let is_waiting = self.hypervisor.console.flush();
-        if !is_waiting {
+        if !self.hypervisor.console.is_full() {
             for vm in &self.hypervisor.vms {
                 vm.board.uart.release();
             }
@@ -64,15 +67,12 @@ impl<H: Host> Housekeeping<H> {
 
     fn read(&mut self) {
         for _ in 0..INPUT_LIMIT {
-            let Some(byte) = self
-                .held
-                .take()
-                .or_else(|| self.hypervisor.host.console_read())
-            else {
-                return;
+            let Some(byte) = self.hypervisor.host.console_read() else {
+                break;
             };
             let focus = self.hypervisor.console.focus();
             if byte == ESCAPE {
+                self.held.clear();
                 if focus == SHELL {
                     self.shell.close();
                 } else {
@@ -80,12 +80,24 @@ impl<H: Host> Housekeeping<H> {
                 }
             } else if focus == SHELL {
                 self.shell.key(byte);
-            } else if let Some(vm) = self.hypervisor.vms.get(focus)
-                && !vm.board.uart.receive(byte)
-            {
-                self.held = Some(byte);
+            } else if self.held.len() < HELD_BYTES {
+                self.held.push_back(byte);
+            }
+        }
+        self.hand_over();
+    }
+
+    /// Gives the VM in focus as much of what was typed as it has room for.
+    fn hand_over(&mut self) {
+        let focus = self.hypervisor.console.focus();
+        let Some(vm) = self.hypervisor.vms.get(focus) else {
+            return;
+        };
+        while let Some(byte) = self.held.front() {
+            if !vm.board.uart.receive(*byte) {
                 return;
             }
+            self.held.pop_front();
         }
     }
 

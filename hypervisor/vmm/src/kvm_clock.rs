@@ -1,7 +1,7 @@
 //! KVM's paravirtual clock: two MSRs through which a guest learns the time without asking a device.
 //!
 //! Layout and meaning as in the kernel documentation "KVM-specific MSRs" (`MSR_KVM_SYSTEM_TIME_NEW`, `MSR_KVM_WALL_CLOCK_NEW`).
-//! The TSC is invariant and its offset never changes while the VM runs, so one record per vCPU holds for its life.
+//! The TSC is invariant, so one record per vCPU holds until the guest moves its TSC; then it is written anew.
 
 use addr::Gpa;
 use guest_memory::{GuestMemory, Unbacked};
@@ -28,24 +28,30 @@ fn scale(khz: u64) -> (i8, u32) {
 }
 
 /// Writes the time record of one vCPU at `at`: guest TSC `tsc` is `system_ns` after the VM's start.
+///
+/// `version` is that of the record before; it grows by two.
 pub(crate) fn write_system_time(
     memory: &impl GuestMemory,
     at: Gpa,
+    version: &mut u32,
     clock: &Clock,
     tsc: u64,
     system_ns: u64,
 ) -> Result<(), Unbacked> {
     let (shift, multiplier) = scale(clock.khz());
+    // An odd version means "being written": the guest reads again. So it does when the version is another one afterwards.
+    let begun = *version | 1;
+    *version = begun.wrapping_add(1);
+    memory.write(at, &begun.to_le_bytes())?;
     let mut record = [0u8; 32];
-    // An odd version means "being written": the guest reads again.
-    record[0..4].copy_from_slice(&1u32.to_le_bytes());
+    record[0..4].copy_from_slice(&begun.to_le_bytes());
     record[8..16].copy_from_slice(&tsc.to_le_bytes());
     record[16..24].copy_from_slice(&system_ns.to_le_bytes());
     record[24..28].copy_from_slice(&multiplier.to_le_bytes());
     record[28] = shift as u8;
     record[29] = TSC_STABLE;
     memory.write(at, &record)?;
-    memory.write(at, &2u32.to_le_bytes())
+    memory.write(at, &version.to_le_bytes())
 }
 
 /// Writes the wall clock at the VM's start, in ns since 1970, at `at`.

@@ -11,6 +11,8 @@ pub(crate) struct Local {
     pub(crate) msrs: MsrFile,
     /// MSR_KVM_SYSTEM_TIME_NEW.
     pub(crate) system_time_msr: u64,
+    /// Version of the record there.
+    pub(crate) system_time_version: u32,
     /// MSR_KVM_WALL_CLOCK_NEW.
     pub(crate) wall_clock_msr: u64,
     /// What the guest's TSC is ahead of the host's, modulo 2^64.
@@ -28,6 +30,7 @@ impl Local {
             apic: LocalApic::new(id, id == 0),
             msrs,
             system_time_msr: 0,
+            system_time_version: 0,
             wall_clock_msr: 0,
             tsc_offset,
             has_moved_timer: true,

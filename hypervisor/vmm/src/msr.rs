@@ -96,7 +96,9 @@ impl<H: Host> VirtualCpu<H> {
         let ns = self.host.now().since_ns(self.vm.started());
         let tsc = self.guest_tsc();
         // A guest that names no RAM gets no clock.
-        let _ = kvm_clock::write_system_time(self.vm.ram(), at, self.host.clock(), tsc, ns);
+        let version = &mut self.local.system_time_version;
+        let _ =
+            kvm_clock::write_system_time(self.vm.ram(), at, version, self.host.clock(), tsc, ns);
     }
 
     fn write_wall_clock(&self) {

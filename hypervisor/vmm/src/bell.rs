@@ -31,6 +31,11 @@ impl Bell {
     }
 
     /// Makes the CPU go round its loop, out of the guest or out of idling.
+    ///
+    /// Why no ring is lost: the loop takes the ring first and looks at what it announces afterwards; a ring that comes later
+    /// finds the bell silent and kicks. The kick is pending until the CPU enters a guest or idles, and ends both. A ring that
+    /// finds the bell rung needs no kick: it was rung by another CPU, which kicks, or by the CPU that listens, which looks at
+    /// the bell before it enters a guest and before it idles.
     pub(crate) fn ring(&self) {
         let was_rung = self.is_rung.swap(true, Ordering::SeqCst);
         if !was_rung && !self.is_here() {

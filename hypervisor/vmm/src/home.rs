@@ -6,6 +6,7 @@ use crate::vm::Vm;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::Cell;
+use core::sync::atomic::Ordering;
 use device::Instant;
 use host::{Host, HostVector};
 use sched::RunQueue;
@@ -111,6 +112,17 @@ impl<H: Host> Home<H> {
         self.renew_next_device();
     }
 
+    /// Whether somebody rang since `attend`: then this CPU must not sleep.
+    pub(crate) fn is_called(&self) -> bool {
+        self.porch.bell.is_rung()
+    }
+
+    /// The vCPUs that live here, in the order of their arrival.
+    #[cfg(test)]
+    pub(crate) fn vcpus(&mut self) -> impl Iterator<Item = &mut VirtualCpu<H>> {
+        self.residents.iter_mut().map(|resident| &mut resident.vcpu)
+    }
+
     fn take_in(&mut self, cpu: &mut H::Cpu, vm: Arc<Vm<H>>, id: usize) {
         match VirtualCpu::new(self.host, cpu, vm.clone(), id) {
             Ok(vcpu) => {
@@ -129,6 +141,7 @@ impl<H: Host> Home<H> {
                     "vm {}: no memory for vCPU {id}; the VM does not start",
                     vm.name()
                 );
+                vm.is_done.store(true, Ordering::SeqCst);
             }
         }
     }

@@ -89,9 +89,22 @@ impl Mailbox {
     }
 
     /// Leaves `mail` and sees to it that the owner looks.
+    ///
+    /// Why no wake-up is lost:
+    /// 1. The owner's home clears `is_running`, looks for mail a last time and only then counts it as asleep; here mail is left
+    ///    before `is_running` is read. All four are sequentially consistent, so one of the two sees the other.
+    /// 2. If we saw it running, it looks at its mail before each entry into the guest. A kick that comes between that look
+    ///    and the entry is still pending there, since interrupts are off, and the guest is left at once. On the owner's own
+    ///    CPU no kick is needed: that CPU is in the hypervisor now, on its way to the next look.
+    /// 3. If we saw it not running, the bell makes its home look at every mailbox; see [`Bell::ring`].
+    /// 4. Mail that lay there before had its signal, or its sender is about to give it, and the owner takes everything at once: a
+    ///    second signal would tell nothing. So a guest that sends interrupts to a vCPU that waits for its turn disturbs
+    ///    that CPU once, not each time.
     pub(crate) fn send(&self, mail: Mail) {
-        self.mail.fetch_or(mail.bits(), Ordering::SeqCst);
-        // The owner clears `is_running` before it looks a last time and sleeps, so one of the two sees the other.
+        let before = self.mail.fetch_or(mail.bits(), Ordering::SeqCst);
+        if before & mail.bits() == mail.bits() {
+            return;
+        }
         if self.is_running.load(Ordering::SeqCst) {
             if !self.bell.is_here() {
                 self.bell.kick();
@@ -138,7 +151,7 @@ impl Mailbox {
         Vector(self.sipi.load(Ordering::SeqCst))
     }
 
-    /// Throws all mail away, for a reset. The owner only.
+    /// Throws all mail away, for a new life. While the owner is parked, and the devices are reset.
     pub(crate) fn clear(&self) {
         self.mail.store(0, Ordering::SeqCst);
         for word in &self.pending {

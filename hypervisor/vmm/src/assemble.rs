@@ -116,6 +116,7 @@ pub(crate) fn assemble<H: Host>(
         ))
     })?;
 
+    let homes = homes(site, spec, turn)?;
     let no_memory = |NoMemory| AssembleError::NoMemory {
         wanted_bytes: spec.memory_bytes,
         free_bytes: site.host.memory().free,
@@ -140,7 +141,6 @@ pub(crate) fn assemble<H: Host>(
             offers_pcid: true,
         },
     );
-    let homes = homes(site, spec, turn)?;
     let mailboxes = homes
         .iter()
         .enumerate()
@@ -170,7 +170,8 @@ pub(crate) fn assemble<H: Host>(
         started_tsc: AtomicU64::new(0),
         started_ns: AtomicU64::new(0),
         arrived: AtomicU32::new(0),
-        is_done: AtomicBool::new(false),
+        is_done: AtomicBool::new(!spec.autostart),
+        restart_at_ns: AtomicU64::new(u64::MAX),
         messages: Messages::default(),
     });
     for (id, home) in homes.iter().enumerate() {

@@ -98,6 +98,8 @@ pub enum VmState {
     Running = 1,
     /// Ordered to end; vCPUs are parking.
     Halting = 2,
+    /// Memory and devices are brought into their start state.
+    Starting = 3,
 }
 
 /// An order to end.
@@ -136,6 +138,7 @@ impl Lifecycle {
         match self.state.load(Ordering::SeqCst) {
             1 => VmState::Running,
             2 => VmState::Halting,
+            3 => VmState::Starting,
             _ => VmState::Stopped,
         }
     }
@@ -150,32 +153,60 @@ impl Lifecycle {
         self.order(reason, reason.then(self.on_reboot, self.on_crash));
     }
 
-    /// Orders the VM to end and says what follows. Returns whether it was running.
+    /// Orders the VM to end and says what follows. Returns whether that is what will happen.
+    ///
+    /// The first order counts; only the operator's replaces another one that is not carried out yet.
     pub(crate) fn order(&self, reason: StopReason, then: After) -> bool {
+        // Held until all mail is sent: who finds the VM halting has the order in its own mail, and runs no guest any more.
         let mut order = self.order.lock();
-        if self.state() != VmState::Running {
-            return false;
+        match self.state() {
+            VmState::Running => {
+                *order = Some(Order { reason, then });
+                self.state.store(VmState::Halting as u8, Ordering::SeqCst);
+                for mailbox in self.cpus.mailboxes() {
+                    mailbox.send(Mail::HALT);
+                }
+                true
+            }
+            VmState::Halting if reason == StopReason::Operator && order.is_some() => {
+                *order = Some(Order { reason, then });
+                true
+            }
+            VmState::Halting | VmState::Stopped | VmState::Starting => false,
         }
-        *order = Some(Order { reason, then });
-        self.state.store(VmState::Halting as u8, Ordering::SeqCst);
-        drop(order);
-        for mailbox in self.cpus.mailboxes() {
-            mailbox.send(Mail::HALT);
-        }
-        true
     }
 
-    /// Lets all vCPUs start. The caller has put devices and memory into their start state.
+    /// Takes a stopped VM to start it. Returns false when it is not stopped, or somebody else has taken it.
+    pub(crate) fn claim(&self) -> bool {
+        let (from, to) = (VmState::Stopped as u8, VmState::Starting as u8);
+        self.state
+            .compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst)
+            .is_ok()
+    }
+
+    /// Says that the VM is stopped: its order is carried out, or the start that was claimed has failed.
+    pub(crate) fn rest(&self) {
+        self.state.store(VmState::Stopped as u8, Ordering::SeqCst);
+    }
+
+    /// Lets all vCPUs start. The caller has claimed the VM and put devices and memory into their start state.
     pub(crate) fn begin(&self) {
-        let count = self.cpus.mailboxes().len() as u32;
-        self.active.store(count, Ordering::SeqCst);
+        // An order to end that comes now waits here. Sent before a vCPU's start, a parked vCPU would throw it away.
+        let _order = self.order.lock();
+        let mailboxes = self.cpus.mailboxes();
+        // All are parked and no device has anything to say after its reset, so nothing but leftovers is lost. Were it
+        // thrown away by each vCPU when it starts, INIT and SIPI from one that started sooner would be lost too.
+        for mailbox in mailboxes {
+            mailbox.clear();
+        }
+        self.active.store(mailboxes.len() as u32, Ordering::SeqCst);
         self.state.store(VmState::Running as u8, Ordering::SeqCst);
-        for mailbox in self.cpus.mailboxes() {
+        for mailbox in mailboxes {
             mailbox.send(Mail::START);
         }
     }
 
-    /// One vCPU parks; the last one gets the order to carry out.
+    /// One vCPU parks; the last one gets the order to carry out, and says [`Lifecycle::rest`] then.
     pub(crate) fn park(&self) -> Option<Order> {
         if self.active.fetch_sub(1, Ordering::SeqCst) != 1 {
             return None;
@@ -184,7 +215,6 @@ impl Lifecycle {
         if let Some(order) = &order {
             *self.last.lock() = Some(order.reason);
         }
-        self.state.store(VmState::Stopped as u8, Ordering::SeqCst);
         order
     }
 }

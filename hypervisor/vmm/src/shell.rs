@@ -2,7 +2,7 @@
 
 use crate::Hypervisor;
 use crate::console::{Console, SHELL};
-use crate::lifecycle::{StopReason, VmState};
+use crate::lifecycle::VmState;
 use crate::vm::Vm;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -76,7 +76,7 @@ enum Order<'a> {
 /// A VM with its number, if there is one of that name.
 type Found<'a, H> = Option<(usize, &'a Arc<Vm<H>>)>;
 
-/// Text for the console, with the line ends a terminal wants.
+/// Text for the console. The editor gives lines the ends a terminal wants.
 struct Writer<H: Host>(&'static Console<H>);
 
 impl<H: Host> embedded_io::ErrorType for Writer<H> {
@@ -161,10 +161,10 @@ impl<H: Host> Shell<H> {
         let _ = editor.process_byte::<Order<'_>, _>(
             byte,
             &mut Order::processor(|cli, order| {
-                let mut answer = Lines::default();
+                let mut answer = String::new();
                 // Writing to a string cannot fail.
                 let _ = shell.carry_out(&order, &mut answer, &mut attached);
-                cli.writer().write_str(&answer.0)?;
+                cli.writer().write_str(&answer)?;
                 Ok(())
             }),
         );
@@ -179,7 +179,7 @@ impl<H: Host> Shell<H> {
     fn carry_out(
         &self,
         order: &Order<'_>,
-        out: &mut Lines,
+        out: &mut String,
         attached: &mut Option<usize>,
     ) -> fmt::Result {
         let hypervisor = self.hypervisor;
@@ -227,7 +227,7 @@ impl<H: Host> Shell<H> {
         console.drain();
     }
 
-    fn find(&self, name: &str, out: &mut Lines) -> Result<Found<'_, H>, fmt::Error> {
+    fn find(&self, name: &str, out: &mut String) -> Result<Found<'_, H>, fmt::Error> {
         let found = self
             .hypervisor
             .vms
@@ -240,11 +240,11 @@ impl<H: Host> Shell<H> {
         Ok(found)
     }
 
-    fn end(&self, name: &str, then: After, verb: &str, out: &mut Lines) -> fmt::Result {
+    fn end(&self, name: &str, then: After, verb: &str, out: &mut String) -> fmt::Result {
         let Some((_, vm)) = self.find(name, out)? else {
             return Ok(());
         };
-        if vm.lifecycle().order(StopReason::Operator, then) {
+        if vm.end(then) {
             writeln!(out, "{name} {verb}")
         } else if then == After::Restart && vm.start() {
             writeln!(out, "{name} starts")
@@ -253,7 +253,7 @@ impl<H: Host> Shell<H> {
         }
     }
 
-    fn list(&self, out: &mut Lines) -> fmt::Result {
+    fn list(&self, out: &mut String) -> fmt::Result {
         writeln!(
             out,
             "{:<16} {:<8} {:>5} {:>9} {:>12}",
@@ -269,6 +269,7 @@ impl<H: Host> Shell<H> {
                 VmState::Stopped => "stopped",
                 VmState::Running => "running",
                 VmState::Halting => "ending",
+                VmState::Starting => "starting",
             };
             writeln!(
                 out,
@@ -283,7 +284,7 @@ impl<H: Host> Shell<H> {
         Ok(())
     }
 
-    fn host_page(&self, out: &mut Lines) -> fmt::Result {
+    fn host_page(&self, out: &mut String) -> fmt::Result {
         let host = self.hypervisor.host;
         let memory = host.memory();
         writeln!(
@@ -301,21 +302,5 @@ impl<H: Host> Shell<H> {
             memory.guests >> 20,
             memory.hypervisor >> 10
         )
-    }
-}
-
-/// Text with the line ends a terminal wants.
-#[derive(Default)]
-struct Lines(String);
-
-impl Write for Lines {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for c in text.chars() {
-            if c == '\n' {
-                self.0.push('\r');
-            }
-            self.0.push(c);
-        }
-        Ok(())
     }
 }

@@ -89,10 +89,10 @@ impl<H: Host> VirtualCpu<H> {
         if !mail.contains(Mail::START) {
             return false;
         }
-        self.mailbox.clear();
-        // An order to end that came after the start must not be lost with the rest.
-        if mail.contains(Mail::HALT) {
-            self.mailbox.send(Mail::HALT);
+        // Others of this VM may run already: what they sent is read before the first entry.
+        let rest = mail.difference(Mail::START);
+        if !rest.is_empty() {
+            self.mailbox.send(rest);
         }
         self.local = Local::new(self.id as u32, self.vm.model(), self.vm.tsc_offset());
         self.backend.reset_vector_state();

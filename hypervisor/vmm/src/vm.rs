@@ -22,6 +22,13 @@ use vm_spec::{After, VmSpec};
 /// Messages that a guest can cause, per second.
 const MESSAGES_PER_SECOND: u32 = 10;
 
+/// Time between two starts by themselves. A start copies the whole kernel; a guest that resets in a loop must not spend other
+/// guests' time with that.
+const RESTART_NS: u64 = 1_000_000_000;
+
+/// No restart is due.
+const NEVER: u64 = u64::MAX;
+
 /// The files a VM starts from.
 #[derive(Clone, Copy)]
 pub(crate) struct Image {
@@ -45,7 +52,9 @@ pub struct Vm<H: Host> {
     pub(crate) started_tsc: AtomicU64,
     pub(crate) started_ns: AtomicU64,
     pub(crate) arrived: AtomicU32,
+    /// Whether it stays stopped unless the operator starts it.
     pub(crate) is_done: AtomicBool,
+    pub(crate) restart_at_ns: AtomicU64,
     pub(crate) messages: Messages,
 }
 
@@ -143,21 +152,37 @@ impl<H: Host> Vm<H> {
         self.messages.take(self.now())
     }
 
-    /// Says once that nobody answers at `port`.
+    /// Says once that nobody answers at `port`, as long as the guest does not try too many.
     #[inline]
     pub(crate) fn report_empty_port(&self, port: u16) {
-        if self.board.pio.is_news(port) {
+        if self.board.pio.is_news(port) && self.may_log() {
             log::debug!("vm {}: pio {port:#06x}: nobody there", self.name);
         }
     }
 
-    /// The earliest deadline of its devices.
+    /// The earliest deadline of its devices, or of its restart.
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        self.board.slots.iter().filter_map(|slot| slot.due()).min()
+        let devices = self.board.slots.iter().filter_map(|slot| slot.due());
+        devices.chain(self.restart_at()).min()
     }
 
-    /// Advances the devices whose time has come.
+    fn restart_at(&self) -> Option<Instant> {
+        match self.restart_at_ns.load(Ordering::SeqCst) {
+            NEVER => None,
+            ns => Some(Instant::from_ns(ns)),
+        }
+    }
+
+    /// Advances the devices whose time has come, or starts the VM again.
     pub(crate) fn advance_due(&self, now: Instant) {
+        if self.restart_at().is_some_and(|at| at <= now) && self.lifecycle().claim() {
+            // The operator may have taken the restart back meanwhile.
+            if self.restart_at_ns.swap(NEVER, Ordering::SeqCst) == NEVER {
+                self.lifecycle().rest();
+            } else {
+                self.launch();
+            }
+        }
         for slot in &self.board.slots {
             if slot.due().is_some_and(|at| at <= now) {
                 slot.advance();
@@ -175,17 +200,38 @@ impl<H: Host> Vm<H> {
 
     /// Whether it will not run any more by itself.
     pub(crate) fn is_done(&self) -> bool {
-        self.lifecycle().state() == VmState::Stopped
-            && (self.is_done.load(Ordering::SeqCst) || !self.spec.autostart)
+        self.lifecycle().state() == VmState::Stopped && self.is_done.load(Ordering::SeqCst)
     }
 
     /// Starts a stopped VM. Returns whether it does.
     pub(crate) fn start(&self) -> bool {
-        if self.lifecycle().state() != VmState::Stopped
-            || self.arrived.load(Ordering::SeqCst) < self.spec.cpus
-        {
+        if self.arrived.load(Ordering::SeqCst) < self.spec.cpus || !self.lifecycle().claim() {
             return false;
         }
+        self.restart_at_ns.store(NEVER, Ordering::SeqCst);
+        self.launch()
+    }
+
+    /// Orders the VM to end, by the operator. Returns whether it will.
+    pub(crate) fn end(&self, then: After) -> bool {
+        if self.lifecycle().order(StopReason::Operator, then) {
+            return true;
+        }
+        // Between two lives?
+        let waits = self.restart_at_ns.load(Ordering::SeqCst) != NEVER;
+        match then {
+            After::Restart => waits,
+            After::Stop => {
+                waits && {
+                    self.is_done.store(true, Ordering::SeqCst);
+                    self.restart_at_ns.swap(NEVER, Ordering::SeqCst) != NEVER
+                }
+            }
+        }
+    }
+
+    /// Starts a VM that was claimed. Returns whether it does.
+    fn launch(&self) -> bool {
         match self.prepare() {
             Ok(()) => {
                 log::info!(
@@ -202,6 +248,7 @@ impl<H: Host> Vm<H> {
             Err(why) => {
                 log::error!("vm {}: {why}", self.name);
                 self.is_done.store(true, Ordering::SeqCst);
+                self.lifecycle().rest();
                 false
             }
         }
@@ -245,7 +292,9 @@ impl<H: Host> Vm<H> {
         match order.then {
             After::Restart => {
                 log::info!("vm {}: {}; restarts", self.name, order.reason);
-                self.start();
+                // At its home, when it is due: see `advance_due`.
+                let at = self.started().after_ns(RESTART_NS).max(self.host.now());
+                self.restart_at_ns.store(at.as_ns(), Ordering::SeqCst);
             }
             After::Stop => {
                 if matches!(
@@ -259,6 +308,7 @@ impl<H: Host> Vm<H> {
                 self.is_done.store(true, Ordering::SeqCst);
             }
         }
+        self.lifecycle().rest();
         self.board.home.ring();
     }
 

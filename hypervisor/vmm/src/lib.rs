@@ -5,6 +5,8 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 mod alarm;
 mod assemble;
@@ -29,6 +31,8 @@ mod services;
 mod shell;
 mod slot;
 mod stats;
+#[cfg(test)]
+mod tests;
 mod text;
 mod vcpu;
 mod vm;

@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::Cell;
 use core::fmt;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use device::Instant;
 use guest_memory::{GuestMemory, TestRam, Unbacked};
 use host::{
@@ -13,25 +13,34 @@ use host::{
     Slat, VcpuPlan,
 };
 use spin::Mutex;
-use vcpu::{TestVcpu, Vcpu};
+use std::thread_local;
+use vcpu::TestVcpu;
 use x86::CpuidResult;
 
 /// What the machine has.
 const MEMORY_BYTES: u64 = 64 << 20;
 
-/// A machine with one CPU whose clock moves when a test says so.
+/// A machine whose clock moves when a test says so. Its CPUs are one thread that is now here, now there: see [`CPU`].
 pub(crate) struct TestHost {
     now_ns: AtomicU64,
     clock: Clock,
+    kicks: Vec<AtomicU32>,
+    /// How often a CPU went idle.
+    pub(crate) idles: AtomicU32,
+    /// How much the serial port takes until the test says otherwise.
+    pub(crate) takes: AtomicUsize,
     pub(crate) printed: Mutex<Vec<u8>>,
     pub(crate) typed: Mutex<Vec<u8>>,
 }
 
 impl TestHost {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(cpus: u32) -> Self {
         Self {
             now_ns: AtomicU64::new(1_000),
             clock: Clock::new(1_000_000, 0),
+            kicks: (0..cpus).map(|_| AtomicU32::new(0)).collect(),
+            idles: AtomicU32::new(0),
+            takes: AtomicUsize::new(usize::MAX),
             printed: Mutex::new(Vec::new()),
             typed: Mutex::new(Vec::new()),
         }
@@ -41,8 +50,20 @@ impl TestHost {
         self.now_ns.fetch_add(ns, Ordering::Relaxed);
     }
 
+    /// Takes what was printed.
     pub(crate) fn text(&self) -> String {
-        String::from_utf8_lossy(&self.printed.lock()).into_owned()
+        let bytes = core::mem::take(&mut *self.printed.lock());
+        String::from_utf8(bytes).expect("tests print text")
+    }
+
+    /// Types.
+    pub(crate) fn type_text(&self, text: &str) {
+        self.typed.lock().extend(text.bytes());
+    }
+
+    /// Takes the kicks that wait for a CPU.
+    pub(crate) fn take_kicks(&self, cpu: u32) -> u32 {
+        self.kicks[cpu as usize].swap(0, Ordering::SeqCst)
     }
 }
 
@@ -97,7 +118,9 @@ impl Slat for NoSlat {
 }
 
 thread_local! {
-    /// The alarm of the one CPU, for tests that look.
+    /// Which CPU runs.
+    pub(crate) static CPU: Cell<u32> = const { Cell::new(0) };
+    /// The alarm that was last set.
     pub(crate) static ALARM: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
@@ -117,22 +140,26 @@ impl Host for TestHost {
         1_767_225_600
     }
     fn cpu_id(&self, (): &()) -> CpuId {
-        CpuId(0)
+        CpuId(CPU.get())
     }
     fn this_cpu(&self) -> CpuId {
-        CpuId(0)
+        CpuId(CPU.get())
     }
     fn cpu_count(&self) -> u32 {
-        1
+        self.kicks.len() as u32
     }
     fn set_alarm(&self, (): &mut (), at: Option<Instant>) {
         ALARM.set(at);
     }
     fn next_interrupt(&self, (): &mut ()) -> Option<HostVector> {
-        None
+        (self.take_kicks(CPU.get()) != 0).then_some(HostVector::Kick)
     }
-    fn idle(&self, (): &mut ()) {}
-    fn kick(&self, _: CpuId) {}
+    fn idle(&self, (): &mut ()) {
+        self.idles.fetch_add(1, Ordering::Relaxed);
+    }
+    fn kick(&self, target: CpuId) {
+        self.kicks[target.0 as usize].fetch_add(1, Ordering::SeqCst);
+    }
     fn allocate_ram(&self, ranges: &[GpaRange]) -> Result<Ram, NoMemory> {
         let end = ranges.iter().map(GpaRange::end).max().ok_or(NoMemory)?;
         if end.raw() > MEMORY_BYTES {
@@ -161,8 +188,14 @@ impl Host for TestHost {
         }
     }
     fn console_write(&self, bytes: &[u8]) -> usize {
-        self.printed.lock().extend(bytes);
-        bytes.len()
+        let mut takes = self.takes.load(Ordering::Relaxed);
+        let taken = bytes.len().min(takes);
+        if takes != usize::MAX {
+            takes -= taken;
+            self.takes.store(takes, Ordering::Relaxed);
+        }
+        self.printed.lock().extend(&bytes[..taken]);
+        taken
     }
     fn console_read(&self) -> Option<u8> {
         let mut typed = self.typed.lock();
@@ -176,8 +209,8 @@ impl Host for TestHost {
     fn screen_draw(&self) -> bool {
         false
     }
-    fn log_tail(&self, _: &mut dyn fmt::Write) -> fmt::Result {
-        Ok(())
+    fn log_tail(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        writeln!(out, "the tail of the log")
     }
     fn memory(&self) -> MemoryReport {
         MemoryReport {
@@ -190,10 +223,4 @@ impl Host for TestHost {
     fn power(&self, action: PowerAction) -> ! {
         panic!("machine ends: {action:?}")
     }
-}
-
-/// Lets a test see what a vCPU was given.
-pub(crate) fn delivered(vcpu: &TestVcpu) -> &[vcpu::Event] {
-    let _ = vcpu.rip();
-    &vcpu.delivered
 }

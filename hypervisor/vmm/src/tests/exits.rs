@@ -1,0 +1,150 @@
+//! Ports, MSRs, CPUID and device memory.
+
+use super::rig::{Rig, cpuid, fault, input, out_wide, read_msr, spec, touch, write_msr};
+use crate::lifecycle::{StopReason, VmState};
+use vcpu::{Access, Event, Exit, Vcpu};
+use x86::{Fault, Gpr, Width};
+
+#[test]
+fn a_vm_starts_at_its_kernels_entry() {
+    let mut rig = Rig::new();
+    assert_eq!(rig.state(0), VmState::Running);
+    assert_eq!(rig.backend().state.rip, super::rig::KERNEL);
+}
+
+#[test]
+fn what_is_written_to_com1_is_printed() {
+    let mut rig = Rig::new();
+    rig.host.text();
+    for byte in b"hello" {
+        rig.out(0x3f8, *byte);
+    }
+    assert_eq!(rig.host.text(), "hello");
+}
+
+#[test]
+fn an_unclaimed_port_reads_all_ones_and_swallows_writes() {
+    let mut rig = Rig::new();
+    rig.backend().set_gpr(Gpr::Rax, 0);
+    let rip = rig.backend().rip();
+    rig.run([
+        out_wide(0x5678, Width::Dword, 1),
+        input(0x5678, Width::Dword),
+    ]);
+    assert_eq!(rig.backend().gpr(Gpr::Rax), 0xffff_ffff);
+    assert_eq!(rig.backend().rip(), rip + 2);
+    rig.backend().set_gpr(Gpr::Rax, 0);
+    rig.run([input(0xffff, Width::Word)]);
+    assert_eq!(rig.backend().gpr(Gpr::Rax), 0xffff);
+}
+
+#[test]
+fn an_unknown_msr_is_a_general_protection_fault() {
+    let mut rig = Rig::new();
+    let rip = rig.backend().rip();
+    let gp = Event::Exception(Fault::GENERAL_PROTECTION);
+    for exit in [read_msr(0x1234_5678), write_msr(0x1234_5678, 0)] {
+        rig.run([exit]);
+        assert_eq!(rig.delivered(0, 0), [gp]);
+    }
+    assert_eq!(rig.backend().rip(), rip);
+}
+
+#[test]
+fn cpuid_is_answered_from_the_model() {
+    let mut rig = Rig::new();
+    rig.run([cpuid(0x4000_0000)]);
+    let words = [Gpr::Rbx, Gpr::Rcx, Gpr::Rdx].map(|reg| rig.backend().gpr(reg) as u32);
+    assert_eq!(
+        words.map(u32::to_le_bytes).as_flattened(),
+        b"KVMKVMKVM\0\0\0"
+    );
+    rig.run([cpuid(1)]);
+    let ecx = rig.backend().gpr(Gpr::Rcx);
+    assert_ne!(ecx & 1 << 31, 0, "the hypervisor bit");
+}
+
+#[test]
+fn the_x2apic_is_reached_by_msr_once_it_is_on() {
+    let mut rig = Rig::new();
+    rig.run([read_msr(0x802)]);
+    assert_eq!(rig.delivered(0, 0).len(), 1, "#GP");
+    rig.write_msr(x86::msr::IA32_APIC_BASE, 0xfee0_0d00);
+    rig.run([read_msr(0x803)]);
+    assert_eq!(rig.backend().gpr(Gpr::Rax), 0x5_0014);
+    assert_eq!(rig.delivered(0, 0), []);
+    // The window is closed, and reads as nothing does.
+    assert_eq!(rig.load(0xfee0_0030), u32::MAX);
+}
+
+#[test]
+fn the_local_apics_page_is_the_vcpus_own() {
+    let mut rig = Rig::new();
+    assert_eq!(rig.load(0xfee0_0030), 0x5_0014);
+    rig.store(0xfee0_00d0, 0x2a00_0000);
+    assert_eq!(rig.load(0xfee0_00d0), 0x2a00_0000);
+}
+
+#[test]
+fn a_task_priority_written_by_mmio_is_cr8() {
+    let mut rig = Rig::new();
+    rig.store(0xfee0_0080, 0x70);
+    assert_eq!(rig.backend().state.cr8, 7);
+    rig.backend().state.cr8 = 3;
+    assert_eq!(rig.load(0xfee0_0080), 0x30);
+}
+
+#[test]
+fn device_memory_where_nobody_is_reads_all_ones() {
+    let mut rig = Rig::new();
+    assert_eq!(rig.load(0xd000_0000), u32::MAX);
+    rig.store(0xd000_0000, 1);
+    assert_eq!(rig.state(0), VmState::Running);
+}
+
+#[test]
+fn code_outside_memory_is_an_invalid_opcode() {
+    let mut rig = Rig::new();
+    rig.run([Exit::SlatFault(fault(0xd000_0000, Access::Execute))]);
+    let ud = Event::Exception(Fault::INVALID_OPCODE);
+    assert_eq!(rig.delivered(0, 0), [ud]);
+}
+
+#[test]
+fn an_event_that_cannot_be_delivered_stops_the_vm() {
+    let mut rig = Rig::new();
+    let mut fault = fault(0xd000_0000, Access::Write);
+    fault.is_delivery = true;
+    rig.run([Exit::SlatFault(fault)]);
+    assert_eq!(rig.state(0), VmState::Stopped);
+    assert_eq!(
+        rig.vm(0).lifecycle().last_stop(),
+        Some(StopReason::UndeliverableEvent { gpa: 0xd000_0000 })
+    );
+}
+
+#[test]
+fn an_instruction_nobody_knows_stops_its_vm_and_no_other() {
+    let mut rig = Rig::with(1, [spec("bad", 1), spec("good", 1)]);
+    rig.backend().set_gpr(Gpr::Rdi, 0xfec0_0000);
+    // MOVAPS [RDI], XMM0.
+    rig.run([touch(0xfec0_0000, Access::Write, &[0x0f, 0x29, 0x07])]);
+    assert_eq!(rig.state(0), VmState::Stopped);
+    assert!(matches!(
+        rig.vm(0).lifecycle().last_stop(),
+        Some(StopReason::Unemulated { .. })
+    ));
+    rig.run_on(1, 0, [cpuid(0)]);
+    assert_eq!(rig.state(1), VmState::Running);
+}
+
+#[test]
+fn page_tables_outside_memory_are_a_page_fault_with_reserved_bits() {
+    let mut rig = Rig::new();
+    let mut fault = fault(0xd000_0000, Access::Read);
+    fault.is_table_walk = true;
+    fault.gva = Some(addr::Gva::new(0x1234));
+    rig.run([Exit::SlatFault(fault)]);
+    let expected = Fault::page_fault(addr::Gva::new(0x1234), 0b1001);
+    assert_eq!(rig.delivered(0, 0), [Event::Exception(expected)]);
+}

@@ -1,0 +1,276 @@
+//! How VMs end, begin again and share a CPU.
+
+use super::rig::{Rig, cpuid, hlt, out, out_wide, spec};
+use crate::lifecycle::{StopReason, VmState};
+use vcpu::{Activity, Exit};
+use vm_spec::{After, Config, HostSpec, VmSpec};
+use x86::Width;
+
+const SECOND_NS: u64 = 1_000_000_000;
+
+#[test]
+fn a_triple_fault_stops_the_vm() {
+    let mut rig = Rig::new();
+    rig.run([Exit::Shutdown]);
+    assert_eq!(rig.state(0), VmState::Stopped);
+    assert_eq!(
+        rig.vm(0).lifecycle().last_stop(),
+        Some(StopReason::TripleFault)
+    );
+    rig.pass_ns(10 * SECOND_NS);
+    assert_eq!(rig.state(0), VmState::Stopped);
+    assert!(rig.vm(0).is_done());
+}
+
+#[test]
+fn a_vm_that_is_to_restart_begins_anew_with_clean_devices() {
+    let mut rig = Rig::with(
+        1,
+        [VmSpec {
+            on_crash: After::Restart,
+            ..spec("vm", 1)
+        }],
+    );
+    rig.set_interrupts(0, 0, false);
+    // COM1 drives its line, the PIT runs, an interrupt waits, CR8 is raised.
+    rig.out(0x3f9, 2);
+    rig.out(0x43, 0x34);
+    rig.out(0x40, 0);
+    rig.out(0x40, 1);
+    rig.store(0xfee0_0300, 0x4_0041);
+    rig.backend().state.cr8 = 9;
+    rig.pass_ns(2 * SECOND_NS);
+    rig.run([Exit::Shutdown]);
+    rig.turns();
+    rig.turns();
+    assert_eq!(rig.state(0), VmState::Running);
+    let state = &rig.backend().state;
+    assert_eq!((state.rip, state.cr8), (super::rig::KERNEL, 0));
+    assert_eq!(rig.input(0x3f9), 0);
+    rig.delivered(0, 0);
+    rig.set_interrupts(0, 0, true);
+    rig.pass_ns(SECOND_NS);
+    assert_eq!(rig.delivered(0, 0), []);
+    // The line works as the first time.
+    rig.route(4, 0x51);
+    rig.out(0x3f9, 2);
+    rig.turns();
+    assert_eq!(
+        rig.delivered(0, 0),
+        [vcpu::Event::Interrupt(x86::Vector(0x51))]
+    );
+}
+
+#[test]
+fn a_vm_that_resets_in_a_loop_restarts_once_a_second() {
+    let mut rig = Rig::new();
+    for _ in 0..3 {
+        assert_eq!(rig.state(0), VmState::Running);
+        rig.out(0xcf9, 6);
+        rig.pass_ns(SECOND_NS / 2);
+        assert_eq!(rig.state(0), VmState::Stopped);
+        assert!(!rig.vm(0).is_done());
+        rig.pass_ns(SECOND_NS / 2);
+    }
+    assert_eq!(rig.state(0), VmState::Running);
+}
+
+#[test]
+fn each_door_resets_the_vm() {
+    for (port, value) in [(0xcf9, 6), (0x64, 0xfe), (0x92, 1)] {
+        let mut rig = Rig::new();
+        rig.pass_ns(2 * SECOND_NS);
+        rig.backend().state.cr8 = 9;
+        rig.out(port, value);
+        let reason = rig.vm(0).lifecycle().last_stop();
+        assert!(matches!(reason, Some(StopReason::Reset(_))), "{port:#x}");
+        rig.turns();
+        rig.turns();
+        assert_eq!(rig.state(0), VmState::Running, "{port:#x}");
+        assert_eq!(rig.backend().state.cr8, 0);
+    }
+}
+
+#[test]
+fn a_reset_stops_a_vm_that_is_not_to_restart() {
+    let mut rig = Rig::with(
+        1,
+        [VmSpec {
+            on_reboot: After::Stop,
+            ..spec("vm", 1)
+        }],
+    );
+    rig.out(0xcf9, 6);
+    rig.pass_ns(2 * SECOND_NS);
+    assert_eq!(rig.state(0), VmState::Stopped);
+}
+
+#[test]
+fn the_exit_port_ends_the_vm_with_its_code() {
+    let mut rig = Rig::new();
+    rig.run([out_wide(0xf4, Width::Dword, 0x1234_5678)]);
+    assert_eq!(
+        rig.vm(0).lifecycle().last_stop(),
+        Some(StopReason::ExitPort(0x1234_5678))
+    );
+    assert!(rig.vm(0).is_done());
+}
+
+#[test]
+fn soft_off_ends_the_vm() {
+    let mut rig = Rig::new();
+    rig.run([out_wide(0x604, Width::Word, 0x3400)]);
+    assert_eq!(
+        rig.vm(0).lifecycle().last_stop(),
+        Some(StopReason::PowerOff)
+    );
+    assert_eq!(rig.state(0), VmState::Stopped);
+}
+
+#[test]
+fn all_vcpus_park_before_the_vm_is_stopped() {
+    let mut rig = Rig::with(2, [spec("vm", 2)]);
+    rig.start_second();
+    rig.vcpu(0, 1).backend.exits.clear();
+    rig.vcpu(0, 1).backend.exits.push_back(hlt());
+    rig.turns();
+    let backend = rig.backend();
+    backend.exits.clear();
+    backend.exits.push_back(Exit::Shutdown);
+    rig.turn(0);
+    rig.turn(0);
+    assert_eq!(rig.state(0), VmState::Halting);
+    rig.turn(1);
+    assert_eq!(rig.state(0), VmState::Stopped);
+}
+
+#[test]
+fn a_start_up_ipi_is_not_lost_to_a_vcpu_whose_cpu_is_late() {
+    let mut rig = Rig::with(2, [spec("vm", 2)]);
+    rig.pass_ns(2 * SECOND_NS);
+    rig.out(0xcf9, 6);
+    // CPU 1 parks its vCPU; CPU 0 restarts the VM and runs on alone.
+    rig.turn(1);
+    for _ in 0..3 {
+        rig.turn(0);
+    }
+    assert_eq!(rig.state(0), VmState::Running);
+    let cpus = rig.vm(0).cpus();
+    cpus.mailboxes()[1].send(crate::mailbox::Mail::INIT);
+    cpus.mailboxes()[1].post_sipi(x86::Vector(8));
+    rig.turn(1);
+    assert_eq!(rig.vcpu(0, 1).activity, Activity::Running);
+}
+
+#[test]
+fn an_order_to_end_is_not_lost_to_a_vcpu_whose_cpu_is_late() {
+    let mut rig = Rig::with(2, [spec("vm", 2)]);
+    rig.pass_ns(2 * SECOND_NS);
+    rig.out(0xcf9, 6);
+    rig.turn(1);
+    for _ in 0..3 {
+        rig.turn(0);
+    }
+    assert_eq!(rig.state(0), VmState::Running);
+    assert!(rig.vm(0).end(After::Stop));
+    rig.turns();
+    rig.turns();
+    assert_eq!(rig.state(0), VmState::Stopped);
+    assert!(rig.vm(0).is_done());
+}
+
+#[test]
+fn the_operator_can_keep_a_vm_from_restarting() {
+    let mut rig = Rig::new();
+    rig.out(0xcf9, 6);
+    rig.turns();
+    assert_eq!(rig.state(0), VmState::Stopped);
+    assert!(rig.vm(0).end(After::Stop));
+    rig.pass_ns(5 * SECOND_NS);
+    assert_eq!(rig.state(0), VmState::Stopped);
+    assert!(rig.vm(0).is_done());
+    assert!(!rig.vm(0).end(After::Stop));
+}
+
+#[test]
+fn two_vms_share_a_cpu_evenly() {
+    let mut rig = Rig::with(1, [spec("a", 1), spec("b", 1)]);
+    let before = [0, 1].map(|vm| rig.vcpu(vm, 0).backend.entries);
+    for _ in 0..100 {
+        rig.host.pass_ns(5_000_000);
+        rig.turn(0);
+    }
+    let entries = [0, 1].map(|vm| rig.vcpu(vm, 0).backend.entries - before[vm]);
+    assert_eq!(entries, [50, 50]);
+}
+
+#[test]
+fn sleepers_with_timers_do_not_keep_a_busy_vm_from_running() {
+    let mut rig = Rig::with(1, [spec("sleeper", 1), spec("busy", 1)]);
+    // The shortest period there is, and deaf to it.
+    rig.store(0xfee0_03e0, 0xb);
+    rig.store(0xfee0_0320, 0x2_0040);
+    rig.store(0xfee0_0380, 1);
+    rig.backend().exits.clear();
+    rig.backend().exits.push_back(hlt());
+    rig.turns();
+    let before = rig.vcpu(1, 0).backend.entries;
+    for _ in 0..100 {
+        rig.turn(0);
+        let now = host::Host::now(rig.host);
+        let alarm = super::host::ALARM.get().expect("chores are always due");
+        rig.host.pass_ns(alarm.since_ns(now).max(1));
+    }
+    let entries = rig.vcpu(1, 0).backend.entries - before;
+    assert!(entries >= 10, "{entries}");
+}
+
+#[test]
+fn a_reset_vm_leaves_its_neighbour_alone() {
+    let mut rig = Rig::with(1, [spec("a", 1), spec("b", 1)]);
+    rig.run_on(1, 0, [out(0x3ff, 0x5a)]);
+    rig.run_on(0, 0, [out(0xcf9, 6)]);
+    rig.run_on(1, 0, [super::rig::input(0x3ff, Width::Byte), cpuid(0)]);
+    assert_eq!(rig.state(1), VmState::Running);
+}
+
+#[test]
+#[should_panic(expected = "machine ends: Off")]
+fn the_machine_is_switched_off_when_all_have_ended() {
+    let config = Config {
+        host: HostSpec {
+            shutdown_when_done: true,
+            ..HostSpec::default()
+        },
+        vms: std::vec![spec("vm", 1)],
+    };
+    let mut rig = Rig::configured(1, &config);
+    rig.pass_ns(SECOND_NS);
+    rig.out(0xf4, 0);
+    rig.pass_ns(SECOND_NS);
+}
+
+#[test]
+fn the_machine_stays_on_while_a_vm_waits_for_its_restart() {
+    let config = Config {
+        host: HostSpec {
+            shutdown_when_done: true,
+            ..HostSpec::default()
+        },
+        vms: std::vec![
+            VmSpec {
+                autostart: false,
+                ..spec("vm", 1)
+            },
+            spec("other", 1)
+        ],
+    };
+    let mut rig = Rig::configured(1, &config);
+    assert!(rig.vm(0).start());
+    rig.run([out(0xcf9, 6)]);
+    rig.run_on(1, 0, [out(0xf4, 0)]);
+    rig.pass_ns(SECOND_NS / 2);
+    assert!(!rig.vm(0).is_done());
+    rig.pass_ns(SECOND_NS);
+    assert_eq!(rig.state(0), VmState::Running);
+}

@@ -1,0 +1,10 @@
+//! Whole-VM stories: a VM is put together from its specification, and the exits of its vCPUs are those of the test.
+
+mod exits;
+mod host;
+mod interrupts;
+mod life;
+mod operator;
+mod rig;
+mod signals;
+mod time;

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use host::Host;
 use spin::Mutex;
+use spin::mutex::TicketMutex;
 
 /// Output that waits for a slow serial port; more than this is dropped, and said so.
 const WAITING_BYTES: usize = 64 * 1024;
@@ -29,7 +30,8 @@ const NOBODY: usize = usize::MAX - 1;
 pub(crate) struct Console<H: Host> {
     host: &'static H,
     focus: AtomicUsize,
-    output: Mutex<Output>,
+    /// Taken in turn, as all VMs meet here.
+    output: TicketMutex<Output>,
     /// A message of the hypervisor that comes in pieces.
     message: Mutex<Vec<u8>>,
 }
@@ -67,7 +69,7 @@ impl<H: Host> Console<H> {
         Self {
             host,
             focus: AtomicUsize::new(0),
-            output: Mutex::new(Output {
+            output: TicketMutex::new(Output {
                 waiting: VecDeque::with_capacity(WAITING_BYTES),
                 dropped: 0,
                 is_at_line_start: true,

@@ -5,6 +5,7 @@
 use crate::fabric::Cpus;
 use crate::mailbox::Mail;
 use alloc::sync::Arc;
+use chipset::LocalApic;
 use core::fmt;
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use emulate::Unsupported;
@@ -196,8 +197,8 @@ impl Lifecycle {
         let mailboxes = self.cpus.mailboxes();
         // All are parked and no device has anything to say after its reset, so nothing but leftovers is lost. Were it
         // thrown away by each vCPU when it starts, INIT and SIPI from one that started sooner would be lost too.
-        for mailbox in mailboxes {
-            mailbox.clear();
+        for (id, mailbox) in mailboxes.iter().enumerate() {
+            mailbox.clear(LocalApic::new(id as u32, id == 0).addressing());
         }
         self.active.store(mailboxes.len() as u32, Ordering::SeqCst);
         self.state.store(VmState::Running as u8, Ordering::SeqCst);

@@ -151,8 +151,10 @@ impl Mailbox {
         Vector(self.sipi.load(Ordering::SeqCst))
     }
 
-    /// Throws all mail away, for a new life. While the owner is parked, and the devices are reset.
-    pub(crate) fn clear(&self) {
+    /// Throws all mail away, for a new life in which the owner's local APIC answers under `addressing`. While the owner is
+    /// parked, and the devices are reset.
+    pub(crate) fn clear(&self, addressing: Addressing) {
+        self.publish(addressing);
         self.mail.store(0, Ordering::SeqCst);
         for word in &self.pending {
             word.store(0, Ordering::SeqCst);
@@ -164,7 +166,7 @@ impl Mailbox {
         Addressing::from_bits(self.addressing.load(Ordering::Acquire))
     }
 
-    /// Tells senders under which addresses the owner's local APIC answers. The owner only.
+    /// Tells senders under which addresses the owner's local APIC answers. The owner only, while it is not parked.
     pub(crate) fn publish(&self, addressing: Addressing) {
         self.addressing
             .store(addressing.to_bits(), Ordering::Release);

@@ -3,7 +3,7 @@
 use crate::alarm::Alarm;
 use crate::bus::{MmioTarget, PioTarget};
 use device::{Device, Instant, MmioDevice, Page, PioDevice, Refused, Width};
-use spin::Mutex;
+use spin::mutex::TicketMutex;
 
 /// Carries outward what a device has to say: level, messages, bytes, requests. The only place where it leaves.
 pub(crate) trait Harness<D>: Send + Sync {
@@ -19,9 +19,12 @@ impl<D> Harness<D> for Silent {
 }
 
 /// A device with its harness. Lock order: device slot, then PIC or IOAPIC; mailboxes and bells have no lock.
+///
+/// The lock is taken in turn: the CPU that advances the devices may be home to other VMs, and must not lose a race against vCPUs
+/// that do nothing but touch this one.
 pub(crate) struct Slot<D, W> {
     name: &'static str,
-    device: Mutex<D>,
+    device: TicketMutex<D>,
     harness: W,
     alarm: Alarm,
 }
@@ -30,7 +33,7 @@ impl<D: Device, W: Harness<D>> Slot<D, W> {
     pub(crate) fn new(name: &'static str, device: D, harness: W, alarm: Alarm) -> Self {
         Self {
             name,
-            device: Mutex::new(device),
+            device: TicketMutex::new(device),
             harness,
             alarm,
         }

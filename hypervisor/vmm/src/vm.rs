@@ -160,10 +160,14 @@ impl<H: Host> Vm<H> {
         }
     }
 
-    /// The earliest deadline of its devices, or of its restart.
+    /// The earliest deadline of its devices, or of its restart. The devices of a stopped VM stand still.
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        let devices = self.board.slots.iter().filter_map(|slot| slot.due());
-        devices.chain(self.restart_at()).min()
+        match self.lifecycle().state() {
+            VmState::Stopped => self.restart_at(),
+            VmState::Running | VmState::Halting | VmState::Starting => {
+                self.board.slots.iter().filter_map(|slot| slot.due()).min()
+            }
+        }
     }
 
     fn restart_at(&self) -> Option<Instant> {
@@ -182,6 +186,9 @@ impl<H: Host> Vm<H> {
             } else {
                 self.launch();
             }
+        }
+        if self.lifecycle().state() == VmState::Stopped {
+            return;
         }
         for slot in &self.board.slots {
             if slot.due().is_some_and(|at| at <= now) {

@@ -1,6 +1,7 @@
 //! From a device, a timer or another vCPU into the guest.
 
 use super::rig::{Rig, hlt, spec};
+use core::sync::atomic::Ordering;
 use std::vec::Vec;
 use vcpu::{Activity, Event, Exit};
 use x86::{SegmentRegister, Vector};
@@ -54,10 +55,10 @@ fn the_local_apics_timer_wakes_a_halted_vcpu() {
     rig.store(0xfee0_0320, 0x40);
     rig.store(0xfee0_0380, 3_000_000);
     rig.halt(0, 0);
-    let idles = rig.host.idles.load(core::sync::atomic::Ordering::Relaxed);
+    let idles = rig.host.idles.load(Ordering::Relaxed);
     rig.pass_ns(1_000_000);
     assert_eq!(rig.vectors(0, 0), []);
-    assert!(rig.host.idles.load(core::sync::atomic::Ordering::Relaxed) > idles);
+    assert!(rig.host.idles.load(Ordering::Relaxed) > idles);
     rig.pass_ns(2_000_000);
     assert_eq!(rig.vectors(0, 0), [0x40]);
 }
@@ -94,14 +95,11 @@ fn the_pit_wakes_a_halted_vcpu_by_way_of_the_ioapic_without_a_nap() {
     rig.route(2, 0x30);
     rig.start_pit(11932);
     rig.halt(0, 0);
-    let idles = rig.host.idles.load(core::sync::atomic::Ordering::Relaxed);
+    let idles = rig.host.idles.load(Ordering::Relaxed);
     // The turn in which the tick comes only wakes the vCPU: it must not idle.
     rig.host.pass_ns(10_100_000);
     rig.turn(0);
-    assert_eq!(
-        rig.host.idles.load(core::sync::atomic::Ordering::Relaxed),
-        idles
-    );
+    assert_eq!(rig.host.idles.load(Ordering::Relaxed), idles);
     rig.turn(0);
     assert_eq!(rig.vectors(0, 0), [0x30]);
 }

@@ -1,7 +1,9 @@
 //! How VMs end, begin again and share a CPU.
 
-use super::rig::{Rig, cpuid, hlt, out, out_wide, spec};
+use super::rig::{Rig, cpuid, hlt, out, out_wide, spec, write_msr};
 use crate::lifecycle::{StopReason, VmState};
+use chipset::{ApicMessage, Delivery, DestinationMode, Trigger};
+use core::sync::atomic::Ordering;
 use vcpu::{Activity, Exit};
 use vm_spec::{After, Config, HostSpec, VmSpec};
 use x86::Width;
@@ -148,6 +150,9 @@ fn all_vcpus_park_before_the_vm_is_stopped() {
 fn a_start_up_ipi_is_not_lost_to_a_vcpu_whose_cpu_is_late() {
     let mut rig = Rig::with(2, [spec("vm", 2)]);
     rig.pass_ns(2 * SECOND_NS);
+    // In its last life the vCPU switched its local APIC off.
+    rig.start_second();
+    rig.run_on(0, 1, [write_msr(x86::msr::IA32_APIC_BASE, 0)]);
     rig.out(0xcf9, 6);
     // CPU 1 parks its vCPU; CPU 0 restarts the VM and runs on alone.
     rig.turn(1);
@@ -155,9 +160,15 @@ fn a_start_up_ipi_is_not_lost_to_a_vcpu_whose_cpu_is_late() {
         rig.turn(0);
     }
     assert_eq!(rig.state(0), VmState::Running);
-    let cpus = rig.vm(0).cpus();
-    cpus.mailboxes()[1].send(crate::mailbox::Mail::INIT);
-    cpus.mailboxes()[1].post_sipi(x86::Vector(8));
+    for (delivery, vector) in [(Delivery::Init, 0), (Delivery::StartUp, 8)] {
+        rig.vm(0).cpus().deliver(&ApicMessage {
+            destination: 1,
+            mode: DestinationMode::Physical,
+            delivery,
+            vector: x86::Vector(vector),
+            trigger: Trigger::Edge,
+        });
+    }
     rig.turn(1);
     assert_eq!(rig.vcpu(0, 1).activity, Activity::Running);
 }
@@ -190,6 +201,21 @@ fn the_operator_can_keep_a_vm_from_restarting() {
     assert_eq!(rig.state(0), VmState::Stopped);
     assert!(rig.vm(0).is_done());
     assert!(!rig.vm(0).end(After::Stop));
+}
+
+#[test]
+fn the_devices_of_a_stopped_vm_stand_still() {
+    let mut rig = Rig::new();
+    rig.out(0x43, 0x34);
+    rig.out(0x40, 0);
+    rig.out(0x40, 1);
+    assert!(rig.vm(0).next_due().is_some());
+    rig.out(0xf4, 0);
+    assert_eq!(rig.state(0), VmState::Stopped);
+    assert_eq!(rig.vm(0).next_due(), None);
+    let idles = rig.host.idles.load(Ordering::Relaxed);
+    rig.pass_ns(SECOND_NS);
+    assert_eq!(rig.host.idles.load(Ordering::Relaxed), idles + 2);
 }
 
 #[test]

@@ -12,19 +12,45 @@ use x86::SegmentRegister;
 use crate::SvmVcpu;
 use crate::insn_len::Opcode;
 
-/// Where the page of code that exited last lies.
+/// Where the pages of code that exited last lie. A guest that sleeps and wakes exits in a few of them by turns.
 ///
-/// It is only a guess: the guest may have mapped something else there since. It is right if the instruction that is known to
+/// They are only guesses: the guest may have mapped something else there since. One is right if the instruction that is known to
 /// have exited stands there; see [`insn_len`](crate::insn_len).
-pub(crate) struct CodePage {
+pub(crate) struct CodePages([CodePage; CODE_PAGES]);
+
+/// A power of two: the low bits of a page's number choose its place.
+const CODE_PAGES: usize = 16;
+
+impl CodePages {
+    /// None known.
+    pub(crate) const NONE: Self = Self([CodePage::NONE; CODE_PAGES]);
+
+    /// The eight bytes at `linear`, if they lie in one of these pages.
+    #[inline]
+    fn peek(&self, linear: u64, cr3: u64) -> Option<u64> {
+        self.0[Self::place(linear)].peek(linear, cr3)
+    }
+
+    fn remember(&mut self, page: CodePage) {
+        self.0[Self::place(page.linear)] = page;
+    }
+
+    #[inline]
+    fn place(linear: u64) -> usize {
+        (linear / PAGE_BYTES) as usize % CODE_PAGES
+    }
+}
+
+/// One of them.
+#[derive(Clone, Copy)]
+struct CodePage {
     linear: u64,
     cr3: u64,
     place: *const u8,
 }
 
 impl CodePage {
-    /// None known.
-    pub(crate) const NONE: Self = Self {
+    const NONE: Self = Self {
         linear: u64::MAX,
         cr3: u64::MAX,
         place: core::ptr::null(),
@@ -56,7 +82,7 @@ impl SvmVcpu {
             return len;
         }
         let linear = self.linear_rip();
-        match self.code_page.peek(linear, self.vmcb.save.cr3) {
+        match self.code_pages.peek(linear, self.vmcb.save.cr3) {
             Some(word) if opcode.is_at(word) => opcode.shortest(),
             _ => self.insn_len_slowly(opcode),
         }
@@ -99,14 +125,13 @@ impl SvmVcpu {
             Access::Execute,
             paging.cpl == 3,
         );
-        self.code_page = match found.ok().and_then(|gpa| self.memory.find(gpa, PRESENT)) {
-            Some(place) => CodePage {
+        if let Some(place) = found.ok().and_then(|gpa| self.memory.find(gpa, PRESENT)) {
+            self.code_pages.remember(CodePage {
                 linear: page,
                 cr3: paging.cr3,
                 place,
-            },
-            None => CodePage::NONE,
-        };
+            });
+        }
     }
 
     #[inline]

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 
 use crate::asid::Asid;
-use crate::code::CodePage;
+use crate::code::CodePages;
 use crate::consistency;
 use crate::cpu::SvmCpu;
 use crate::enter::enter;
@@ -13,7 +13,7 @@ use crate::vmcb::{clean, tlb};
 impl SvmVcpu {
     /// Makes the CPU forget what it knows of this vCPU's page tables, the guest's and the nested ones.
     pub fn flush_translations(&mut self) {
-        self.code_page = CodePage::NONE;
+        self.code_pages = CodePages::NONE;
         if self.features.flush_by_asid {
             self.vmcb.control.tlb_control = tlb::FLUSH_GUEST;
         } else {
@@ -74,7 +74,7 @@ impl SvmVcpu {
     /// Makes the next entry start as the first one: with a new ASID, everything loaded, and the state looked at.
     pub(crate) fn start_anew(&mut self) {
         self.asid = Asid::default();
-        self.code_page = CodePage::NONE;
+        self.code_pages = CodePages::NONE;
         self.vmcb.control.clean = 0;
     }
 }

@@ -9,7 +9,7 @@ use host::NoMemory;
 use x86::{Gpr, Rflags, Segment, SegmentRegister, Vector};
 
 use crate::asid::Asid;
-use crate::code::{CodePage, NestedMemory};
+use crate::code::{CodePages, NestedMemory};
 use crate::cpu::SvmCpu;
 use crate::enter::GuestRegisters;
 use crate::event::{Nmi, Step};
@@ -26,7 +26,7 @@ pub struct SvmVcpu {
     pub(crate) vmcb: VmcbPage,
     pub(crate) registers: GuestRegisters,
     pub(crate) features: Features,
-    pub(crate) code_page: CodePage,
+    pub(crate) code_pages: CodePages,
     /// The interrupt window that was asked for.
     pub(crate) window: Option<Vector>,
     pub(crate) nmi: Nmi,
@@ -71,7 +71,7 @@ impl SvmVcpu {
             vmcb: VmcbPage::new()?,
             registers: GuestRegisters([0; 16]),
             features: cpu.features,
-            code_page: CodePage::NONE,
+            code_pages: CodePages::NONE,
             window: None,
             nmi: Nmi::Open,
             nmi_window: false,

@@ -2,8 +2,9 @@
 
 use super::rig::{Rig, cpuid, fault, input, out_wide, read_msr, spec, touch, write_msr};
 use crate::lifecycle::{StopReason, VmState};
-use vcpu::{Access, Event, Exit, Vcpu};
-use x86::{Fault, Gpr, Width};
+use guest_memory::GuestMemory;
+use vcpu::{Access, Event, Exit, InsnLen, PioDirection, PioString, Vcpu};
+use x86::{Fault, Gpr, SegmentRegister, Width};
 
 #[test]
 fn a_vm_starts_at_its_kernels_entry() {
@@ -147,4 +148,47 @@ fn page_tables_outside_memory_are_a_page_fault_with_reserved_bits() {
     rig.run([Exit::SlatFault(fault)]);
     let expected = Fault::page_fault(addr::Gva::new(0x1234), 0b1001);
     assert_eq!(rig.delivered(0, 0), [Event::Exception(expected)]);
+}
+
+#[test]
+fn a_string_of_bytes_reaches_the_console_in_one_exit() {
+    let mut rig = Rig::new();
+    let text = b"outs";
+    rig.vm(0)
+        .ram()
+        .write(addr::Gpa::new(0x8000), text)
+        .expect("RAM");
+    rig.host.text();
+    rig.backend().set_gpr(Gpr::Rsi, 0x8000);
+    rig.backend().set_gpr(Gpr::Rcx, text.len() as u64);
+    let rip = rig.backend().rip();
+    rig.run([string(0x3f8, PioDirection::Out)]);
+    assert_eq!(rig.host.text(), "outs");
+    assert_eq!(rig.backend().gpr(Gpr::Rcx), 0);
+    assert_eq!(rig.backend().rip(), rip + 2);
+}
+
+#[test]
+fn a_long_string_is_done_in_pieces() {
+    let mut rig = Rig::new();
+    rig.backend().set_gpr(Gpr::Rdi, 0x8000);
+    rig.backend().set_gpr(Gpr::Rcx, 1 << 40);
+    let rip = rig.backend().rip();
+    rig.run([string(0x5678, PioDirection::In)]);
+    // The registers say how far it came, and the guest meets the instruction again.
+    assert_eq!(rig.backend().rip(), rip);
+    let left = rig.backend().gpr(Gpr::Rcx);
+    assert!(left < 1 << 40 && left > (1 << 40) - 100_000, "{left:#x}");
+}
+
+fn string(port: u16, direction: PioDirection) -> Exit {
+    Exit::PioString(PioString {
+        port,
+        width: Width::Byte,
+        direction,
+        is_repeated: true,
+        address_width: Width::Qword,
+        segment: SegmentRegister::Ds,
+        len: InsnLen::new(2).expect("a length"),
+    })
 }

@@ -2,6 +2,7 @@
 
 mod exits;
 mod host;
+mod hostile;
 mod interrupts;
 mod life;
 mod operator;

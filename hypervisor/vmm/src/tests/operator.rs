@@ -8,7 +8,7 @@ const ESCAPE: &str = "\u{1d}";
 
 impl Rig {
     /// Enters the shell, says a command and returns the answer.
-    fn order(&mut self, command: &str) -> std::string::String {
+    pub(super) fn order(&mut self, command: &str) -> std::string::String {
         if self.hypervisor.console.focus() != crate::console::SHELL {
             self.operator(ESCAPE);
         }

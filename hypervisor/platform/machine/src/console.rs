@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use spin::Mutex;
 use uart_16550::backend::PioBackend;
-use uart_16550::{Config, Uart16550};
+use uart_16550::{BaudRate, Config, Uart16550};
 
 use keyboard::Keyboard;
 use picture::Picture;
@@ -32,6 +32,8 @@ pub(crate) fn start_serial() -> bool {
         return false;
     };
     let config = Config {
+        // The crate's default is a tenth of what firmware and everybody else use.
+        baud_rate: BaudRate::Baud115200,
         check_cts_before_sending: false,
         ..Config::default()
     };

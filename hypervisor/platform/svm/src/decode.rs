@@ -41,6 +41,8 @@ impl SvmVcpu {
             self.enter_guest(cpu);
             let control = &mut self.vmcb.control;
             let exit_code = control.exit_code as u32;
+            ::cpu::epitaph::note_exit(exit_code.into(), control.exit_info1, self.vmcb.save.rip);
+            let control = &mut self.vmcb.control;
             if matches!(exit_code, code::INVALID | code::BUSY) {
                 return self.refused();
             }

@@ -178,6 +178,8 @@ impl Vcpu for VmxVcpu {
                 return self.refused(vmcs, answer);
             }
             let exit_reason = vmcs.read(fields::EXIT_REASON);
+            // Qualification and RIP stay unread here: most exits do not need them, and an epitaph can do without.
+            ::cpu::epitaph::note_exit(exit_reason.into(), 0, 0);
             if exit_reason & reason::ENTRY_FAILURE != 0 {
                 if exit_reason as u16 == reason::MACHINE_CHECK {
                     ::cpu::machine_check_arrived();

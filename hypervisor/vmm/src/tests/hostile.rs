@@ -183,6 +183,9 @@ fn attack(seed: u64) {
     let mut rig = Rig::with(2, [hostile, good]);
     let mut entries = rig.vcpu(1, 0).backend.entries;
     for step in 1..=6_000u32 {
+        if rig.vm(0).is_done() {
+            assert!(rig.vm(0).start(), "it powered off");
+        }
         // Sleepers are woken from outside now and then.
         if dice.below(4) == 0 {
             let mailboxes = rig.vm(0).cpus().mailboxes();

@@ -92,6 +92,7 @@ impl fmt::Display for ExceptionFrame {
     }
 }
 
+const DEBUG: u64 = 1;
 const NMI: u64 = 2;
 const GENERAL_PROTECTION: u64 = 13;
 const PAGE_FAULT: u64 = 14;
@@ -133,6 +134,9 @@ pub fn machine_check_arrived() {
 /// Called by the stub of vectors 0 to 31. `frame` may be changed: it is what IRET will load.
 pub(crate) extern "C" fn handle_exception(frame: &mut ExceptionFrame) {
     match frame.vector {
+        // Nothing here steps or sets breakpoints: it is a guest's step, which Bochs' AMD-V delivers behind the exit, while GS
+        // is still the guest's. So nothing may be touched, and nothing need be done.
+        DEBUG => return,
         NMI => return nmi_arrived(),
         MACHINE_CHECK => return machine_check_arrived(),
         GENERAL_PROTECTION => {

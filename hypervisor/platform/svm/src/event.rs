@@ -5,6 +5,7 @@ use vcpu::{Event, Exit, NotNow};
 use x86::{Cr0, Exception, Fault, Rflags, Vector};
 
 use crate::SvmVcpu;
+use crate::switch::write_cr2;
 use crate::vmcb::{clean, intercept, interrupt};
 
 /// EVENTINJ and EXITINTINFO: the field holds an event.
@@ -109,6 +110,7 @@ impl SvmVcpu {
         if let Some(address) = address {
             self.vmcb.save.cr2 = address.raw();
             self.vmcb.control.clean &= !clean::CR2;
+            write_cr2(address.raw());
         }
         self.vmcb.control.event = event;
     }

@@ -37,6 +37,7 @@ impl SvmVcpu {
             self.asid = Asid::default();
         }
         self.vmcb.control.clean = 0;
+        write_cr2(self.vmcb.save.cr2);
     }
 
     /// Enters the guest and comes back with its next exit.
@@ -77,4 +78,12 @@ impl SvmVcpu {
         self.code_pages = CodePages::NONE;
         self.vmcb.control.clean = 0;
     }
+}
+
+/// Writes CR2 of the CPU. VMRUN loads the VMCB's (AMD APM vol. 2 15.5.1), but in Bochs it leaves the CPU's in place.
+pub(crate) fn write_cr2(value: u64) {
+    // SAFETY: the hypervisor's own page faults are fatal, so nobody waits for what CR2 held.
+    unsafe {
+        core::arch::asm!("mov cr2, {}", in(reg) value, options(nomem, nostack, preserves_flags))
+    };
 }

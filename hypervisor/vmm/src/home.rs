@@ -195,9 +195,9 @@ impl<H: Host> Home<H> {
         };
         match resident.vcpu.step(cpu, until) {
             Next::Resume | Next::Yield => self.queue.put_back(number, self.host.now()),
-            Next::GiveWay => self.queue.yield_turn(number),
+            Next::GiveWay => self.queue.yield_turn(number, self.host.now()),
             Next::Sleep => {
-                self.queue.leave();
+                self.queue.leave(self.host.now());
                 // Mail that came before the vCPU said it sleeps rang no bell.
                 if resident.vcpu.has_mail() {
                     self.queue.wake(number);
@@ -206,7 +206,7 @@ impl<H: Host> Home<H> {
                 }
             }
             Next::Stop => {
-                self.queue.leave();
+                self.queue.leave(self.host.now());
                 resident.doing = Doing::Parked;
                 resident.vcpu.park();
             }

@@ -1,7 +1,10 @@
 //! Which vCPU a physical CPU runs next.
 //!
-//! Round robin with equal slices: whoever is ready gets its turn, a vCPU that wakes up goes to the front because it has waited for
-//! an event and usually sleeps again soon, one whose slice is over goes to the back.
+//! Round robin with equal slices: whoever is ready gets its turn, and goes to the back when its slice is over. A vCPU that wakes
+//! up goes to the front, because it has waited for an event and usually sleeps again soon; but only while those that came so
+//! have used less than a slice since a turn ended that began at the back. So a vCPU gets a slice by its wake-ups, however many
+//! there are, and another one in its turn, while each of the others gets one. A turn that was interrupted goes on with what
+//! was left of its slice.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -13,24 +16,31 @@ use device::Instant;
 /// How long a vCPU runs while others wait.
 pub const SLICE_NS: u64 = 5_000_000;
 
-/// How many wake-ups in a row may go to the front before the vCPU at the front gets its turn.
-const FRONT_LIMIT: u32 = 8;
-
-/// A vCPU in the queue, and whether it went to the front.
+/// A vCPU in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Waiting {
     vcpu: usize,
+    /// Whether it went to the front when it woke up.
     has_jumped: bool,
+    /// What is left of its slice.
+    left_ns: u64,
+}
+
+/// The turn of the vCPU that was picked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Turn {
+    has_jumped: bool,
+    since: Instant,
+    end: Instant,
 }
 
 /// The ready vCPUs of one physical CPU, by their number there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunQueue {
     ready: VecDeque<Waiting>,
-    slice_end: Option<Instant>,
-    /// Who was put back to the front because its slice lasted.
-    holder: Option<usize>,
-    jumped: u32,
+    turn: Option<Turn>,
+    /// How long vCPUs that went to the front ran since a turn from the back ended.
+    jumped_ns: u64,
 }
 
 impl RunQueue {
@@ -50,11 +60,11 @@ impl RunQueue {
         if self.ready.iter().any(|waiting| waiting.vcpu == vcpu) {
             return;
         }
-        if self.jumped < FRONT_LIMIT {
-            self.jumped += 1;
+        if self.jumped_ns < SLICE_NS {
             self.ready.push_front(Waiting {
                 vcpu,
                 has_jumped: true,
+                left_ns: SLICE_NS,
             });
         } else {
             self.push_back(vcpu);
@@ -63,55 +73,62 @@ impl RunQueue {
 
     /// A vCPU that was picked has more to do. It keeps its turn while its slice lasts.
     pub fn put_back(&mut self, vcpu: usize, now: Instant) {
-        match self.slice_end {
-            Some(end) if now < end => {
-                self.holder = Some(vcpu);
+        match self.turn {
+            Some(turn) if now < turn.end => {
+                self.turn = None;
+                if turn.has_jumped {
+                    self.count_jump(turn, now);
+                }
                 self.ready.push_front(Waiting {
                     vcpu,
-                    has_jumped: false,
+                    has_jumped: turn.has_jumped,
+                    left_ns: turn.end.since_ns(now),
                 });
             }
-            _ => self.yield_turn(vcpu),
+            _ => self.yield_turn(vcpu, now),
         }
     }
 
     /// A vCPU that was picked gives up the rest of its slice but has more to do.
-    pub fn yield_turn(&mut self, vcpu: usize) {
-        self.slice_end = None;
+    pub fn yield_turn(&mut self, vcpu: usize, now: Instant) {
+        self.leave(now);
         self.push_back(vcpu);
     }
 
     /// A vCPU that was picked sleeps or is gone.
-    pub fn leave(&mut self) {
-        self.slice_end = None;
+    pub fn leave(&mut self, now: Instant) {
+        match self.turn.take() {
+            Some(turn) if turn.has_jumped => self.count_jump(turn, now),
+            Some(_) => self.jumped_ns = 0,
+            None => {}
+        }
     }
 
     /// Takes the next one.
     pub fn pick(&mut self, now: Instant) -> Option<usize> {
-        let is_over = self.slice_end.is_none_or(|end| end <= now);
-        let holder = self.holder.take();
-        if is_over
-            && holder.is_some()
-            && let Some(front) = self.ready.front()
-            && Some(front.vcpu) == holder
-        {
-            // Its slice ended after it was put back. A guest that comes back just before that must not get another one.
-            self.ready.rotate_left(1);
-        }
         let next = self.ready.pop_front()?;
-        if !next.has_jumped {
-            self.jumped = 0;
-        }
-        if is_over {
-            self.slice_end = Some(now.after_ns(SLICE_NS));
-        }
+        let slice_ns = if next.has_jumped {
+            next.left_ns.min(SLICE_NS.saturating_sub(self.jumped_ns))
+        } else {
+            next.left_ns
+        };
+        self.turn = Some(Turn {
+            has_jumped: next.has_jumped,
+            since: now,
+            end: now.after_ns(slice_ns),
+        });
         Some(next.vcpu)
+    }
+
+    fn count_jump(&mut self, turn: Turn, now: Instant) {
+        self.jumped_ns = self.jumped_ns.saturating_add(now.since_ns(turn.since));
     }
 
     fn push_back(&mut self, vcpu: usize) {
         self.ready.push_back(Waiting {
             vcpu,
             has_jumped: false,
+            left_ns: SLICE_NS,
         });
     }
 
@@ -121,7 +138,7 @@ impl RunQueue {
         if self.ready.is_empty() {
             None
         } else {
-            self.slice_end
+            self.turn.map(|turn| turn.end)
         }
     }
 }
@@ -161,13 +178,28 @@ mod tests {
     }
 
     #[test]
-    fn a_slice_that_ends_in_the_loop_is_over() {
+    fn an_exit_just_before_the_end_wins_no_new_slice() {
         let mut queue = RunQueue::default();
         queue.wake(0);
         queue.wake(1);
         let first = queue.pick(AT(0)).expect("ready");
         queue.put_back(first, AT(SLICE_NS - 1));
-        assert_ne!(queue.pick(AT(SLICE_NS)), Some(first));
+        assert_eq!(queue.pick(AT(2 * SLICE_NS)), Some(first));
+        assert_eq!(queue.slice_end(), Some(AT(2 * SLICE_NS + 1)));
+    }
+
+    #[test]
+    fn an_interrupted_turn_goes_on_with_what_is_left() {
+        let mut queue = RunQueue::default();
+        queue.push_back(0);
+        queue.push_back(1);
+        assert_eq!(queue.pick(AT(0)), Some(0));
+        queue.put_back(0, AT(1_000));
+        queue.wake(2);
+        assert_eq!(queue.pick(AT(1_000)), Some(2));
+        queue.leave(AT(3_000));
+        assert_eq!(queue.pick(AT(3_000)), Some(0));
+        assert_eq!(queue.slice_end(), Some(AT(SLICE_NS + 2_000)));
     }
 
     #[test]
@@ -178,23 +210,46 @@ mod tests {
         assert_eq!(queue.slice_end(), None);
     }
 
-    #[test]
-    fn wake_ups_do_not_starve_a_busy_one() {
+    /// Nanoseconds a busy vCPU and one that always wakes up at once get, when the latter runs for `nap_ns` at a time.
+    fn shared(nap_ns: u64) -> [u64; 2] {
         let mut queue = RunQueue::default();
+        let mut ran = [0; 2];
+        let mut now = AT(0);
         queue.wake(0);
-        let mut ran = 0;
-        for round in 0..1_000u64 {
-            let now = AT(round * SLICE_NS);
-            // Somebody else wakes up each time, wants the front, and sleeps again.
-            queue.wake(1);
+        queue.wake(1);
+        while now < AT(1_000 * SLICE_NS) {
             let vcpu = queue.pick(now).expect("two are ready");
-            if vcpu == 0 {
-                ran += 1;
-                queue.put_back(0, AT((round + 1) * SLICE_NS));
+            let end = queue.slice_end().expect("another one waits");
+            // The busy one is interrupted by the other's wake-ups a microsecond apart.
+            let want = now.after_ns(if vcpu == 0 { 1_000 } else { nap_ns });
+            let until = want.min(end).max(now.after_ns(100));
+            ran[vcpu] += until.since_ns(now);
+            now = until;
+            if vcpu == 1 && want <= end {
+                queue.leave(now);
+                queue.wake(1);
             } else {
-                queue.leave();
+                queue.put_back(vcpu, now);
+                queue.wake(1);
             }
         }
-        assert!(ran >= 100, "ran {ran} times of 1,000");
+        ran
+    }
+
+    #[test]
+    fn wake_ups_do_not_starve_a_busy_one() {
+        for nap_ns in [1_000, 100_000, SLICE_NS - 1, SLICE_NS, 10 * SLICE_NS] {
+            let [busy, sleepy] = shared(nap_ns);
+            assert!(busy * 21 >= sleepy * 10, "{nap_ns}: {busy} and {sleepy}");
+        }
+    }
+
+    #[test]
+    fn one_that_wakes_up_comes_first() {
+        let mut queue = RunQueue::default();
+        queue.push_back(0);
+        queue.push_back(1);
+        queue.wake(2);
+        assert_eq!(queue.pick(AT(0)), Some(2));
     }
 }

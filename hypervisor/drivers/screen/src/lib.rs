@@ -13,7 +13,7 @@ mod text;
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
 
 use grid::Grid;
-use text::{Action, Parser};
+use text::Parser;
 
 /// Where pixels go. Intensities only: the console is white on black.
 pub trait Canvas {
@@ -57,16 +57,7 @@ impl<C: Canvas> Console<C> {
     /// Takes text. CR, LF, BS and TAB move as on a terminal (LF alone goes to the start of the next line),
     /// ANSI sequences are swallowed, other bytes that are not printable ASCII show as `?`.
     pub fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            match self.parser.take(byte) {
-                Action::Show(symbol) => self.grid.put(symbol),
-                Action::NewLine => self.grid.new_line(),
-                Action::Return => self.grid.carriage_return(),
-                Action::Back => self.grid.back(),
-                Action::Tab => self.grid.tab(),
-                Action::Nothing => {}
-            }
-        }
+        self.parser.advance(&mut self.grid, bytes);
     }
 
     /// Draws at most `budget` cells; returns whether there may be cells left.

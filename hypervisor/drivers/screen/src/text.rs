@@ -1,69 +1,29 @@
-//! Bytes into actions: control characters act, ANSI sequences vanish.
+//! Text on the grid: control characters act, ANSI sequences vanish.
 
-/// What a byte asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Action {
-    Show(u8),
-    NewLine,
-    Return,
-    Back,
-    Tab,
-    Nothing,
-}
+use vte::Perform;
 
-#[derive(Clone, Copy, Debug, Default)]
-enum State {
-    #[default]
-    Text,
-    /// After ESC.
-    Escape,
-    /// After ESC and an intermediate byte such as `(`: one more follows.
-    Charset,
-    /// After ESC [ : parameters up to a final byte. (ECMA-48 5.4)
-    Control,
-    /// After ESC ] and the like: text up to BEL or ESC \.
-    Payload,
-}
+use crate::grid::Grid;
 
-/// Where in a sequence we are.
-#[derive(Default)]
-pub(crate) struct Parser {
-    state: State,
-}
+/// Takes sequences apart. Commands such as a new title are not kept, so they need no room.
+pub(crate) type Parser = vte::Parser<0>;
 
-const ESC: u8 = 0x1b;
-const BEL: u8 = 0x07;
-
-impl Parser {
-    /// Takes the next byte.
-    pub(crate) fn take(&mut self, byte: u8) -> Action {
-        let (next, action) = match (self.state, byte) {
-            (_, ESC) => (State::Escape, Action::Nothing),
-            (State::Text, _) => (State::Text, plain(byte)),
-            (State::Escape, b'[') => (State::Control, Action::Nothing),
-            (State::Escape, b']' | b'P' | b'_' | b'^' | b'X') => (State::Payload, Action::Nothing),
-            (State::Escape, b' '..=b'/') => (State::Charset, Action::Nothing),
-            (State::Control, 0x20..=0x3f) => (State::Control, Action::Nothing),
-            (State::Payload, BEL) => (State::Text, Action::Nothing),
-            (State::Payload, _) => (State::Payload, Action::Nothing),
-            (State::Escape | State::Charset | State::Control, _) => (State::Text, Action::Nothing),
-        };
-        self.state = next;
-        action
+impl Perform for Grid {
+    fn print(&mut self, symbol: char) {
+        match symbol {
+            ' '..='~' => self.put(symbol as u8),
+            '\x7f' => {}
+            _ => self.put(b'?'),
+        }
     }
-}
 
-fn plain(byte: u8) -> Action {
-    match byte {
-        b'\n' => Action::NewLine,
-        b'\r' => Action::Return,
-        0x08 => Action::Back,
-        b'\t' => Action::Tab,
-        b' '..=b'~' => Action::Show(byte),
-        0..0x20 | 0x7f => Action::Nothing,
-        // The rest of a UTF-8 sequence was announced by its first byte already.
-        0x80..=0xbf => Action::Nothing,
-        0xc0.. => Action::Show(b'?'),
+    fn execute(&mut self, control: u8) {
+        match control {
+            b'\n' => self.new_line(),
+            b'\r' => self.carriage_return(),
+            0x08 => self.back(),
+            b'\t' => self.tab(),
+            _ => {}
+        }
     }
 }
 
@@ -74,17 +34,12 @@ mod tests {
     use std::string::String;
 
     fn shown(bytes: &[u8]) -> String {
-        let mut parser = Parser::default();
-        let actions = bytes.iter().map(|&byte| parser.take(byte));
-        actions
-            .filter_map(|action| {
-                if let Action::Show(symbol) = action {
-                    Some(char::from(symbol))
-                } else {
-                    None
-                }
-            })
-            .collect()
+        let mut grid = Grid::new(16, 1);
+        Parser::default().advance(&mut grid, bytes);
+        // Nothing was drawn yet, so every cell comes up.
+        let cells = std::iter::from_fn(|| grid.next_stale(&mut 100));
+        let line: String = cells.map(|(.., cell)| char::from(cell.symbol())).collect();
+        line.trim_end().into()
     }
 
     #[test]
@@ -94,10 +49,29 @@ mod tests {
             "red!."
         );
         assert_eq!(shown(b"\x1b]0;title\x1b\\after"), "after");
+        assert_eq!(shown(b"\x1bPq;1;2data\x1b\\\x1b_more\x1b\\after"), "after");
     }
 
     #[test]
     fn a_foreign_letter_is_one_question_mark() {
         assert_eq!(shown("a\u{20ac}b".as_bytes()), "a?b");
+    }
+
+    #[test]
+    fn control_characters_move_and_leave_no_mark() {
+        assert_eq!(shown(b"ab\x08c\td\x00\x07\x7fe"), "ac      de");
+        assert_eq!(shown(b"abc\rx"), "xbc");
+    }
+
+    #[test]
+    fn text_may_come_a_byte_at_a_time() {
+        let mut grid = Grid::new(4, 1);
+        let mut parser = Parser::default();
+        for byte in "\x1b[1m\u{20ac}\x1b]0;a;b\x07z".bytes() {
+            parser.advance(&mut grid, &[byte]);
+        }
+        let (_, _, first) = grid.next_stale(&mut 9).unwrap();
+        let (_, _, second) = grid.next_stale(&mut 9).unwrap();
+        assert_eq!((first.symbol(), second.symbol()), (b'?', b'z'));
     }
 }

@@ -190,6 +190,13 @@ impl Printer {
         Self::new(NOBODY, name)
     }
 
+    /// Shows what a VM that comes into focus has printed of its line: a prompt, usually.
+    pub(crate) fn show_rest<H: Host>(&self, console: &Console<H>) {
+        let mut line = self.line.lock();
+        console.write(&line);
+        line.clear();
+    }
+
     /// One byte from the VM's serial port.
     pub(crate) fn put<H: Host>(&self, console: &Console<H>, byte: u8) {
         if console.focus() == self.vm {

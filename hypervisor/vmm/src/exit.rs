@@ -11,8 +11,8 @@ use vcpu::{
     WriteMsr, Xsetbv,
 };
 
-/// How many port accesses of one string instruction are done before the loop gets its turn.
-const STRING_LIMIT: u64 = 4096;
+/// How many port accesses of one string instruction are done before the loop gets its turn. Each may print a line: 2 us.
+const STRING_LIMIT: u64 = 512;
 /// What a hypercall nobody knows returns: -KVM_ENOSYS.
 const NO_SUCH_HYPERCALL: u64 = -1000i64 as u64;
 

@@ -118,6 +118,14 @@ pub(crate) struct SerialPort<H: Host> {
 }
 
 impl<H: Host> SerialPort<H> {
+    /// The VM comes into focus.
+    pub(crate) fn show_rest(&self) {
+        let harness = self.slot.harness();
+        if let Some(printer) = &harness.printer {
+            printer.show_rest(harness.console);
+        }
+    }
+
     /// A byte for the guest. Returns false, and takes nothing, when there is no room.
     pub(crate) fn receive(&self, byte: u8) -> bool {
         self.slot.with(|uart| uart.receive(byte))

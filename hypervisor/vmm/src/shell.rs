@@ -148,6 +148,7 @@ impl<H: Host> Shell<H> {
         );
         self.hypervisor.console.write(text.as_bytes());
         self.hypervisor.console.set_focus(index);
+        vm.board.uart.show_rest();
     }
 
     /// One byte typed by the operator.

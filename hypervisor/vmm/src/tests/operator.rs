@@ -154,8 +154,10 @@ fn the_shell_says_what_it_does_not_know() {
 #[test]
 fn attach_moves_the_focus() {
     let mut rig = Rig::with(1, [spec("front", 1), spec("back", 1)]);
+    rig.print(1, "login: ");
     let text = rig.order("attach back");
     assert!(text.contains("console of vm back"), "{text}");
+    assert!(text.ends_with("login: "), "{text}");
     assert_eq!(rig.hypervisor.console.focus(), 1);
 }
 

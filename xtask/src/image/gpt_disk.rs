@@ -20,7 +20,7 @@ pub(super) fn write(out: &Path, esp: &[u8], data_bytes: u64) -> Result<()> {
     let data = if data_bytes == 0 {
         Vec::new()
     } else {
-        super::fat::volume(&[], b"CAISSONDATA", data_bytes)?
+        super::fat::volume(&[], "CAISSONDATA", data_bytes)?
     };
     let data_bytes = data.len() as u64;
     let esp_bytes = esp.len() as u64;

@@ -3,7 +3,6 @@
 //! What goes where on the boot volume is said here once; the loader looks in the same places.
 
 mod fat;
-mod fat_names;
 mod gpt_disk;
 
 use std::path::{Path, PathBuf};
@@ -110,7 +109,7 @@ impl Spec {
 /// # Errors
 /// A source cannot be read, two entries have one path, or `out` cannot be written.
 pub fn build(spec: &Spec, out: &Path) -> Result<()> {
-    let esp = fat::volume(&spec.files, b"CAISSON    ", 0).context("making the boot volume")?;
+    let esp = fat::volume(&spec.files, "CAISSON", 0).context("making the boot volume")?;
     if let Some(parent) = out.parent() {
         std::fs::create_dir_all(parent)?;
     }

@@ -37,7 +37,7 @@ pub fn all() -> Result<Vec<Boot>> {
 /// Which of them.
 #[derive(Clone, Debug, Default)]
 pub struct Choice {
-    /// Only tests whose name contains this. Names a long test too.
+    /// Only tests whose name contains this, or one of several texts with `|` between.
     pub filter: Option<String>,
     /// Also the long ones.
     pub is_all: bool,
@@ -64,8 +64,10 @@ impl Choice {
         if let Some(filter) = &self.filter {
             for boot in &mut boots {
                 let bed = boot.bed.name;
-                boot.tests
-                    .retain(|test| format!("{bed}/{test}").contains(filter.as_str()));
+                boot.tests.retain(|test| {
+                    let name = format!("{bed}/{test}");
+                    filter.split('|').any(|part| name.contains(part))
+                });
             }
             boots.retain(|boot| !boot.tests.is_empty());
         }

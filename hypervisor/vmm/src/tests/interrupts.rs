@@ -252,7 +252,10 @@ fn the_rtc_is_heard_again_after_the_hpet_gave_its_line_back() {
     rig.store(0xfed0_0010, 2);
     rig.out(0x70, 0x0c);
     rig.input(0x71);
+    rig.pass_ns(1_100_000_000);
+    assert_eq!(rig.vectors(0, 0), []);
     rig.store(0xfed0_0010, 0);
+    rig.input(0x71);
     rig.pass_ns(1_100_000_000);
     assert_eq!(rig.vectors(0, 0), [0x38]);
 }

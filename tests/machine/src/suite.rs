@@ -23,7 +23,7 @@ pub fn all() -> Result<Vec<Boot>> {
         linux::boot(beds::QEMU, CLOUD, "linux", 40),
         linux::boot(beds::SKYLAKE, CLOUD, "linux", 240),
         linux::boot(beds::QEMU, GENERAL, "linux-general", 60),
-        linux::boot(beds::HASWELL, CLOUD, "linux", 240).long(),
+        linux::boot(beds::HASWELL, CLOUD, "linux", 230).long(),
         linux::boot(beds::TRINITY, CLOUD, "linux", 240).long(),
         linux::boot(beds::LYNNFIELD, CLOUD, "linux", 240).long(),
         operator::boot(beds::QEMU, 60),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
-use crate::beds::{Bed, Shape};
+use crate::beds::{self, Bed, Shape};
 use crate::boot::{Boot, Stage};
 use crate::config::{self, Vm};
 use crate::lines::Lines;
@@ -27,6 +27,9 @@ const OTHER_ENDS: [(&str, &str); 3] = [
 /// What ends with code 0.
 const GOOD_END: &str = "stopped: ended by the guest's exit port, code 0";
 
+/// Bochs ends itself when a guest of AMD-V shuts down, whether that is intercepted or not.
+const NOT_ON_TRINITY: &str = "triple_fault";
+
 /// Boots them on this bed.
 ///
 /// # Errors
@@ -36,6 +39,7 @@ pub fn boot(bed: Bed, seconds: u32) -> Result<Boot> {
     let tests = names
         .iter()
         .filter(|name| !HELPERS.contains(&name.as_str()))
+        .filter(|name| bed != beds::TRINITY || name.as_str() != NOT_ON_TRINITY)
         .map(|name| test_of(name))
         .chain([END.to_owned()]);
     Ok(Boot::new(bed, "guests", seconds, tests, story))

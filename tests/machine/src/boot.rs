@@ -55,6 +55,13 @@ impl Boot {
         self
     }
 
+    /// Without one of its tests.
+    #[must_use]
+    pub fn without(mut self, test: &str) -> Self {
+        self.tests.retain(|known| known != test);
+        self
+    }
+
     /// A test's whole name.
     pub fn full_name(&self, test: &str) -> String {
         format!("{}/{test}", self.bed.name)

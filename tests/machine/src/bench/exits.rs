@@ -47,7 +47,7 @@ pub(super) fn in_qemu(parts: &Parts) -> Result<Exits> {
         ..qemu::Options::default()
     };
     let machine = qemu::start(&Config::new("bench-exits-svm", image), &options)?;
-    let mut exits = listen(machine, Duration::from_secs(120))?;
+    let mut exits = listen(machine, Duration::from_secs(300))?;
     let counts = plugin::read(&result)?;
     if let Some((_, wake)) = exits.iter_mut().find(|(name, _)| name == "hlt_wake") {
         *wake = counts.total / SLEEPS;

@@ -23,7 +23,7 @@ use crate::parts::Parts;
 const ENTRY_64: u64 = 0x10_0200;
 /// Memory of the VM and of the machine without Caisson, in MiB.
 const MEMORY_MIB: u32 = 512;
-const TIMEOUT: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Without, then with.
 pub(super) fn both(parts: &Parts) -> Result<(Counts, Counts)> {

@@ -163,9 +163,12 @@ struct TestArgs {
     /// Also the long tests.
     #[arg(long)]
     all: bool,
-    /// Run only machine tests of this bed; may be repeated.
+    /// Run only machine tests of beds whose name begins so, e.g. qemu, bochs, bochs-haswell; may be repeated.
     #[arg(long, value_name = "BED")]
     bed: Vec<String>,
+    /// Only list the machine tests.
+    #[arg(long)]
+    list: bool,
 }
 
 #[derive(Args)]
@@ -264,6 +267,7 @@ pub(crate) fn run() -> Result<ExitCode> {
                 filter: args.filter,
                 all: args.all,
                 beds: args.bed,
+                is_list: args.list,
             });
         }
         Task::Check(args) => return check::run(args.only.as_deref()),

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: unit tests on this PC, then the real image in the beds; one sum at the end.
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result};
@@ -17,6 +17,8 @@ pub struct Options {
     pub all: bool,
     /// Only these beds; all if empty. Unit tests are left out then.
     pub beds: Vec<String>,
+    /// Only say which machine tests there are.
+    pub is_list: bool,
 }
 
 /// How many tests did what.
@@ -41,6 +43,10 @@ impl Tally {
 /// Something is missing or does not build. Failed tests are no error but a status of 1.
 pub fn run(options: &Options) -> Result<ExitCode> {
     crate::setup::tools()?;
+    if options.is_list {
+        let status = chosen(&machine_tests()?, options).arg("--list").status()?;
+        return Ok(ExitCode::from(u8::from(!status.success())));
+    }
     let mut total = Tally::default();
     if options.filter.is_none() && options.beds.is_empty() {
         let units = unit_tests()?;
@@ -141,17 +147,7 @@ fn machine_side(options: &Options) -> Result<Tally> {
     let guests = crate::build::test_guests(crate::build::Profile::Release)?;
     crate::guest::fetch(crate::guest::DEFAULT)?;
     let program = machine_tests()?;
-    let mut command = Command::new(&program);
-    command
-        .arg("test")
-        .args(options.filter.iter())
-        .current_dir(crate::paths::root());
-    if options.all {
-        command.arg("--all");
-    }
-    for bed in &options.beds {
-        command.args(["--bed", bed]);
-    }
+    let mut command = chosen(&program, options);
     // Paths of what was built, so that it need not be built or searched again.
     command
         .env("CAISSON_ELF", &hypervisor)
@@ -190,6 +186,22 @@ fn machine_side(options: &Options) -> Result<Tally> {
         tally.passed, tally.failed
     );
     Ok(tally)
+}
+
+/// The machine tests' program with what was chosen.
+fn chosen(program: &Path, options: &Options) -> Command {
+    let mut command = Command::new(program);
+    command
+        .arg("test")
+        .args(options.filter.iter())
+        .current_dir(crate::paths::root());
+    if options.all {
+        command.arg("--all");
+    }
+    for bed in &options.beds {
+        command.args(["--bed", bed]);
+    }
+    command
 }
 
 /// Reads a line that is nothing but `N passed, N failed`.

@@ -24,6 +24,8 @@ pub struct Bed {
     pub emulator: Emulator,
     /// CPU model as the emulator names it.
     pub cpu: &'static str,
+    /// How many, where a test does not ask for another number.
+    pub cpus: u32,
 }
 
 /// AMD-V with nested paging and little else.
@@ -37,12 +39,26 @@ pub const TRINITY: Bed = bochs_with("bochs-trinity", "trinity_apu");
 /// VT-x of 2009: EPT, no unrestricted guest.
 pub const LYNNFIELD: Bed = bochs_with("bochs-lynnfield", "corei5_lynnfield_750");
 
+/// Four CPUs that really run at once.
+pub const QEMU_SMP: Bed = Bed {
+    name: "qemu-smp",
+    cpus: 4,
+    ..QEMU
+};
+/// Two CPUs with VT-x.
+pub const HASWELL_SMP: Bed = Bed {
+    name: "bochs-haswell-smp",
+    cpus: 2,
+    ..HASWELL
+};
+
 /// A QEMU machine with this CPU.
 pub const fn qemu_with(name: &'static str, cpu: &'static str) -> Bed {
     Bed {
         name,
         emulator: Emulator::Qemu,
         cpu,
+        cpus: 1,
     }
 }
 
@@ -52,6 +68,7 @@ pub const fn bochs_with(name: &'static str, cpu: &'static str) -> Bed {
         name,
         emulator: Emulator::Bochs,
         cpu,
+        cpus: 1,
     }
 }
 
@@ -104,6 +121,16 @@ pub struct Shape {
     pub cpus: u32,
     /// Memory in MiB.
     pub memory_mib: u32,
+}
+
+impl Shape {
+    /// As this bed has it.
+    pub fn of(bed: Bed) -> Self {
+        Self {
+            cpus: bed.cpus,
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for Shape {

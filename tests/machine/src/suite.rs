@@ -19,6 +19,8 @@ pub fn all() -> Result<Vec<Boot>> {
         guests::boot(beds::SKYLAKE, 50)?,
         guests::boot(beds::HASWELL, 50)?,
         guests::boot(beds::TRINITY, 50)?,
+        guests::boot(beds::QEMU_SMP, 20)?,
+        guests::boot(beds::HASWELL_SMP, 60)?,
         guests::boot(beds::LYNNFIELD, 50)?.long(),
         linux::boot(beds::QEMU, CLOUD, "linux", 40),
         linux::boot(beds::HASWELL, CLOUD, "linux", 240),

@@ -14,6 +14,8 @@ use crate::rig::{ALL_ENDED, PANIC, Rig};
 
 /// The test of the boot itself.
 const END: &str = "guests/all-end-and-the-machine-powers-off";
+/// Where there are several CPUs: all of them were started.
+const ALL_CPUS: &str = "guests/all-cpus-run";
 /// Never starts; has the console, so that the others' lines come whole.
 const CONSOLE: &str = "console";
 /// These are no tests by themselves.
@@ -41,6 +43,7 @@ pub fn boot(bed: Bed, seconds: u32) -> Result<Boot> {
         .filter(|name| !HELPERS.contains(&name.as_str()))
         .filter(|name| bed != beds::TRINITY || name.as_str() != NOT_ON_TRINITY)
         .map(|name| test_of(name))
+        .chain((bed.cpus > 1).then(|| ALL_CPUS.to_owned()))
         .chain([END.to_owned()]);
     Ok(Boot::new(bed, "guests", seconds, tests, story))
 }
@@ -70,9 +73,17 @@ fn story(stage: &mut Stage<'_>) -> Result<()> {
     for guest in &guests {
         image = image.file(&config::on_volume(guest), &stage.parts.test_guest(guest));
     }
-    let mut rig = stage.start(&image, Shape::default())?;
+    let mut rig = stage.start(&image, Shape::of(stage.bed()))?;
     let mut watch = Watch::new(guests);
     let outcome = watch.until_the_end(stage, &mut rig);
+    let count = format!(" {} CPUs, ", stage.bed().cpus);
+    let has_all = rig.machine.transcript().contains(&count);
+    stage.verdict(
+        ALL_CPUS,
+        has_all
+            .then_some(())
+            .with_context(|| format!("it does not say `{count}`\n{}", rig.machine.diagnosis())),
+    );
     if let Err(error) = outcome {
         let running: Vec<&str> = watch.running().collect();
         return rig.play(&running, |_| Err(error));

@@ -18,7 +18,15 @@ const TO_THE_MARKER_S: u64 = 120;
 /// Boots a guest of `guest-images/`; `prefix` begins its tests' names.
 pub fn boot(bed: Bed, guest: &'static str, prefix: &'static str, seconds: u32) -> Boot {
     let name = |test: &str| format!("{prefix}/{test}");
-    let tests = ["marker", "shell", "kernel-log", "reboot", "poweroff"].map(name);
+    let tests = [
+        "marker",
+        "shell",
+        "clock",
+        "kernel-log",
+        "reboot",
+        "poweroff",
+    ]
+    .map(name);
     Boot::new(bed, prefix, seconds, tests, move |stage| {
         story(stage, guest, prefix)
     })
@@ -36,6 +44,7 @@ fn story(stage: &mut Stage<'_>, guest: &str, prefix: &str) -> Result<()> {
         let is_whole = is_marker_true(&log);
         stage.verdict(&test("marker"), is_whole);
         stage.verdict(&test("shell"), answers(rig));
+        stage.verdict(&test("clock"), has_good_clock(rig));
         stage.verdict(
             &test("kernel-log"),
             kernel_log::check(&rig.machine.transcript()),
@@ -82,6 +91,16 @@ fn is_marker_true(log: &str) -> Result<()> {
         (400 << 10..512 << 10).contains(&memory_kib),
         "not about 512 MiB: {line}"
     );
+    Ok(())
+}
+
+/// The kernel's clock is one that costs no exit: the TSC, or KVM's clock on top of it.
+fn has_good_clock(rig: &mut Rig) -> Result<()> {
+    rig.type_line("cat /sys/devices/system/clocksource/clocksource0/current_clocksource")?;
+    let clocks = ["\ntsc", "\nkvm-clock", "\nhpet", "\nacpi_pm", "\njiffies"];
+    let (which, _) = rig.expect_any(&clocks, 30)?;
+    rig.expect(SHELL_PROMPT, 30)?;
+    ensure!(which < 2, "it uses {}", clocks[which].trim());
     Ok(())
 }
 

@@ -20,16 +20,16 @@ impl VmxVcpu {
         let access = CrAccess::from_qualification(vmcs.read(fields::EXIT_QUALIFICATION));
         match access {
             CrAccess::Write { register: 0, from } => {
-                let value = self.read_gpr(vmcs, from);
+                let value = self.read_operand(vmcs, from);
                 self.write_cr0(vmcs, value)
             }
             CrAccess::Write { register: 4, from } => {
-                let value = self.read_gpr(vmcs, from);
+                let value = self.read_operand(vmcs, from);
                 self.write_cr4(vmcs, value);
                 None
             }
             CrAccess::Write { register: 8, from } => {
-                let value = self.read_gpr(vmcs, from);
+                let value = self.read_operand(vmcs, from);
                 self.write_cr8(vmcs, value);
                 None
             }
@@ -86,6 +86,16 @@ impl VmxVcpu {
         self.task_priority.set_class(value as u8);
         self.arm_window(vmcs);
         self.retire_here(vmcs, insn_len(vmcs));
+    }
+
+    /// The source of a MOV to a control register: outside 64-bit code its lower half.
+    fn read_operand(&self, vmcs: Loaded, register: Gpr) -> u64 {
+        let value = self.read_gpr(vmcs, register);
+        if state::paging(vmcs, &self.masks).is_64_bit() {
+            value
+        } else {
+            value & 0xffff_ffff
+        }
     }
 
     pub(crate) fn read_gpr(&self, vmcs: Loaded, register: Gpr) -> u64 {

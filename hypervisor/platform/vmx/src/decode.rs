@@ -191,7 +191,8 @@ impl VmxVcpu {
     }
 
     /// NMIs and machine checks are the host's. #DB and #AC are intercepted because their delivery can raise them again without
-    /// end, and without an instruction boundary at which an interrupt could get in. (26.2, note on "exceptions")
+    /// end, and without an instruction boundary at which an interrupt could get in (26.2, note on "exceptions"; a trap goes
+    /// before an interrupt). So both return to the CPU loop, which takes what is pending: another entry would end the same way.
     fn exception(&mut self, vmcs: Loaded) -> Option<Exit> {
         const DEBUG: u8 = Exception::Debug as u8;
         const ALIGNMENT_CHECK: u8 = Exception::AlignmentCheck as u8;
@@ -207,15 +208,18 @@ impl VmxVcpu {
         }
         match event.vector() {
             MACHINE_CHECK => ::cpu::machine_check_arrived(),
-            // A breakpoint on what a delivery touches: the delivery is tried again. If it is #DB's own, that goes on until the
-            // guest is stopped, but every round leaves through here.
-            DEBUG if is_delivery => {}
+            // A breakpoint on what a delivery touches: the delivery is tried again.
+            DEBUG if is_delivery => return Some(Exit::HostInterrupt),
             DEBUG => {
                 self.note_debug_exception(vmcs, event);
                 self.reflect(vmcs, event);
+                return Some(Exit::HostInterrupt);
             }
             // The fault goes before the event that met it.
-            ALIGNMENT_CHECK => self.reflect(vmcs, event),
+            ALIGNMENT_CHECK => {
+                self.reflect(vmcs, event);
+                return Some(Exit::HostInterrupt);
+            }
             _ => {
                 return Some(Exit::Unexpected(raw(
                     vmcs,

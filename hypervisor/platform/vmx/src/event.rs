@@ -29,11 +29,13 @@ impl VmxVcpu {
                 self.enqueue(vmcs, Interruption::external(vector.0));
             }
             Event::Nmi => {
-                // STI does not hold NMIs off, but some CPUs refuse the entry. (27.3.1.5)
                 let blocking = vmcs.read(fields::GUEST_INTERRUPTIBILITY);
-                if blocking & (SHADOW | interruptibility::NMI) != 0 {
+                if blocking & (interruptibility::MOV_SS | interruptibility::NMI) != 0 {
                     return Err(NotNow);
                 }
+                // STI does not hold NMIs off, but some CPUs refuse the entry (27.3.1.5). Waiting would not help: the NMI window
+                // is open in STI's shadow (26.2), so the exit would come before the instruction that ends it, again and again.
+                self.end_shadow(vmcs);
                 self.enqueue(vmcs, Interruption::nmi());
             }
             Event::Exception(fault) => self.queue_fault(vmcs, fault),

@@ -90,8 +90,8 @@ impl VmxVcpu {
         let mut rip = from.wrapping_add(u64::from(len.bytes()));
         // Only 64-bit code crosses 4 GiB; other code wraps around.
         if (from ^ rip) >> 32 != 0 {
-            let cs = state::segment(vmcs, SegmentRegister::Cs).attributes;
-            if !cs.is_long() {
+            // CS.L alone does not make it 64-bit code: a guest may set it outside long mode, where the entry refuses a long RIP.
+            if !state::paging(vmcs, &self.masks).is_64_bit() {
                 rip &= 0xffff_ffff;
             }
         }

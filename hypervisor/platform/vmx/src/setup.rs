@@ -34,6 +34,8 @@ impl VmxVcpu {
         let features = *cpu.features();
         let home = cpu.id();
         let vmcs = Vmcs::new(features.revision, home)?;
+        let task_priority = TaskPriority::new(features.has_tpr_shadow)?;
+        // Nothing fails behind this, so that the number is given back by `drop`.
         let vpid = features
             .has_vpid
             .then(|| resident(home).take_vpid())
@@ -49,7 +51,7 @@ impl VmxVcpu {
             window: None,
             is_queued: false,
             cached: Cached::default(),
-            task_priority: TaskPriority::new(features.has_tpr_shadow)?,
+            task_priority,
             ept_pointer: ept_pointer(slat_root),
             vpid,
             home,

@@ -1,10 +1,12 @@
-//! Linux bzImage by its 64-bit entry. (Linux/x86 boot protocol 2.12 and later)
+//! Linux bzImage, by its 64-bit entry where it has one, else by the 32-bit entry.
+//!
+//! (Linux/x86 boot protocol: 2.12 and later for 64 bits, 2.02 and later for 32 bits)
 
 use crate::error::LoadError;
 use crate::layout::MemoryLayout;
 use crate::plan::{BootPlan, Write};
 use crate::zero_page::{SETUP_HEADER, SETUP_HEADER_ROOM_END, ZeroPage};
-use crate::{Boot, long_mode};
+use crate::{Boot, long_mode, low_memory, protected_mode};
 use addr::{Gpa, GpaRange, PAGE_BYTES};
 use alloc::vec::Vec;
 use x86::Gpr;
@@ -34,10 +36,20 @@ const LOADFLAGS: Field = Field {
     offset: 0x211,
     width: 1,
 };
+const CODE32_START: Field = Field {
+    name: "code32_start",
+    offset: 0x214,
+    width: 4,
+};
 const INITRD_ADDR_MAX: Field = Field {
     name: "initrd_addr_max",
     offset: 0x22c,
     width: 4,
+};
+const RELOCATABLE_KERNEL: Field = Field {
+    name: "relocatable_kernel",
+    offset: 0x234,
+    width: 1,
 };
 const XLOADFLAGS: Field = Field {
     name: "xloadflags",
@@ -64,8 +76,22 @@ const SECTOR_BYTES: u64 = 512;
 /// setup_sects 0 means this, for the sake of ancient kernels.
 const SETUP_SECTS_DEFAULT: u64 = 4;
 const BOOT_FLAG_VALUE: u64 = 0xaa55;
+/// The first version with cmd_line_ptr.
+const VERSION_LEAST: u64 = 0x0202;
+/// The first version with initrd_addr_max.
+const VERSION_INITRD_ADDR_MAX: u64 = 0x0203;
+/// The first version with cmdline_size.
+const VERSION_CMDLINE_SIZE: u64 = 0x0206;
+/// The first version with pref_address and init_size.
+const VERSION_PREF_ADDRESS: u64 = 0x020a;
 /// The first version with xloadflags.
-const VERSION_LEAST: u64 = 0x020c;
+const VERSION_XLOADFLAGS: u64 = 0x020c;
+/// What initrd_addr_max is before it was a field.
+const INITRD_ADDR_MAX_DEFAULT: u64 = 0x37ff_ffff;
+/// What cmdline_size is before it was a field.
+const CMDLINE_SIZE_DEFAULT: u64 = 255;
+/// Where a kernel goes that has no other wish.
+const LOAD_ADDRESS: u64 = 1 << 20;
 const LOADED_HIGH: u64 = 1 << 0;
 const HAS_64_BIT_ENTRY: u64 = 1 << 0;
 /// Where the 64-bit entry lies in the loaded kernel.
@@ -124,47 +150,74 @@ impl Field {
 pub(crate) fn plan<'a>(boot: &Boot<'a>, layout: &MemoryLayout) -> Result<BootPlan<'a>, LoadError> {
     let image = boot.kernel;
     BOOT_FLAG.check(image, |flag| flag == BOOT_FLAG_VALUE, "is not 0xaa55")?;
-    VERSION.check(
+    let version = VERSION.check(
         image,
         |version| version >= VERSION_LEAST,
-        "is older than 0x20c (Linux 3.8)",
+        "is older than 0x202 (Linux 2.4)",
     )?;
     LOADFLAGS.check(
         image,
         |flags| flags & LOADED_HIGH != 0,
         "lacks LOADED_HIGH: a zImage",
     )?;
-    XLOADFLAGS.check(
-        image,
-        |flags| flags & HAS_64_BIT_ENTRY != 0,
-        "lacks the 64-bit entry: a 32-bit kernel",
-    )?;
+    let has_64_bit_entry = has_64_bit_entry(image, version)?;
 
     let payload = payload(image)?;
-    let kernel = kernel_range(image, payload, layout)?;
+    let kernel = kernel_range(image, version, payload, layout)?;
     let initrd = match boot.initrd {
         Some(initrd) if !initrd.is_empty() => {
-            Some((initrd_range(image, initrd, kernel, layout)?, initrd))
+            let range = initrd_range(image, version, initrd, kernel, layout)?;
+            Some((range, initrd))
         }
         _ => None,
     };
-    let cmdline = cmdline(image, boot.cmdline)?;
+    let cmdline_most = if version >= VERSION_CMDLINE_SIZE {
+        CMDLINE_SIZE.read(image)?
+    } else {
+        CMDLINE_SIZE_DEFAULT
+    };
+    let cmdline = low_memory::cmdline(boot.cmdline, cmdline_most)?;
 
-    let mut page = ZeroPage::new(setup_header(image)?);
-    page.set_cmdline(long_mode::CMDLINE);
+    let mut page = ZeroPage::new(setup_header(image, version)?);
+    page.set_cmdline(low_memory::CMDLINE);
     page.set_initrd(initrd.map(|(range, _)| range));
     page.set_rsdp(boot.rsdp);
     page.set_memory_map(layout);
 
-    let mut writes = Vec::from(long_mode::writes());
-    writes.push(Write::made(long_mode::ZERO_PAGE, page.into_bytes()));
-    writes.push(Write::made(long_mode::CMDLINE, cmdline));
+    let mut writes = Vec::new();
+    let mut start = if has_64_bit_entry {
+        writes.extend(long_mode::writes());
+        long_mode::start(kernel.start().raw() + ENTRY_OFFSET)
+    } else {
+        writes.extend(protected_mode::writes());
+        protected_mode::start(entry_32(image, kernel, payload)?)
+    };
+    writes.push(Write::made(low_memory::INFO, page.into_bytes()));
+    writes.push(Write::made(low_memory::CMDLINE, cmdline));
     writes.push(Write::borrowed(kernel.start(), payload));
     writes.extend(initrd.map(|(range, initrd)| Write::borrowed(range.start(), initrd)));
 
-    let mut start = long_mode::start(kernel.start().raw() + ENTRY_OFFSET);
-    start.gpr[Gpr::Rsi.index()] = long_mode::ZERO_PAGE.raw();
+    start.gpr[Gpr::Rsi.index()] = low_memory::INFO.raw();
     Ok(BootPlan { writes, start })
+}
+
+fn has_64_bit_entry(image: &[u8], version: u64) -> Result<bool, LoadError> {
+    Ok(version >= VERSION_XLOADFLAGS && XLOADFLAGS.read(image)? & HAS_64_BIT_ENTRY != 0)
+}
+
+/// Where a kernel is entered in 32 bits: code32_start counts from the address it would be loaded to without a wish.
+fn entry_32(image: &[u8], kernel: GpaRange, payload: &[u8]) -> Result<u32, LoadError> {
+    let start = CODE32_START.check(
+        image,
+        |start| {
+            start
+                .checked_sub(LOAD_ADDRESS)
+                .is_some_and(|inside| inside < payload.len() as u64)
+        },
+        "lies outside the kernel, which counts from 1 MiB",
+    )?;
+    // The kernel lies below the PCI hole.
+    Ok((kernel.start().raw() + (start - LOAD_ADDRESS)) as u32)
 }
 
 /// The protected-mode kernel: what follows the boot sector and the setup sectors.
@@ -180,18 +233,27 @@ fn payload(image: &[u8]) -> Result<&[u8], LoadError> {
     }
 }
 
-/// Where the kernel unpacks itself: at its preferred address, which it goes to by itself wherever it was loaded.
+/// Where the kernel unpacks itself: at its preferred address, which it goes to by itself wherever it was loaded, or at
+/// 1 MiB if it has none.
 fn kernel_range(
     image: &[u8],
+    version: u64,
     payload: &[u8],
     layout: &MemoryLayout,
 ) -> Result<GpaRange, LoadError> {
-    let at = PREF_ADDRESS.check(
-        image,
-        |at| at >= long_mode::SCRATCH_END.raw() && at & (PAGE_BYTES - 1) == 0,
-        "is not a page above the boot parameters",
-    )?;
-    let len_bytes = INIT_SIZE.read(image)?.max(payload.len() as u64);
+    let (at, init_bytes) = if version < VERSION_PREF_ADDRESS {
+        (LOAD_ADDRESS, 0)
+    } else {
+        let at = PREF_ADDRESS.check(image, |at| at & (PAGE_BYTES - 1) == 0, "is no page's")?;
+        let is_relocatable = RELOCATABLE_KERNEL.read(image)? != 0;
+        let at = if is_relocatable || has_64_bit_entry(image, version)? {
+            at
+        } else {
+            LOAD_ADDRESS
+        };
+        (at, INIT_SIZE.read(image)?)
+    };
+    let len_bytes = init_bytes.max(payload.len() as u64);
     let ram_end = layout.below_hole_end();
     // Below 1 MiB lie the VGA window and the tables.
     if at < 1 << 20 {
@@ -211,11 +273,17 @@ fn kernel_range(
 /// As high as the kernel allows, out of its way.
 fn initrd_range(
     image: &[u8],
+    version: u64,
     initrd: &[u8],
     kernel: GpaRange,
     layout: &MemoryLayout,
 ) -> Result<GpaRange, LoadError> {
-    let highest_end = INITRD_ADDR_MAX.read(image)?.saturating_add(1);
+    let highest = if version >= VERSION_INITRD_ADDR_MAX {
+        INITRD_ADDR_MAX.read(image)?
+    } else {
+        INITRD_ADDR_MAX_DEFAULT
+    };
+    let highest_end = highest.saturating_add(1);
     let end = layout.below_hole_end().raw().min(highest_end);
     let len_bytes = initrd.len() as u64;
     end.checked_sub(len_bytes)
@@ -230,25 +298,15 @@ fn initrd_range(
         })
 }
 
-fn cmdline(image: &[u8], text: &str) -> Result<Vec<u8>, LoadError> {
-    let max_bytes = CMDLINE_SIZE.read(image)?.min(long_mode::CMDLINE_BYTES - 1);
-    let len_bytes = text.len() as u64;
-    if len_bytes > max_bytes {
-        return Err(LoadError::CommandLineTooLong {
-            len_bytes,
-            max_bytes,
-        });
-    }
-    let mut bytes = Vec::with_capacity(text.len() + 1);
-    bytes.extend_from_slice(text.as_bytes());
-    bytes.push(0);
-    Ok(bytes)
-}
-
 /// The setup header as the file has it: it ends where the jump at 0x200 goes.
-fn setup_header(image: &[u8]) -> Result<&[u8], LoadError> {
+fn setup_header(image: &[u8], version: u64) -> Result<&[u8], LoadError> {
     let end = (JUMP_BASE + JUMP.read(image)?).min(SETUP_HEADER_ROOM_END as u64);
-    let least = INIT_SIZE.offset + INIT_SIZE.width;
+    let last = if version >= VERSION_PREF_ADDRESS {
+        &INIT_SIZE
+    } else {
+        &CODE32_START
+    };
+    let least = last.offset + last.width;
     if end < least {
         return Err(JUMP.wrong(end - JUMP_BASE, "makes the setup header too short"));
     }

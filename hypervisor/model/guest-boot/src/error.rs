@@ -60,7 +60,7 @@ impl fmt::Display for LoadError {
                 len_bytes,
             } => write!(
                 f,
-                "not a kernel that can be started: neither a Linux bzImage nor a 64-bit ELF file \
+                "not a kernel that can be started: neither a Linux bzImage nor an ELF file nor one with a Multiboot header \
                  ({len_bytes} bytes, beginning {:02x} {:02x} {:02x} {:02x})",
                 first_bytes[0], first_bytes[1], first_bytes[2], first_bytes[3]
             ),

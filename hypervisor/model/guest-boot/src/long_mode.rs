@@ -2,32 +2,12 @@
 //!
 //! (Linux/x86 boot protocol, "64-bit boot protocol"; Intel SDM vol. 3A 5.5 for the tables, 3.5 for the descriptors)
 
+use crate::low_memory::{CODE_SELECTOR, DATA_SELECTOR, GDT, STACK_TOP, TABLES};
 use crate::plan::Write;
-use addr::Gpa;
 use alloc::vec::Vec;
 use vcpu::ArchState;
 use x86::{Attributes, Cr0, Cr4, DescriptorTable, Efer, Gpr, Segment, SegmentRegister};
 
-/// The GDT.
-const GDT: Gpa = Gpa::new(0x1000);
-/// What a 64-bit kernel's stack starts below, until it has its own.
-const STACK_TOP: u64 = 0x7000;
-/// Linux' boot parameters.
-pub(crate) const ZERO_PAGE: Gpa = Gpa::new(0x7000);
-/// Page tables: one level 4, one level 3, four level 2.
-const TABLES: Gpa = Gpa::new(0x9000);
-const TABLES_END: u64 = 0xf000;
-/// The command line.
-pub(crate) const CMDLINE: Gpa = Gpa::new(0x2_0000);
-/// Room for it, with its final zero.
-pub(crate) const CMDLINE_BYTES: u64 = 0x1_0000;
-/// First address behind all of the above; a kernel is not loaded below.
-pub(crate) const SCRATCH_END: Gpa = Gpa::new(CMDLINE.raw() + CMDLINE_BYTES);
-
-const _: () = assert!(TABLES_END <= CMDLINE.raw() && ZERO_PAGE.raw() + 0x1000 <= TABLES.raw());
-
-const CODE_SELECTOR: u16 = 0x10;
-const DATA_SELECTOR: u16 = 0x18;
 /// Null, null, flat 64-bit code at 0x10, flat data at 0x18.
 const DESCRIPTORS: [u64; 4] = [0, 0, 0x00af_9b00_0000_ffff, 0x00cf_9300_0000_ffff];
 
@@ -99,6 +79,7 @@ pub(crate) fn start(rip: u64) -> ArchState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::low_memory::TABLES_END;
     use crate::plan::Content;
 
     #[test]

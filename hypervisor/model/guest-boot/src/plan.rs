@@ -6,6 +6,9 @@ use alloc::vec::Vec;
 use guest_memory::{GuestMemory, Unbacked};
 use vcpu::ArchState;
 
+/// The most that [`Content::Copy`] copies.
+const COPY_MOST_BYTES: usize = 64;
+
 /// What goes to one place in guest RAM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content<'a> {
@@ -13,6 +16,13 @@ pub enum Content<'a> {
     Bytes(Cow<'a, [u8]>),
     /// So many zeros.
     Zeros(u64),
+    /// What lies elsewhere in guest RAM when the plan is applied: the ACPI tables are there before.
+    Copy {
+        /// Where it lies.
+        from: Gpa,
+        /// How much, at most 64 bytes.
+        len_bytes: u8,
+    },
 }
 
 /// One write into guest RAM.
@@ -47,6 +57,7 @@ impl<'a> Write<'a> {
         match &self.content {
             Content::Bytes(bytes) => bytes.len() as u64,
             Content::Zeros(len_bytes) => *len_bytes,
+            Content::Copy { len_bytes, .. } => u64::from(*len_bytes),
         }
     }
 }
@@ -71,6 +82,13 @@ impl BootPlan<'_> {
             .try_for_each(|write| match &write.content {
                 Content::Bytes(bytes) => memory.write(write.at, bytes),
                 Content::Zeros(len_bytes) => memory.fill(write.at, *len_bytes, 0),
+                Content::Copy { from, len_bytes } => {
+                    let mut bytes = [0; COPY_MOST_BYTES];
+                    let len_bytes = usize::from(*len_bytes).min(COPY_MOST_BYTES);
+                    let (bytes, _) = bytes.split_at_mut(len_bytes);
+                    memory.read(*from, bytes)?;
+                    memory.write(write.at, bytes)
+                }
             })
     }
 }

@@ -1,4 +1,4 @@
-//! Both kinds of kernel, good ones and damaged ones.
+//! Kernels with a 64-bit entry, good ones and damaged ones.
 
 use crate::*;
 use addr::{Gpa, GpaRange};
@@ -8,15 +8,15 @@ use alloc::vec::Vec;
 use guest_memory::{GuestMemory, TestRam};
 use x86::Gpr;
 
-const RSDP: Gpa = Gpa::new(0xe_0000);
-const MIB: u64 = 1 << 20;
+pub(crate) const RSDP: Gpa = Gpa::new(0xe_0000);
+pub(crate) const MIB: u64 = 1 << 20;
 
-fn put(image: &mut [u8], at: usize, bytes: &[u8]) {
+pub(crate) fn put(image: &mut [u8], at: usize, bytes: &[u8]) {
     image[at..at + bytes.len()].copy_from_slice(bytes);
 }
 
 /// A bzImage of one setup sector and 4 KiB of kernel that wants 1 MiB at 16 MiB.
-fn bzimage() -> Vec<u8> {
+pub(crate) fn bzimage() -> Vec<u8> {
     let mut image = vec![0; 0x400 + 0x1000];
     put(&mut image, 0x1f1, &[1]);
     put(&mut image, 0x1fe, &[0x55, 0xaa, 0xeb, 0x6a]);
@@ -32,7 +32,7 @@ fn bzimage() -> Vec<u8> {
 }
 
 /// An ELF with one segment: 16 bytes of the file, 32 in memory, at 2 MiB.
-fn elf() -> Vec<u8> {
+pub(crate) fn elf() -> Vec<u8> {
     let mut image = vec![0; 0x100];
     put(&mut image, 0, b"\x7fELF\x02\x01\x01");
     put(&mut image, 0x10, &[2, 0, 62, 0, 1]);
@@ -49,7 +49,7 @@ fn elf() -> Vec<u8> {
     image
 }
 
-fn boot<'a>(kernel: &'a [u8], initrd: Option<&'a [u8]>) -> Boot<'a> {
+pub(crate) fn boot<'a>(kernel: &'a [u8], initrd: Option<&'a [u8]>) -> Boot<'a> {
     Boot {
         kernel,
         initrd,
@@ -58,7 +58,7 @@ fn boot<'a>(kernel: &'a [u8], initrd: Option<&'a [u8]>) -> Boot<'a> {
     }
 }
 
-fn read<const N: usize>(ram: &TestRam, at: u64) -> [u8; N] {
+pub(crate) fn read<const N: usize>(ram: &TestRam, at: u64) -> [u8; N] {
     let mut bytes = [0; N];
     ram.read(Gpa::new(at), &mut bytes).expect("inside RAM");
     bytes
@@ -114,7 +114,7 @@ fn what_is_no_kernel_is_told_so() {
         plan(&boot(b"#!/bin/sh\n", None), &MemoryLayout::new(32 * MIB)).expect_err("a script");
     assert_eq!(
         error.to_string(),
-        "not a kernel that can be started: neither a Linux bzImage nor a 64-bit ELF file (10 bytes, beginning 23 21 2f 62)"
+        "not a kernel that can be started: neither a Linux bzImage nor an ELF file nor one with a Multiboot header (10 bytes, beginning 23 21 2f 62)"
     );
     assert!(plan(&boot(b"", None), &MemoryLayout::new(32 * MIB)).is_err());
 }
@@ -131,15 +131,15 @@ fn a_wrong_field_is_named_with_its_offset() {
     };
     assert_eq!(
         told(|image| image[0x236] = 0),
-        "xloadflags at offset 0x236: 0x0 lacks the 64-bit entry: a 32-bit kernel"
+        "code32_start at offset 0x214: 0x0 lies outside the kernel, which counts from 1 MiB"
     );
     assert_eq!(
         told(|image| image[0x1f1] = 200),
         "setup_sects at offset 0x1f1: 0xc8 sectors of setup code leave no kernel in the file"
     );
     assert_eq!(
-        told(|image| image[0x206] = 0x0b),
-        "version at offset 0x206: 0x20b is older than 0x20c (Linux 3.8)"
+        told(|image| image[0x206] = 0x01),
+        "version at offset 0x206: 0x201 is older than 0x202 (Linux 2.4)"
     );
 }
 
@@ -178,7 +178,7 @@ fn a_long_command_line_is_refused() {
 }
 
 /// Whatever the image says, nothing panics, and what is planned lies in RAM and does not overlap.
-fn survives_mutation(good: &[u8], header_bytes: usize) {
+pub(crate) fn survives_mutation(good: &[u8], header_bytes: usize) {
     let layout = MemoryLayout::new(20 * MIB);
     let ram = layout.ram();
     let initrd = [1; 100];

@@ -1,0 +1,332 @@
+//! Kernels with a 32-bit entry, good ones and damaged ones.
+
+use crate::tests::{MIB, RSDP, boot, bzimage, elf, put, read, survives_mutation};
+use crate::*;
+use addr::Gpa;
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
+use guest_memory::{GuestMemory, TestRam};
+use x86::{Cr0, Gpr, SegmentRegister};
+
+const RAM_BYTES: u64 = 4 * MIB;
+/// Where all these kernels' one segment goes, and what they have there.
+const AT: u64 = 2 * MIB;
+const ENTRY: u32 = AT as u32 + 8;
+const INITRD: [u8; 100] = [7; 100];
+
+fn put_words(image: &mut [u8], at: usize, words: &[u32]) {
+    for (number, word) in words.iter().enumerate() {
+        put(image, at + 4 * number, &word.to_le_bytes());
+    }
+}
+
+/// An ELF32 with one segment: 16 bytes of the file, 32 in memory.
+fn elf32() -> Vec<u8> {
+    let mut image = vec![0; 0x100];
+    put(&mut image, 0, b"\x7fELF\x01\x01\x01");
+    put(&mut image, 0x10, &[2, 0, 3, 0, 1]);
+    put_words(&mut image, 0x18, &[ENTRY, 0x34]);
+    put(&mut image, 0x28, &[0x34, 0, 32, 0, 1, 0]);
+    let at = AT as u32;
+    put_words(&mut image, 0x34, &[1, 0xf0, at, at, 16, 32, 5]);
+    image[0xf0..].fill(0xf4);
+    image
+}
+
+/// The ELF64 of the other tests with a second segment: a note for somebody else, and Xen's with the entry.
+fn pvh() -> Vec<u8> {
+    let mut image = elf();
+    put(&mut image, 0x38, &[2]);
+    put(&mut image, 0x78, &[4, 0, 0, 0, 4]);
+    put(&mut image, 0x80, &0xb0u64.to_le_bytes());
+    put(&mut image, 0x98, &0x2cu64.to_le_bytes());
+    put_words(&mut image, 0xb0, &[4, 1, 18]);
+    put(&mut image, 0xbc, b"GNU\0x");
+    put_words(&mut image, 0xc4, &[4, 8, 18]);
+    put(&mut image, 0xd0, b"Xen\0");
+    put(&mut image, 0xd4, &u64::from(ENTRY).to_le_bytes());
+    image
+}
+
+/// No ELF: 32 bytes of something, a Multiboot 1 header with addresses, and 32 bytes more; half of a page of zeros follows.
+fn multiboot1() -> Vec<u8> {
+    let mut image = vec![0x90; 0x60];
+    let flags = 0x1_0007;
+    let magic = 0x1bad_b002u32;
+    let checksum = 0u32.wrapping_sub(magic + flags);
+    let at = AT as u32;
+    let rest = [at + 0x10, at, at + 0x50, at + 0x800, ENTRY, 1, 80, 25];
+    put_words(&mut image, 0x20, &[magic, flags, checksum]);
+    put_words(&mut image, 0x2c, &rest);
+    image
+}
+
+/// The same for Multiboot 2, with an address tag, an entry tag and one for the screen.
+fn multiboot2() -> Vec<u8> {
+    let mut image = vec![0x90; 0xa0];
+    let len_bytes = 16 + 24 + 16 + 24 + 24 + 8;
+    let magic = 0xe852_50d6u32;
+    let checksum = 0u32.wrapping_sub(magic.wrapping_add(len_bytes));
+    let at = AT as u32;
+    put_words(&mut image, 0x20, &[magic, 0, len_bytes, checksum]);
+    put_words(&mut image, 0x30, &[2, 24, at + 0x20, at, 0, at + 0x800]);
+    put_words(&mut image, 0x48, &[3, 12, ENTRY, 0]);
+    put_words(&mut image, 0x58, &[5, 20, 80, 25, 0, 0]);
+    put_words(&mut image, 0x70, &[1, 20, 1, 3, 15, 0]);
+    put_words(&mut image, 0x88, &[0, 8]);
+    image
+}
+
+/// The ELF32 with a Multiboot 1 header in its segment.
+fn multiboot1_elf() -> Vec<u8> {
+    let mut image = elf32();
+    let magic = 0x1bad_b002u32;
+    put_words(&mut image, 0xf0, &[magic, 0, 0u32.wrapping_sub(magic)]);
+    image
+}
+
+/// The 64-bit bzImage of the other tests, with nothing but a 32-bit entry.
+fn bzimage_32() -> Vec<u8> {
+    let mut image = bzimage();
+    put(&mut image, 0x214, &0x10_0000u32.to_le_bytes());
+    put(&mut image, 0x234, &[1]);
+    put(&mut image, 0x236, &[0]);
+    image
+}
+
+/// Loads it; says how it starts and what RAM then holds.
+fn start(image: &[u8], ram_bytes: u64) -> (vcpu::ArchState, TestRam) {
+    let layout = MemoryLayout::new(ram_bytes);
+    let plan = plan(&boot(image, Some(&INITRD)), &layout).expect("a good kernel");
+    let ram = TestRam::new(ram_bytes as usize);
+    ram.fill(Gpa::new(AT), 0x1000, 0xcc).expect("inside RAM");
+    ram.write(RSDP, b"RSD PTR ").expect("inside RAM");
+    plan.apply(&ram).expect("all writes inside RAM");
+    (plan.start, ram)
+}
+
+fn word(ram: &TestRam, at: u64) -> u64 {
+    u32::from_le_bytes(read(ram, at)).into()
+}
+
+fn refusal(mut image: Vec<u8>, change: impl FnOnce(&mut Vec<u8>)) -> String {
+    change(&mut image);
+    plan(&boot(&image, None), &MemoryLayout::new(RAM_BYTES))
+        .expect_err("a damaged kernel")
+        .to_string()
+}
+
+#[test]
+fn kinds_are_told_apart() {
+    let kinds = [
+        (bzimage_32(), Kind::BzImage),
+        (pvh(), Kind::Pvh),
+        (multiboot2(), Kind::Multiboot2),
+        (multiboot1(), Kind::Multiboot1),
+        (multiboot1_elf(), Kind::Multiboot1),
+        (elf(), Kind::Elf64),
+        (elf32(), Kind::Elf32),
+    ];
+    for (image, kind) in kinds {
+        assert_eq!(detect(&image), kind);
+    }
+}
+
+#[test]
+fn a_32_bit_entry_has_flat_segments_and_no_paging() {
+    let (state, ram) = start(&elf32(), RAM_BYTES);
+    assert_eq!(state.rip, u64::from(ENTRY));
+    let modes = (Cr0::PROTECTED_MODE_ENABLE | Cr0::PAGING).bits();
+    assert_eq!(state.cr0 & modes, Cr0::PROTECTED_MODE_ENABLE.bits());
+    assert_eq!((state.efer, state.cr4), (0, 0));
+    for segment in state.segment {
+        assert_eq!((segment.base, segment.limit), (0, u32::MAX));
+        assert!(segment.attributes.is_big() && !segment.attributes.is_long());
+        // The GDT holds the same descriptor.
+        let at = state.gdtr.base + u64::from(segment.selector);
+        let descriptor = u64::from_le_bytes(read(&ram, at));
+        let attributes = (descriptor >> 40 & 0xff) | (descriptor >> 44 & 0xf00);
+        assert_eq!(attributes, u64::from(segment.attributes.0));
+    }
+    let code = state.segment[SegmentRegister::Cs as usize].attributes;
+    assert_eq!(code.0 & 0xf, 0xb);
+    assert_eq!(read::<16>(&ram, AT), [0xf4; 16]);
+    assert_eq!(read::<17>(&ram, AT + 16)[15..], [0, 0xcc]);
+    let cmdline = state.gpr[Gpr::Rdi.index()];
+    assert_eq!(&read::<14>(&ram, cmdline), b"console=ttyS0\0");
+}
+
+#[test]
+fn pvh_finds_its_start_info() {
+    let (state, ram) = start(&pvh(), RAM_BYTES);
+    assert_eq!(state.rip, u64::from(ENTRY));
+    let info = state.gpr[Gpr::Rbx.index()];
+    let head = [0, 4, 8, 12].map(|at| word(&ram, info + at));
+    assert_eq!(head, [0x336e_c578, 1, 0, 1]);
+    let long = |at: u64| u64::from_le_bytes(read(&ram, at));
+    let module = long(info + 16);
+    assert_eq!((long(module), long(module + 8)), (AT + 0x1000, 100));
+    assert_eq!(read::<100>(&ram, AT + 0x1000), INITRD);
+    assert_eq!(&read::<14>(&ram, long(info + 24)), b"console=ttyS0\0");
+    assert_eq!(long(info + 32), RSDP.raw());
+    let map = MemoryLayout::new(RAM_BYTES).map();
+    assert_eq!(word(&ram, info + 48), map.len() as u64);
+    for (number, region) in map.iter().enumerate() {
+        let at = long(info + 40) + 24 * number as u64;
+        let told = (long(at), long(at + 8), word(&ram, at + 16));
+        let range = region.range;
+        let meant = (range.start().raw(), range.len_bytes(), region.kind as u64);
+        assert_eq!(told, meant);
+    }
+}
+
+#[test]
+fn multiboot_1_finds_its_information() {
+    let (state, ram) = start(&multiboot1(), RAM_BYTES);
+    assert_eq!(state.rip, u64::from(ENTRY));
+    assert_eq!(state.gpr[Gpr::Rax.index()], 0x2bad_b002);
+    // From 0x10 of the file on: the header lies 0x10 behind the load address.
+    assert_eq!(word(&ram, AT + 0x10), 0x1bad_b002);
+    assert_eq!(read::<1>(&ram, AT + 0x50), [0]);
+    assert_eq!(read::<2>(&ram, AT + 0x7ff), [0, 0xcc]);
+    let info = state.gpr[Gpr::Rbx.index()];
+    let field = |at: u64| word(&ram, info + at);
+    assert_eq!(field(0), 0x124d);
+    assert_eq!((field(4), field(8)), (640, 3 * 1024));
+    assert_eq!(&read::<14>(&ram, field(16)), b"console=ttyS0\0");
+    assert_eq!(field(20), 1);
+    let module = [0, 4].map(|at| word(&ram, field(24) + at));
+    assert_eq!(module, [AT + 0x1000, AT + 0x1000 + 100]);
+    assert_eq!(&read::<7>(&ram, word(&ram, field(24) + 8)), b"initrd\0");
+    assert_eq!(field(44), 6 * 24);
+    assert_eq!(word(&ram, field(48)), 20);
+    assert_eq!(word(&ram, field(48) + 12), 0xa_0000);
+    assert_eq!(&read::<8>(&ram, field(64)), b"Caisson\0");
+    assert_eq!((field(88), field(100), field(104)), (0xb_8000, 80, 25));
+}
+
+#[test]
+fn multiboot_1_as_elf_is_entered_as_elf_says() {
+    let (state, ram) = start(&multiboot1_elf(), RAM_BYTES);
+    assert_eq!(state.rip, u64::from(ENTRY));
+    let info = state.gpr[Gpr::Rbx.index()];
+    assert_eq!(word(&ram, info), 0x24d);
+    // A virtual entry is translated.
+    let mut image = multiboot1_elf();
+    put_words(&mut image, 0x18, &[0xc000_0004]);
+    put_words(&mut image, 0x3c, &[0xc000_0000]);
+    assert_eq!(start(&image, RAM_BYTES).0.rip, AT + 4);
+}
+
+#[test]
+fn multiboot_2_finds_its_tags() {
+    let (state, ram) = start(&multiboot2(), RAM_BYTES);
+    assert_eq!(state.rip, u64::from(ENTRY));
+    assert_eq!(state.gpr[Gpr::Rax.index()], 0x36d7_6289);
+    let info = state.gpr[Gpr::Rbx.index()];
+    let total = word(&ram, info);
+    let mut kinds = Vec::new();
+    let mut at = info + 8;
+    while at < info + total {
+        let kind = word(&ram, at);
+        kinds.push(kind);
+        match kind {
+            1 => assert_eq!(&read::<14>(&ram, at + 8), b"console=ttyS0\0"),
+            3 => assert_eq!(word(&ram, at + 8), AT + 0x1000),
+            4 => assert_eq!(word(&ram, at + 12), 3 * 1024),
+            6 => assert_eq!(word(&ram, at + 16 + 8), 0xa_0000),
+            15 => assert_eq!(&read::<8>(&ram, at + 8), b"RSD PTR "),
+            _ => {}
+        }
+        at += word(&ram, at + 4).next_multiple_of(8);
+    }
+    assert_eq!(kinds, [1, 2, 3, 4, 6, 8, 15, 0]);
+    assert_eq!(at, info + total);
+}
+
+#[test]
+fn linux_without_a_64_bit_entry_starts_in_32_bits() {
+    let (state, ram) = start(&bzimage_32(), 32 * MIB);
+    assert_eq!(state.rip, 16 * MIB);
+    assert_eq!(state.cr0 & Cr0::PAGING.bits(), 0);
+    let page = state.gpr[Gpr::Rsi.index()];
+    assert_eq!(&read::<4>(&ram, page + 0x202), b"HdrS");
+    // Not to be moved: where it was linked to.
+    let mut image = bzimage_32();
+    put(&mut image, 0x234, &[0]);
+    assert_eq!(start(&image, 32 * MIB).0.rip, MIB);
+    // Of a time before preferred addresses, command line sizes and all.
+    put(&mut image, 0x206, &[0x02]);
+    assert_eq!(start(&image, 32 * MIB).0.rip, MIB);
+}
+
+#[test]
+fn a_wrong_field_is_named_with_its_offset() {
+    let told = refusal(pvh(), |image| image[0xd6] = 0x80);
+    let wanted = "XEN_ELFNOTE_PHYS32_ENTRY at offset 0xd4: 0x800008 lies in no loaded segment";
+    assert_eq!(told, wanted);
+    let told = refusal(multiboot1(), |image| image[0x24] = 0x0f);
+    assert!(
+        told.starts_with("checksum at offset 0x28: ")
+            && told.ends_with(" does not make the Multiboot header add up to zero"),
+        "{told}"
+    );
+    let told = refusal(multiboot1(), |image| {
+        put_words(
+            image,
+            0x24,
+            &[0x1_0008, 0u32.wrapping_sub(0x1bad_b002 + 0x1_0008)],
+        );
+    });
+    assert_eq!(
+        told,
+        "flags at offset 0x24: 0x10008 requires what is not known here (bits 3 to 15)"
+    );
+    let told = refusal(multiboot1(), |image| {
+        put_words(image, 0x30, &[AT as u32 + 0x20])
+    });
+    assert_eq!(
+        told,
+        "load_addr at offset 0x30: 0x200020 is more than header_addr"
+    );
+    let told = refusal(multiboot1(), |image| {
+        put_words(image, 0x34, &[AT as u32 + 0x1000])
+    });
+    assert_eq!(
+        told,
+        "the file ends inside the program (load_addr to load_end_addr): 4112 bytes needed, 96 there"
+    );
+    let told = refusal(multiboot2(), |image| image[0x58] = 77);
+    assert_eq!(
+        told,
+        "type at offset 0x58: 0x4d is no tag known here, and not marked optional"
+    );
+    let told = refusal(multiboot2(), |image| image[0x4c] = 4);
+    assert_eq!(told, "size at offset 0x4c: 0x4 is too small for the tag");
+    let told = refusal(multiboot2(), |image| image[0x7c] = 99);
+    assert_eq!(
+        told,
+        "mbi_tag_types at offset 0x7c: 0x63 is no kind of information known here"
+    );
+    let told = refusal(elf32(), |image| image[0x12] = 62);
+    assert_eq!(
+        told,
+        "e_machine at offset 0x12: 0x3e is not EM_386, as in a 32-bit file"
+    );
+    let told = refusal(elf32(), |image| image[0x42] = 0x0f);
+    assert_eq!(
+        told,
+        "p_paddr at offset 0x40: 0xf0000 lies on the ACPI tables, which end at 1 MiB"
+    );
+}
+
+#[test]
+fn hostile_kernels_are_refused_or_harmless() {
+    survives_mutation(&pvh(), 0xe0);
+    survives_mutation(&multiboot1(), 0x4c);
+    survives_mutation(&multiboot1_elf(), 0xfc);
+    survives_mutation(&multiboot2(), 0x90);
+    survives_mutation(&elf32(), 0x54);
+    survives_mutation(&bzimage_32(), 0x270);
+}

@@ -1,6 +1,6 @@
 //! What the test guests share: entry, descriptor tables, traps, the PC's interrupt controllers, and the verdict.
 //!
-//! A guest is started by the 64-bit entry with the first 4 GiB mapped to themselves, and is alone on its machine: one
+//! A guest is started by the 64-bit entry (the `boot_…` ones by their own, see [`protected`]) with the first 4 GiB mapped to themselves, and is alone on its machine: one
 //! vCPU, no other code. It tries one behaviour, prints `verdict NAME: pass` or `verdict NAME: fail WHY` on COM1, and
 //! writes 0 or 1 to the exit port. The same binary runs on both vendors, in emulators and on metal.
 #![no_std]
@@ -17,6 +17,7 @@ pub mod paging;
 pub mod pic;
 pub mod pit;
 pub mod port;
+pub mod protected;
 pub mod serial;
 pub mod start;
 pub mod tables;

@@ -10,6 +10,9 @@ use device::{Device, Instant};
 use host::{Host, NoMemory, VcpuPlan};
 use vcpu::{Activity, ArchState, Event, Vcpu};
 
+/// How many exits in a row are handled before the clock is looked at. A power of two.
+const EXITS_PER_LOOK: u32 = 64;
+
 /// What follows an exit.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +131,7 @@ impl<H: Host> VirtualCpu<H> {
         self.host.note(cpu, self.vm.name());
         self.local.apic.advance(self.host.now());
         self.local.has_moved_timer = true;
+        let mut exits = 0u32;
         let next = loop {
             if self.mailbox.has_mail() && self.read_mail() == Next::Stop {
                 break Next::Stop;
@@ -149,6 +153,14 @@ impl<H: Host> VirtualCpu<H> {
             match self.handle(exit) {
                 Next::Resume => {}
                 other => break other,
+            }
+            // The alarm ends the turn. But Bochs withholds interrupts from a guest that has them disabled, and such a one may
+            // poll a device for ever: so the clock is looked at now and then.
+            exits = exits.wrapping_add(1);
+            if exits.is_multiple_of(EXITS_PER_LOOK)
+                && until.is_some_and(|at| at <= self.host.now())
+            {
+                break Next::Yield;
             }
         };
         let paging = self.backend.paging();

@@ -1,8 +1,10 @@
 //! What belongs to one vCPU and nobody else touches: its local APIC, its MSRs, its paravirtual clock.
 
+use crate::stats::Waiting;
 use addr::Gpa;
 use chipset::LocalApic;
 use cpu_model::{CpuModel, Dynamic, MsrFile};
+use device::{Device, Instant};
 use vcpu::Vcpu;
 
 /// The vCPU-private devices.
@@ -48,6 +50,16 @@ impl Local {
     #[inline]
     pub(crate) fn has_pending(&self) -> bool {
         self.apic.pending_summary().highest_requested.is_some()
+    }
+
+    /// What the vCPU waits for.
+    pub(crate) fn waiting(&self) -> Waiting {
+        let summary = self.apic.pending_summary();
+        Waiting {
+            requested: summary.highest_requested.map_or(0, |vector| vector.0),
+            in_service: summary.highest_in_service.map_or(0, |vector| vector.0),
+            deadline_ns: self.apic.deadline().map_or(u64::MAX, Instant::as_ns),
+        }
     }
 
     /// What the answer to CPUID depends on beside the model.

@@ -57,6 +57,20 @@ pub(crate) struct Stats {
     code: AtomicU64,
     info1: AtomicU64,
     info2: AtomicU64,
+    requested: AtomicU64,
+    in_service: AtomicU64,
+    deadline_ns: AtomicU64,
+}
+
+/// What a vCPU waits for, as its local APIC has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    /// The highest vector requested; 0 when there is none.
+    pub(crate) requested: u8,
+    /// The highest vector in service; 0 when there is none.
+    pub(crate) in_service: u8,
+    /// When its timer fires; `u64::MAX` when it does not.
+    pub(crate) deadline_ns: u64,
 }
 
 impl Stats {
@@ -76,6 +90,26 @@ impl Stats {
         self.code.store(raw.code, Ordering::Relaxed);
         self.info1.store(raw.info1, Ordering::Relaxed);
         self.info2.store(raw.info2, Ordering::Relaxed);
+    }
+
+    /// Notes what it waits for, likewise. The owner only.
+    pub(crate) fn note_waiting(&self, waiting: Waiting) {
+        self.requested
+            .store(waiting.requested.into(), Ordering::Relaxed);
+        self.in_service
+            .store(waiting.in_service.into(), Ordering::Relaxed);
+        self.deadline_ns
+            .store(waiting.deadline_ns, Ordering::Relaxed);
+    }
+
+    /// What it waited for when it was last back in the loop.
+    #[must_use]
+    pub(crate) fn waiting(&self) -> Waiting {
+        Waiting {
+            requested: self.requested.load(Ordering::Relaxed) as u8,
+            in_service: self.in_service.load(Ordering::Relaxed) as u8,
+            deadline_ns: self.deadline_ns.load(Ordering::Relaxed),
+        }
     }
 
     /// How many exits of each kind, in the order of [`KIND_NAMES`].

@@ -164,6 +164,7 @@ impl<H: Host> VirtualCpu<H> {
         let paging = self.backend.paging();
         let raw = self.backend.raw_exit();
         self.stats.note(paging.rip, paging.cr3, paging.rflags, raw);
+        self.stats.note_waiting(self.local.waiting());
         self.mailbox.set_running(false);
         next
     }

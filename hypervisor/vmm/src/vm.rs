@@ -341,6 +341,19 @@ impl<H: Host> Vm<H> {
                 out,
                 "  vCPU {id} on {home}: rip {rip:#x} cr3 {cr3:#x} rflags {rflags:#x}, last exit {code:#x} ({info1:#x}, {info2:#x})"
             )?;
+            let waiting = stats.waiting();
+            write!(
+                out,
+                "    interrupt requested {:#04x}, in service {:#04x}, timer ",
+                waiting.requested, waiting.in_service
+            )?;
+            match waiting.deadline_ns {
+                u64::MAX => writeln!(out, "off")?,
+                ns => {
+                    let now = self.now().as_ns();
+                    writeln!(out, "in {} us", (ns as i64).wrapping_sub(now as i64) / 1000)?;
+                }
+            }
             for (name, count) in crate::stats::KIND_NAMES.iter().zip(stats.exits()) {
                 if count != 0 {
                     writeln!(out, "    {name:<18}{count:>12}")?;

@@ -157,7 +157,8 @@ impl<H: Host> VirtualCpu<H> {
             // The alarm ends the turn. But Bochs withholds interrupts from a guest that has them disabled, and such a one may
             // poll a device for ever: so the clock is looked at now and then.
             exits = exits.wrapping_add(1);
-            if exits.is_multiple_of(EXITS_PER_LOOK) && until.is_some_and(|at| at <= self.host.now()) {
+            if exits.is_multiple_of(EXITS_PER_LOOK) && until.is_some_and(|at| at <= self.host.now())
+            {
                 break Next::Yield;
             }
         };

@@ -134,7 +134,10 @@ impl<V: Vendor> Host for Machine<V> {
         let Some(at) = at else { return };
         let armed = &cpu::this().armed_tsc;
         let deadline = self.clock.tsc(at);
-        if deadline < armed.load(Ordering::Relaxed) {
+        let current = armed.load(Ordering::Relaxed);
+        // One that has passed is about to arrive, or it was lost: QEMU's AMD-V drops an interrupt now and then that comes while
+        // its own flags change. To arm again costs little, and nobody else would ever wake this CPU.
+        if deadline < current || current <= cpu::read_tsc() {
             armed.store(deadline, Ordering::Relaxed);
             apic::arm(deadline);
         }

@@ -297,10 +297,11 @@ impl<H: Host> Shell<H> {
         )?;
         writeln!(
             out,
-            "memory: {} MiB in all, {} MiB free, {} MiB guests, {} KiB hypervisor",
+            "memory: {} MiB in all, {} MiB free, {} MiB guests, {} KiB files, {} KiB hypervisor",
             memory.total >> 20,
             memory.free >> 20,
             memory.guests >> 20,
+            memory.files >> 10,
             memory.hypervisor >> 10
         )
     }

@@ -4,11 +4,16 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 const DIRECTORY: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
 const CHARACTER_DEVICE: u32 = 0o020_600;
 const SYMLINK: u32 = 0o120_777;
+
+/// Changes when the same content makes another archive, so that cached ones are made again.
+pub(super) const FORMAT: &[u8] = b"newc, gzip";
 
 /// Folders every initramfs has; the mount points of `init` among them.
 const FOLDERS: [&str; 7] = ["bin", "dev", "etc", "proc", "root", "sys", "tmp"];
@@ -26,7 +31,18 @@ pub(super) fn initramfs(busybox: &[u8], overlay: &Path) -> Result<Vec<u8>> {
     for (path, bytes) in files_below(overlay)? {
         archive.add(&path, PROGRAM, (0, 0), &bytes)?;
     }
-    archive.finish()
+    compress(&archive.finish()?)
+}
+
+/// Compresses an archive, padded so that another may follow: Linux looks for one at each multiple of 4.
+///
+/// A guest's files stay in memory for its restarts, so they had better be small.
+fn compress(archive: &[u8]) -> Result<Vec<u8>> {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    gzip.write_all(archive)?;
+    let mut bytes = gzip.finish()?;
+    bytes.resize(bytes.len().next_multiple_of(512), 0);
+    Ok(bytes)
 }
 
 /// Makes an archive of programs alone, to be appended to an initramfs: Linux unpacks one after another, the last word counts.

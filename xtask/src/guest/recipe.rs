@@ -127,6 +127,7 @@ impl Recipe {
     /// A hash of all that goes into the files besides the packages.
     pub(super) fn fingerprint(&self) -> Result<String> {
         let mut all = self.text.clone().into_bytes();
+        all.extend(super::cpio::FORMAT);
         for (path, bytes) in super::cpio::files_below(&self.overlay_folder())? {
             all.extend(path.as_bytes());
             all.extend(bytes);

@@ -88,6 +88,8 @@ pub struct MemoryReport {
     pub free: u64,
     /// Of it, guest RAM.
     pub guests: u64,
+    /// Of it, files that guests start from, kept for their restarts.
+    pub files: u64,
     /// Of it, the hypervisor's own: image, heap, tables, stacks.
     pub hypervisor: u64,
 }

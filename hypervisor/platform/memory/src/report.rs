@@ -38,11 +38,13 @@ pub fn report() -> MemoryReport {
     let total = TOTAL.load(Ordering::Relaxed);
     let guests = GUESTS.load(Ordering::Relaxed);
     let free = FREE.lock().free_bytes();
-    let hypervisor = total.saturating_sub(free + guests + MODULES.load(Ordering::Relaxed));
+    let files = MODULES.load(Ordering::Relaxed);
+    let hypervisor = total.saturating_sub(free + guests + files);
     MemoryReport {
         total,
         free,
         guests,
+        files,
         hypervisor,
     }
 }
@@ -56,16 +58,16 @@ impl fmt::Display for LogReport {
             total,
             free,
             guests,
+            files,
             hypervisor,
         } = report();
-        let modules = MODULES.load(Ordering::Relaxed);
         write!(
             f,
             "{} MiB of RAM: {} MiB free, {} MiB guests, {} KiB files, {} KiB hypervisor (image {} KiB, heap {} KiB)",
             total >> 20,
             free >> 20,
             guests >> 20,
-            modules >> 10,
+            files >> 10,
             hypervisor >> 10,
             IMAGE.load(Ordering::Relaxed) >> 10,
             heap_bytes() >> 10,

@@ -18,7 +18,7 @@ pub(super) struct Sizes {
     pub(super) hypervisor_file_bytes: u64,
     /// `BOOTX64.EFI`.
     pub(super) loader_file_bytes: u64,
-    /// What the hypervisor holds beside the guest's RAM while one VM of 512 MiB runs Linux.
+    /// What the hypervisor holds beside the guest's RAM while one VM of 512 MiB runs Linux, the guest's files included.
     pub(super) hypervisor_bytes: u64,
     /// Lines with `unsafe` in all our crates.
     pub(super) unsafe_lines: u64,
@@ -55,14 +55,15 @@ fn hypervisor_bytes(parts: &Parts) -> Result<u64> {
     linux::to_marker(&mut rig, &guest.name)?;
     rig.open_prompt()?;
     let page = rig.order("host")?;
-    let kib = kib_in(&page).with_context(|| format!("no `KiB hypervisor` in:\n{page}"))?;
-    step.done("");
-    Ok(kib << 10)
+    let kib = |what| kib_in(&page, what).with_context(|| format!("no `KiB {what}` in:\n{page}"));
+    let (files, own) = (kib("files")?, kib("hypervisor")?);
+    step.done(&format!("{own} KiB and {files} KiB of the guest's files"));
+    Ok((own + files) << 10)
 }
 
-/// Reads `… 1234 KiB hypervisor`.
-fn kib_in(page: &str) -> Option<u64> {
-    let (before, _) = page.split_once(" KiB hypervisor")?;
+/// Reads `… 1234 KiB WHAT`.
+fn kib_in(page: &str, what: &str) -> Option<u64> {
+    let (before, _) = page.split_once(&format!(" KiB {what}"))?;
     before
         .rsplit(|c: char| !c.is_ascii_digit())
         .next()?
@@ -76,8 +77,9 @@ mod tests {
 
     #[test]
     fn the_host_page_is_read() {
-        let page = "memory: 990 MiB in all, 400 MiB free, 512 MiB guests, 9876 KiB hypervisor\n";
-        assert_eq!(kib_in(page), Some(9876));
-        assert_eq!(kib_in("nothing"), None);
+        let page = "memory: 990 MiB in all, 400 MiB free, 512 MiB guests, 15 KiB files, 9876 KiB hypervisor\n";
+        assert_eq!(kib_in(page, "hypervisor"), Some(9876));
+        assert_eq!(kib_in(page, "files"), Some(15));
+        assert_eq!(kib_in("nothing", "files"), None);
     }
 }

@@ -7,7 +7,7 @@ mod gpt_disk;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::ui::Step;
 
@@ -137,8 +137,10 @@ pub struct Order {
 /// # Errors
 /// Any of these fails.
 pub fn assemble(order: &Order) -> Result<PathBuf> {
-    let hypervisor = crate::build::caisson(order.profile)?;
-    let loader = crate::build::loader(order.profile)?;
+    // What was asked for is looked at before anything is built: a build takes minutes.
+    for (_, from) in &order.files {
+        ensure!(from.is_file(), "there is no file {}", from.display());
+    }
     let (config, guests) = match &order.config {
         None => {
             let guest = crate::guest::fetch(&order.guest)?;
@@ -151,6 +153,8 @@ pub fn assemble(order: &Order) -> Result<PathBuf> {
             (text, guests)
         }
     };
+    let hypervisor = crate::build::caisson(order.profile)?;
+    let loader = crate::build::loader(order.profile)?;
     let out = match &order.out {
         Some(out) => out.clone(),
         None => crate::paths::target("caisson.img")?,

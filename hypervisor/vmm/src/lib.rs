@@ -116,7 +116,8 @@ pub fn start<H: Host>(
         log::warn!("no VM to run; press Ctrl-] for the operator's shell");
         console.set_focus(console::SHELL);
     } else {
-        log::info!("press Ctrl-] for the operator's shell");
+        // Past the log, whatever its level: without it nobody finds the shell.
+        console.write(b"Press Ctrl-] for the operator's shell.\r\n");
     }
     Box::leak(Box::new(Hypervisor {
         host,

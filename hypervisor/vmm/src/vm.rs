@@ -323,7 +323,7 @@ impl<H: Host> Vm<H> {
     pub(crate) fn inspect(&self, out: &mut dyn Write) -> core::fmt::Result {
         writeln!(
             out,
-            "vm {}: {:?}, {} vCPUs, {} MiB, {} KiB of second-level tables",
+            "vm {}: {:?}, vCPUs: {}, {} MiB, {} KiB of second-level tables",
             self.name,
             self.lifecycle().state(),
             self.spec.cpus,

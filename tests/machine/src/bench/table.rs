@@ -39,6 +39,10 @@ fn fill(out: &mut String, numbers: &Numbers) -> std::fmt::Result {
         let verdict = over(*svm > ceiling);
         writeln!(out, "  {name:<32}{svm:>12}{ceiling:>12}{vmx:>12}{verdict}")?;
     }
+    writeln!(
+        out,
+        "  hlt_wake on AMD-V is counted from outside, arming the timer included; on VT-x by the guest, from its deadline on"
+    )?;
     if let Some((bare, inside)) = &numbers.linux {
         let ratio = ratio(bare, inside);
         writeln!(out, "Linux to its marker, instructions")?;

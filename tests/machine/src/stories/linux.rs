@@ -47,7 +47,7 @@ fn story(stage: &mut Stage<'_>, guest: &str, prefix: &str) -> Result<()> {
         stage.verdict(&test("clock"), has_good_clock(rig));
         stage.verdict(
             &test("kernel-log"),
-            kernel_log::check(&rig.machine.transcript()),
+            kernel_log::check(rig.bed, &rig.machine.transcript()),
         );
         if stage.is_open(&test("reboot")) {
             rig.type_line("reboot -f")?;

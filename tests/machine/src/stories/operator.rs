@@ -51,7 +51,7 @@ fn story(stage: &mut Stage<'_>) -> Result<()> {
         linux::to_marker(rig, vm).context("beside its neighbours")?;
         linux::answers(rig)?;
         let transcript = rig.machine.transcript();
-        let both = kernel_log::check(&transcript).and_then(|()| {
+        let both = kernel_log::check(rig.bed, &transcript).and_then(|()| {
             ensure!(
                 transcript.contains("[echo] echo up"),
                 "the neighbour was not heard"

@@ -49,7 +49,7 @@ fn story(stage: &mut Stage<'_>) -> Result<()> {
         linux::answers(rig)?;
         stage.verdict(
             "smp/linux-with-two-vcpus",
-            kernel_log::check(&rig.machine.transcript()),
+            kernel_log::check(rig.bed, &rig.machine.transcript()),
         );
         Ok(())
     })

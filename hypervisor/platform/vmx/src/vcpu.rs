@@ -25,8 +25,7 @@ use crate::switch::LiveState;
 use crate::vmcs::{Loaded, Vmcs, invvpid};
 
 /// What a guest in real mode is told on a CPU without unrestricted guest.
-pub(crate) const NEEDS_REAL_MODE: &str =
-    "guest needs real mode, which this CPU cannot run (no unrestricted guest)";
+pub(crate) const NEEDS_REAL_MODE: &str = "guest runs without protected mode and paging, which this CPU cannot do (no unrestricted guest)";
 
 /// A virtual CPU in VMX non-root operation. It never leaves the physical CPU it was made on.
 pub struct VmxVcpu {

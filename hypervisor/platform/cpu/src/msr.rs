@@ -3,44 +3,12 @@
 
 use core::arch::asm;
 
-/// APIC base, enable and mode bits.
-pub const IA32_APIC_BASE: u32 = 0x1b;
-/// VMX and SMX permission, locked by firmware. (Intel)
-pub const IA32_FEATURE_CONTROL: u32 = 0x3a;
-/// Machine-check global status.
-pub const IA32_MCG_STATUS: u32 = 0x17a;
-/// Miscellaneous enables.
-pub const IA32_MISC_ENABLE: u32 = 0x1a0;
-/// Page attribute table.
-pub const IA32_PAT: u32 = 0x277;
-/// TSC value at which the local APIC timer fires, in TSC-deadline mode.
-pub const IA32_TSC_DEADLINE: u32 = 0x6e0;
-/// First register of the x2APIC block.
-pub const X2APIC_BASE: u32 = 0x800;
-/// Supervisor state components enabled for XSAVES.
-pub const IA32_XSS: u32 = 0xda0;
-/// Extended feature enables: SCE, LME, LMA, NXE, SVME.
-pub const IA32_EFER: u32 = 0xc000_0080;
-/// SYSCALL segments.
-pub const IA32_STAR: u32 = 0xc000_0081;
-/// SYSCALL entry, 64-bit.
-pub const IA32_LSTAR: u32 = 0xc000_0082;
-/// SYSCALL entry, compatibility mode.
-pub const IA32_CSTAR: u32 = 0xc000_0083;
-/// SYSCALL flag mask.
-pub const IA32_FMASK: u32 = 0xc000_0084;
-/// FS base.
-pub const IA32_FS_BASE: u32 = 0xc000_0100;
-/// GS base.
-pub const IA32_GS_BASE: u32 = 0xc000_0101;
-/// What SWAPGS exchanges GS base with.
-pub const IA32_KERNEL_GS_BASE: u32 = 0xc000_0102;
-/// Auxiliary value of RDTSCP.
-pub const IA32_TSC_AUX: u32 = 0xc000_0103;
-/// SVM disable and lock. (AMD)
-pub const VM_CR: u32 = 0xc001_0114;
-/// Physical address of the host save area. (AMD)
-pub const VM_HSAVE_PA: u32 = 0xc001_0117;
+pub use x86::msr::{
+    AMD_VM_CR as VM_CR, AMD_VM_HSAVE_PA as VM_HSAVE_PA, IA32_APIC_BASE, IA32_CSTAR, IA32_EFER,
+    IA32_FEATURE_CONTROL, IA32_FMASK, IA32_FS_BASE, IA32_GS_BASE, IA32_KERNEL_GS_BASE, IA32_LSTAR,
+    IA32_MCG_STATUS, IA32_MISC_ENABLE, IA32_PAT, IA32_STAR, IA32_TSC_AUX, IA32_TSC_DEADLINE,
+    IA32_XSS, X2APIC_BASE,
+};
 
 /// EFER: SYSCALL enable.
 pub const EFER_SCE: u64 = 1 << 0;

@@ -29,7 +29,7 @@ const OTHER_ENDS: [(&str, &str); 3] = [
 /// What ends with code 0.
 const GOOD_END: &str = "stopped: ended by the guest's exit port, code 0";
 
-/// Bochs ends itself when a guest of AMD-V shuts down, whether that is intercepted or not.
+/// Bochs' AMD-V ends the emulator at this guest's triple fault, although shutdown is intercepted; QEMU's passes it on.
 const NOT_ON_TRINITY: &str = "triple_fault";
 
 /// These start in protected mode without paging, which VT-x without unrestricted guest refuses in words.

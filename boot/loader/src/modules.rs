@@ -38,6 +38,8 @@ pub(crate) fn load(volume: &mut Volume, plan: &mut Plan) -> Vec<LoadedFile> {
                         mark(vm, &plan.text, &alloc::format!("its kernel {path} {error}"));
                     } else if vm.initrd.as_ref() == Some(&path) {
                         mark(vm, &plan.text, &alloc::format!("its initrd {path} {error}"));
+                    } else if vm.modules.iter().any(|module| module.path == path) {
+                        mark(vm, &plan.text, &alloc::format!("its module {path} {error}"));
                     }
                 }
             }
@@ -104,7 +106,9 @@ fn mark(vm: &mut VmSpec, text: &str, reason: &str) {
 /// Says which VMs will run.
 pub(crate) fn say_what_starts(plan: &Plan) {
     for vm in plan.config.vms.iter().filter(|vm| vm.problem.is_none()) {
-        let when = if vm.autostart {
+        let when = if vm.is_template {
+            ", a template"
+        } else if vm.autostart {
             ""
         } else {
             ", started by hand"

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::SpecError;
+use crate::{DEFAULT_WEIGHT, SpecError};
 
 /// Everything `caisson.toml` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +41,11 @@ impl Config {
     pub fn files(&self) -> Vec<&str> {
         let mut files = Vec::new();
         for vm in &self.vms {
-            for path in core::iter::once(&vm.kernel).chain(&vm.initrd) {
+            let modules = vm.modules.iter().map(|module| &module.path);
+            for path in core::iter::once(&vm.kernel)
+                .chain(&vm.initrd)
+                .chain(modules)
+            {
                 if !files.contains(&path.as_str()) {
                     files.push(path.as_str());
                 }
@@ -85,8 +89,14 @@ pub struct VmSpec {
     pub kernel: String,
     /// The path of its initial RAM disk.
     pub initrd: Option<String>,
+    /// Further files for a Multiboot kernel, after the initial RAM disk, which is its first module.
+    pub modules: Vec<ModuleSpec>,
     /// What the kernel is told.
     pub cmdline: String,
+    /// By which door a kernel that has several is entered, or a flat binary started; `None` for the best a kernel has.
+    pub entry: Option<EntryMode>,
+    /// Where a flat binary lies, and starts; `None` for a kernel that says so itself. Never without `entry`.
+    pub load_address: Option<u64>,
     /// Whether it starts with the machine, or waits for the operator.
     pub autostart: bool,
     /// What follows when the guest asks for a reset.
@@ -97,6 +107,14 @@ pub struct VmSpec {
     pub exit_port: bool,
     /// The physical CPUs its vCPUs may use, by number from 0; `None` for any. Never empty, no number twice.
     pub cpu_affinity: Option<Vec<u32>>,
+    /// Its share of CPUs that several VMs want, against the weights of the others; a VM has this much for each of its vCPUs.
+    pub weight: u32,
+    /// The most it may use, in percent of one physical CPU, all its vCPUs together; `None` for no limit.
+    pub cap_percent: Option<u32>,
+    /// Whether it is no VM yet, but what the operator may create VMs from.
+    pub is_template: bool,
+    /// Which of its consoles the operator meets first.
+    pub console: GuestConsole,
     /// Where its name stands in the file, for messages; line 0 in a built-in configuration.
     pub place: Place,
     /// Why it cannot start, found by the loader: a file is missing, memory is short. [`parse`](crate::parse) leaves it `None`.
@@ -113,12 +131,19 @@ impl VmSpec {
             memory_bytes: 512 << 20,
             kernel: String::from(kernel),
             initrd: None,
+            modules: Vec::new(),
             cmdline: String::new(),
+            entry: None,
+            load_address: None,
             autostart: true,
             on_reboot: After::Restart,
             on_crash: After::Stop,
             exit_port: false,
             cpu_affinity: None,
+            weight: DEFAULT_WEIGHT,
+            cap_percent: None,
+            is_template: false,
+            console: GuestConsole::Serial,
             place: Place::default(),
             problem: None,
         }
@@ -129,6 +154,35 @@ impl VmSpec {
     pub fn error(&self, text: &str, message: &str, hint: &str) -> SpecError {
         SpecError::at_place(text, self.place, message, hint)
     }
+}
+
+/// A module of a Multiboot kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModuleSpec {
+    /// The path of its file on the boot volume.
+    pub path: String,
+    /// What the kernel is told about it; may be empty.
+    pub cmdline: String,
+}
+
+/// The state of the CPU in which a kernel starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EntryMode {
+    /// Real mode.
+    Real16,
+    /// Flat protected mode without paging.
+    Protected32,
+    /// Long mode, the low memory mapped one to one.
+    Long64,
+}
+
+/// A console of a VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GuestConsole {
+    /// Its first serial port.
+    Serial,
+    /// Its VGA text screen and its keyboard.
+    Screen,
 }
 
 /// A place in the file.

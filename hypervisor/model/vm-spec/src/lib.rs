@@ -17,12 +17,19 @@
 //! | `memory` | `"512M"`, `"1G"`, `"64K"` or bytes; at least 1 MiB, a multiple of 4 KiB | `"512M"` |
 //! | `kernel` | path on the boot volume | required |
 //! | `initrd` | path on the boot volume | none |
+//! | `modules` | list of `"path text for it"`: further files for a Multiboot kernel | none |
 //! | `cmdline` | text for the kernel | empty |
+//! | `entry` | `"16"`, `"32"` or `"64"`: the mode a kernel with several entry points, or a flat binary, starts in | the kernel's best |
+//! | `load-address` | where a flat binary lies and starts, below 4 GiB; wants `entry` | the kernel says so itself |
 //! | `autostart` | start with the machine | `true` |
 //! | `on-reboot` | `"restart"` or `"stop"` | `"restart"` |
 //! | `on-crash` | `"restart"` or `"stop"` | `"stop"` |
 //! | `exit-port` | a write to port 0xF4 ends the VM, the value is its code | `false` |
 //! | `cpu-affinity` | numbers of the physical CPUs its vCPUs may use | any |
+//! | `weight` | 1 to [`MAX_WEIGHT`]: the share of each of its vCPUs where others want the same CPU | 100 |
+//! | `cap` | percent of one CPU that all its vCPUs together may use at most | none |
+//! | `template` | no VM yet, but what `create` in the operator's shell makes VMs from | `false` |
+//! | `console` | `"serial"` or `"screen"`: what the operator meets who attaches to it | `"serial"` |
 //!
 //! `firmware` and `[[vm.disk]]` are known and refused: this version has neither.
 #![no_std]
@@ -43,11 +50,19 @@ mod table;
 mod tests;
 
 pub use blob::{BadBlob, from_blob, to_blob};
-pub use config::{After, Config, Console, HostSpec, LogLevel, Place, VmSpec};
+pub use config::{
+    After, Config, Console, EntryMode, GuestConsole, HostSpec, LogLevel, ModuleSpec, Place, VmSpec,
+};
 pub use error::SpecError;
 
 /// The most vCPUs one VM may have.
 pub const MAX_CPUS: u32 = 32;
+
+/// The weight of a VM that names none.
+pub const DEFAULT_WEIGHT: u32 = 100;
+
+/// The largest weight.
+pub const MAX_WEIGHT: u32 = 10_000;
 
 /// The least memory a VM may have.
 pub const MIN_MEMORY_BYTES: u64 = 1 << 20;

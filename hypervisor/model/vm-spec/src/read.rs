@@ -268,9 +268,27 @@ impl<'t> Entry<'t> {
         }
     }
 
+    /// A list of files on the boot volume, each with a text behind its path.
+    pub(crate) fn paths_with_text(&self) -> Result<Vec<(String, String)>, SpecError> {
+        self.list("a list of texts")?
+            .iter()
+            .map(|value| {
+                let text = self.text_of(value)?;
+                let (path, rest) = text.split_once(' ').unwrap_or((text, ""));
+                if rest.contains('\0') {
+                    return Err(self.wrong_at(value.span(), "the text has a zero byte"));
+                }
+                Ok((self.path_of(path)?, rest.trim().to_string()))
+            })
+            .collect()
+    }
+
     /// The path of a file on the boot volume, from its root, with forward slashes.
     pub(crate) fn path(&self) -> Result<String, SpecError> {
-        let path = self.text()?;
+        self.path_of(self.text()?)
+    }
+
+    fn path_of(&self, path: &str) -> Result<String, SpecError> {
         let complaint = if path.is_empty() {
             "is empty"
         } else if path.contains('\\') {

@@ -10,8 +10,8 @@ use toml::de::DeTable;
 use crate::error::place_of;
 use crate::read::{Entry, Known, entries, printable};
 use crate::{
-    After, Config, Console, HostSpec, LogLevel, MAX_CPUS, MAX_MEMORY_BYTES, MAX_VMS,
-    MIN_MEMORY_BYTES, SpecError, VmSpec,
+    After, Config, Console, EntryMode, GuestConsole, HostSpec, LogLevel, MAX_CPUS,
+    MAX_MEMORY_BYTES, MAX_VMS, MAX_WEIGHT, MIN_MEMORY_BYTES, ModuleSpec, SpecError, VmSpec,
 };
 
 const FILE_KEYS: &[Known] = &[("host", "[host]"), ("vm", "[[vm]]")];
@@ -28,12 +28,22 @@ const VM_KEYS: &[Known] = &[
     ("memory", "memory = \"512M\""),
     ("kernel", "kernel = \"guests/debian/vmlinuz\""),
     ("initrd", "initrd = \"guests/debian/initrd.img\""),
+    (
+        "modules",
+        "modules = [\"guests/xen/vmlinuz root=/dev/ram0\"]",
+    ),
     ("cmdline", "cmdline = \"console=ttyS0\""),
+    ("entry", "entry = \"32\""),
+    ("load-address", "load-address = \"1M\""),
     ("autostart", "autostart = true"),
     ("on-reboot", "on-reboot = \"restart\""),
     ("on-crash", "on-crash = \"stop\""),
     ("exit-port", "exit-port = false"),
     ("cpu-affinity", "cpu-affinity = [0, 1]"),
+    ("weight", "weight = 100"),
+    ("cap", "cap = 50"),
+    ("template", "template = false"),
+    ("console", "console = \"serial\""),
     ("firmware", "kernel = \"guests/debian/vmlinuz\""),
     ("disk", "initrd = \"guests/debian/initrd.img\""),
 ];
@@ -48,11 +58,25 @@ const LOG_LEVELS: [(&str, LogLevel); 5] = [
 const CONSOLES: [(&str, Console); 2] = [("serial", Console::Serial), ("screen", Console::Screen)];
 const AFTER: [(&str, After); 2] = [("restart", After::Restart), ("stop", After::Stop)];
 
+const ENTRIES: [(&str, EntryMode); 3] = [
+    ("16", EntryMode::Real16),
+    ("32", EntryMode::Protected32),
+    ("64", EntryMode::Long64),
+];
+const GUEST_CONSOLES: [(&str, GuestConsole); 2] = [
+    ("serial", GuestConsole::Serial),
+    ("screen", GuestConsole::Screen),
+];
+
 /// Physical CPU numbers that `cpu-affinity` may name.
 const CPU_NUMBERS: Range<u64> = 0..1024;
 /// Linux's own limit on x86 is 2,048 with the final zero.
 const MAX_CMDLINE_BYTES: usize = 2047;
 const MAX_NAME_BYTES: usize = 32;
+/// Modules a VM may have: what fits below the first page of a Multiboot information.
+const MAX_MODULES: usize = 16;
+/// One percent of a CPU to all vCPUs busy.
+const CAP_PERCENT: Range<u64> = 1..MAX_CPUS as u64 * 100 + 1;
 
 pub(crate) fn config(text: &str) -> Result<Config, SpecError> {
     let document = DeTable::parse(text).map_err(|error| {
@@ -131,6 +155,13 @@ fn vm(
                 vm.cpu_affinity =
                     Some(entry.numbers(CPU_NUMBERS)?.into_iter().map(small).collect());
             }
+            "modules" => vm.modules = modules(&entry)?,
+            "entry" => vm.entry = Some(entry.choice(&ENTRIES)?),
+            "load-address" => vm.load_address = Some(load_address(&entry)?),
+            "weight" => vm.weight = small(entry.number(1..u64::from(MAX_WEIGHT) + 1)?),
+            "cap" => vm.cap_percent = Some(small(entry.number(CAP_PERCENT)?)),
+            "template" => vm.is_template = entry.boolean()?,
+            "console" => vm.console = entry.choice(&GUEST_CONSOLES)?,
             later => {
                 let message = format!("`{later}` is not yet supported in this version");
                 let hint = "a VM starts from a kernel: kernel = \"guests/debian/vmlinuz\", initrd = \"...\"";
@@ -155,7 +186,34 @@ fn vm(
             ));
         }
     }
+    if vm.load_address.is_some() && vm.entry.is_none() {
+        return Err(SpecError::new(
+            text,
+            span,
+            "a VM with `load-address` needs `entry`",
+            "add a line: entry = \"16\", \"32\" or \"64\"",
+        ));
+    }
     Ok(vm)
+}
+
+fn modules(entry: &Entry<'_>) -> Result<Vec<ModuleSpec>, SpecError> {
+    let modules = entry.paths_with_text()?;
+    if modules.len() > MAX_MODULES {
+        return Err(entry.wrong(format!("a VM has at most {MAX_MODULES} modules")));
+    }
+    Ok(modules
+        .into_iter()
+        .map(|(path, cmdline)| ModuleSpec { path, cmdline })
+        .collect())
+}
+
+fn load_address(entry: &Entry<'_>) -> Result<u64, SpecError> {
+    let at = entry.size()?;
+    if at >= 4 << 30 {
+        return Err(entry.wrong("`load-address` must lie below 4G"));
+    }
+    Ok(at)
 }
 
 fn small(number: u64) -> u32 {

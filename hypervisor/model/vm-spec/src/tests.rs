@@ -24,6 +24,13 @@ on-reboot = "stop"
 on-crash = "restart"
 exit-port = true
 cpu-affinity = [0, 3]
+modules = ["guests/a/module first=1 second", "guests/a/other"]
+entry = "32"
+load-address = "1M"
+weight = 250
+cap = 150
+template = true
+console = "screen"
 
 [[vm]]
 name = "tiny_1"
@@ -58,13 +65,29 @@ fn a_full_file_is_read() {
         on_crash: After::Restart,
         exit_port: true,
         cpu_affinity: Some(vec![0, 3]),
+        modules: vec![
+            ModuleSpec {
+                path: "guests/a/module".into(),
+                cmdline: "first=1 second".into(),
+            },
+            ModuleSpec {
+                path: "guests/a/other".into(),
+                cmdline: String::new(),
+            },
+        ],
+        entry: Some(EntryMode::Protected32),
+        load_address: Some(1 << 20),
+        weight: 250,
+        cap_percent: Some(150),
+        is_template: true,
+        console: GuestConsole::Screen,
         place: Place { line: 8, column: 1 },
         ..VmSpec::new("debian", "guests/debian/vmlinuz")
     };
     let tiny = VmSpec {
         memory_bytes: 1 << 20,
         place: Place {
-            line: 21,
+            line: 28,
             column: 1,
         },
         ..VmSpec::new("tiny_1", "tests/tiny.elf")
@@ -81,6 +104,8 @@ fn a_full_file_is_read() {
         [
             "guests/debian/vmlinuz",
             "guests/debian/initrd.img",
+            "guests/a/module",
+            "guests/a/other",
             "tests/tiny.elf"
         ]
     );
@@ -168,6 +193,15 @@ fn numbers_keep_their_limits() {
         "cpus = -1",
         "cpus = 99999999999999999999",
         "cpu-affinity = [0, 0]",
+        "weight = 0",
+        "weight = 10001",
+        "cap = 0",
+        "cap = 3201",
+        "entry = \"8\"",
+        "load-address = \"4G\"",
+        "modules = [\"/absolute\"]",
+        "modules = [\"\"]",
+        "console = \"vga\"",
     ] {
         assert_eq!(refusal(&vm_with(line)).line, 4, "{line}");
     }
@@ -318,7 +352,7 @@ fn a_vm_can_be_pointed_at_later() {
     let error = config.vms[1].error(FULL, "no memory left", "use less");
     assert_eq!(
         (error.line, error.line_text.as_str()),
-        (21, "name = \"tiny_1\"")
+        (28, "name = \"tiny_1\"")
     );
 }
 

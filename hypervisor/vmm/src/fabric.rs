@@ -4,22 +4,23 @@ use crate::mailbox::{Mail, Mailbox};
 use crate::slot::{Harness, Slot};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use chipset::{ApicMessage, Delivery, IoApic, Ipi, PicPair, Shorthand};
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use chipset::{ApicMessage, Delivery, IoApic, Ipi, Model, PicPair, Shorthand};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use device::Level;
 use x86::Vector;
 
 /// The vCPUs of one VM, as message targets.
 pub(crate) struct Cpus {
     mailboxes: Vec<Arc<Mailbox>>,
-    turn: AtomicU32,
+    /// Where the search for one of several destinations begins: behind the one that was found last.
+    turn: AtomicUsize,
 }
 
 impl Cpus {
     pub(crate) fn new(mailboxes: Vec<Arc<Mailbox>>) -> Self {
         Self {
             mailboxes,
-            turn: AtomicU32::new(0),
+            turn: AtomicUsize::new(0),
         }
     }
 
@@ -30,32 +31,35 @@ impl Cpus {
 
     /// Delivers a message from an IOAPIC or a device.
     pub(crate) fn deliver(&self, message: &ApicMessage) {
-        let is_meant = |mailbox: &&Arc<Mailbox>| {
-            mailbox
-                .addressing()
-                .matches(message.destination, message.mode)
-        };
         match message.delivery {
-            Delivery::LowestPriority => {
-                // Any of those named will do; taking turns spreads the load.
-                let count = self.mailboxes.iter().filter(is_meant).count();
-                if count != 0 {
-                    let turn = self.turn.fetch_add(1, Ordering::Relaxed) as usize % count;
-                    if let Some(mailbox) = self.mailboxes.iter().filter(is_meant).nth(turn) {
-                        hand_over(mailbox, message);
-                    }
-                }
-            }
+            Delivery::LowestPriority => self.deliver_to_one(message),
             Delivery::Fixed
             | Delivery::Smi
             | Delivery::Nmi
             | Delivery::Init
             | Delivery::StartUp
             | Delivery::ExtInt => {
-                for mailbox in self.mailboxes.iter().filter(is_meant) {
-                    hand_over(mailbox, message);
+                for mailbox in &self.mailboxes {
+                    if is_meant(mailbox, message) {
+                        hand_over(mailbox, message);
+                    }
                 }
             }
+        }
+    }
+
+    /// Delivers to one of those named. Any will do that can take it; turns spread the load. (Intel SDM vol. 3A 11.6.2.4)
+    fn deliver_to_one(&self, message: &ApicMessage) {
+        let count = self.mailboxes.len();
+        let first = self.turn.load(Ordering::Relaxed).min(count);
+        let found = (first..count).chain(0..first).find_map(|id| {
+            let mailbox = self.mailboxes.get(id)?;
+            let can_take = mailbox.addressing().is_software_enabled && is_meant(mailbox, message);
+            can_take.then_some((id, mailbox))
+        });
+        if let Some((id, mailbox)) = found {
+            self.turn.store(id + 1, Ordering::Relaxed);
+            hand_over(mailbox, message);
         }
     }
 
@@ -63,20 +67,24 @@ impl Cpus {
     pub(crate) fn send(&self, sender: usize, ipi: &Ipi) {
         match ipi.shorthand {
             Shorthand::None => self.deliver(&ipi.message),
-            Shorthand::All => {
-                for mailbox in &self.mailboxes {
-                    hand_over(mailbox, &ipi.message);
-                }
-            }
-            Shorthand::AllButSelf => {
-                for (id, mailbox) in self.mailboxes.iter().enumerate() {
-                    if id != sender {
-                        hand_over(mailbox, &ipi.message);
-                    }
-                }
+            Shorthand::All => self.broadcast(None, &ipi.message),
+            Shorthand::AllButSelf => self.broadcast(Some(sender), &ipi.message),
+        }
+    }
+
+    /// Delivers to all but one. A shorthand takes no destination, but one that is switched off does not listen.
+    fn broadcast(&self, without: Option<usize>, message: &ApicMessage) {
+        for (id, mailbox) in self.mailboxes.iter().enumerate() {
+            if Some(id) != without && mailbox.addressing().model != Model::Disabled {
+                hand_over(mailbox, message);
             }
         }
     }
+}
+
+fn is_meant(mailbox: &Mailbox, message: &ApicMessage) -> bool {
+    let addressing = mailbox.addressing();
+    addressing.matches(message.destination, message.mode)
 }
 
 fn hand_over(mailbox: &Mailbox, message: &ApicMessage) {
@@ -85,7 +93,7 @@ fn hand_over(mailbox: &Mailbox, message: &ApicMessage) {
             mailbox.post(message.vector, message.trigger);
         }
         Delivery::Nmi => mailbox.send(Mail::NMI),
-        Delivery::Init => mailbox.send(Mail::INIT),
+        Delivery::Init => mailbox.post_init(),
         Delivery::StartUp => mailbox.post_sipi(message.vector),
         // There is no SMM in the virtual PC, and the PIC's output has a wire of its own.
         Delivery::Smi | Delivery::ExtInt => {}

@@ -4,7 +4,7 @@
 use crate::bell::Bell;
 use alloc::sync::Arc;
 use chipset::{Addressing, Trigger};
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use x86::Vector;
 
 bitflags::bitflags! {
@@ -17,7 +17,7 @@ bitflags::bitflags! {
         const NMI = 1 << 1;
         /// INIT.
         const INIT = 1 << 2;
-        /// A start-up IPI; its vector stands beside.
+        /// A start-up IPI; its vector stands in the same word, above [`SIPI_SHIFT`].
         const SIPI = 1 << 3;
         /// The PIC's output changed.
         const EXT_INT = 1 << 4;
@@ -28,13 +28,24 @@ bitflags::bitflags! {
     }
 }
 
+/// Where in the word of mail the start-up vector stands: with its flag, so that the two never tell of different IPIs.
+const SIPI_SHIFT: u32 = 24;
+
+/// Mail that was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
+    /// What there was.
+    pub(crate) mail: Mail,
+    /// Where a start-up IPI leads, if there was one.
+    pub(crate) sipi: Vector,
+}
+
 /// The mailbox of one vCPU.
 pub(crate) struct Mailbox {
     bell: Arc<Bell>,
     mail: AtomicU32,
     pending: [AtomicU64; 4],
     level: [AtomicU64; 4],
-    sipi: AtomicU8,
     ext_int: AtomicBool,
     addressing: AtomicU64,
     is_running: AtomicBool,
@@ -47,7 +58,6 @@ impl Mailbox {
             mail: AtomicU32::new(0),
             pending: Default::default(),
             level: Default::default(),
-            sipi: AtomicU8::new(0),
             ext_int: AtomicBool::new(false),
             addressing: AtomicU64::new(addressing.to_bits()),
             is_running: AtomicBool::new(false),
@@ -70,10 +80,20 @@ impl Mailbox {
         self.send(Mail::INTERRUPT);
     }
 
-    /// Leaves a start-up IPI.
+    /// Leaves INIT. What was sent sooner and needs a CPU that runs, or one that waits for it, is forgotten: the owner takes
+    /// all mail at once and would find it behind INIT.
+    ///
+    /// Vectors stay: the local APIC is off by then, and refuses them.
+    pub(crate) fn post_init(&self) {
+        self.put(|mail| without_sipi(mail) & !Mail::NMI.bits() | Mail::INIT.bits());
+    }
+
+    /// Leaves a start-up IPI. As long as one waits, further ones are lost: the first one started the CPU.
     pub(crate) fn post_sipi(&self, vector: Vector) {
-        self.sipi.store(vector.0, Ordering::SeqCst);
-        self.send(Mail::SIPI);
+        self.put(|mail| match mail & Mail::SIPI.bits() {
+            0 => without_sipi(mail) | Mail::SIPI.bits() | u32::from(vector.0) << SIPI_SHIFT,
+            _ => mail,
+        });
     }
 
     /// Says what the PIC's output holds.
@@ -102,9 +122,24 @@ impl Mailbox {
     ///    that CPU once, not each time.
     pub(crate) fn send(&self, mail: Mail) {
         let before = self.mail.fetch_or(mail.bits(), Ordering::SeqCst);
-        if before & mail.bits() == mail.bits() {
-            return;
+        if before & mail.bits() != mail.bits() {
+            self.signal();
         }
+    }
+
+    /// Changes the word of mail; as [`Mailbox::send`] otherwise.
+    fn put(&self, change: impl Fn(u32) -> u32) {
+        let before = self
+            .mail
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |mail| {
+                Some(change(mail))
+            });
+        if before.is_ok_and(|before| change(before) != before) {
+            self.signal();
+        }
+    }
+
+    fn signal(&self) {
         if self.is_running.load(Ordering::SeqCst) {
             if !self.bell.is_here() {
                 self.bell.kick();
@@ -121,8 +156,22 @@ impl Mailbox {
     }
 
     /// Takes all mail. The owner only.
-    pub(crate) fn take(&self) -> Mail {
-        Mail::from_bits_truncate(self.mail.swap(0, Ordering::SeqCst))
+    pub(crate) fn take(&self) -> Taken {
+        let word = self.mail.swap(0, Ordering::SeqCst);
+        Taken {
+            mail: Mail::from_bits_truncate(word),
+            sipi: Vector((word >> SIPI_SHIFT) as u8),
+        }
+    }
+
+    /// Takes a start, and leaves what came behind it; without a start, throws all mail away. The owner only, while parked.
+    pub(crate) fn take_start(&self) -> bool {
+        let start = Mail::START.bits();
+        let rest = |mail: u32| if mail & start != 0 { mail & !start } else { 0 };
+        let before = self
+            .mail
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |mail| Some(rest(mail)));
+        before.is_ok_and(|before| before & start != 0)
     }
 
     /// Takes the pending vectors, each with its trigger mode. The owner only.
@@ -144,11 +193,6 @@ impl Mailbox {
                 each(Vector(word as u8 * 64 + bit as u8), trigger);
             }
         }
-    }
-
-    /// The vector of the last start-up IPI. The owner only.
-    pub(crate) fn sipi_vector(&self) -> Vector {
-        Vector(self.sipi.load(Ordering::SeqCst))
     }
 
     /// Throws all mail away, for a new life in which the owner's local APIC answers under `addressing`. While the owner is
@@ -176,6 +220,10 @@ impl Mailbox {
     pub(crate) fn set_running(&self, is_running: bool) {
         self.is_running.store(is_running, Ordering::SeqCst);
     }
+}
+
+fn without_sipi(mail: u32) -> u32 {
+    mail & ((1 << SIPI_SHIFT) - 1) & !Mail::SIPI.bits()
 }
 
 fn place(vector: Vector) -> (usize, u64) {

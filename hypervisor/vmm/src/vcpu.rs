@@ -1,8 +1,9 @@
 //! A vCPU with everything that belongs to it alone: backend, local APIC, MSRs. No lock is needed for any of it.
 
 use crate::home::earliest;
+use crate::lifecycle::StopReason;
 use crate::local::Local;
-use crate::mailbox::{Mail, Mailbox};
+use crate::mailbox::{Mail, Mailbox, Taken};
 use crate::stats::Stats;
 use crate::vm::Vm;
 use alloc::sync::Arc;
@@ -88,14 +89,9 @@ impl<H: Host> VirtualCpu<H> {
 
     /// Reads the mail of a parked vCPU: only a start counts. Returns whether it runs from now on.
     pub(crate) fn unpark(&mut self, _cpu: &mut H::Cpu) -> bool {
-        let mail = self.mailbox.take();
-        if !mail.contains(Mail::START) {
-            return false;
-        }
         // Others of this VM may run already: what they sent is read before the first entry.
-        let rest = mail.difference(Mail::START);
-        if !rest.is_empty() {
-            self.mailbox.send(rest);
+        if !self.mailbox.take_start() {
+            return false;
         }
         self.local = Local::new(self.id as u32, self.vm.model(), self.vm.tsc_offset());
         self.backend.reset_vector_state();
@@ -171,17 +167,23 @@ impl<H: Host> VirtualCpu<H> {
     }
 
     fn read_mail(&mut self) -> Next {
-        let mail = self.mailbox.take();
+        let Taken { mail, sipi } = self.mailbox.take();
         if mail.contains(Mail::HALT) {
             return Next::Stop;
         }
         if mail.contains(Mail::INIT) {
+            if self.id == 0 {
+                // The boot processor does not wait for SIPI but runs the firmware, which resets the machine.
+                // (Intel SDM vol. 3A 10.4.2)
+                let _ = self.stop(StopReason::Reset("INIT to the boot processor"));
+                return Next::Stop;
+            }
             self.initialize();
         }
         if mail.contains(Mail::SIPI) && self.activity == Activity::WaitForSipi {
             let mut state = ArchState::after_reset();
             self.backend.save(&mut state);
-            state.after_sipi(self.mailbox.sipi_vector());
+            state.after_sipi(sipi);
             self.backend.load(&state);
             self.activity = Activity::Running;
         }

@@ -4,6 +4,7 @@ mod exits;
 mod host;
 mod hostile;
 mod interrupts;
+mod ipi;
 mod life;
 mod operator;
 mod rig;

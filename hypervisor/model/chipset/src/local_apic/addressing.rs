@@ -49,7 +49,10 @@ impl Addressing {
             (Model::Flat | Model::Cluster, DestinationMode::Physical) => {
                 destination == 0xff || destination == self.id & 0xff
             }
-            (Model::Flat, DestinationMode::Logical) => destination & self.logical as u32 != 0,
+            // All ones are everyone, whatever their LDR holds.
+            (Model::Flat, DestinationMode::Logical) => {
+                destination == 0xff || destination & self.logical as u32 != 0
+            }
             (Model::Cluster, DestinationMode::Logical) => {
                 let own = self.logical as u32;
                 destination & 0xff == 0xff
@@ -131,6 +134,22 @@ mod tests {
         assert!(!with(Model::Cluster, 0, 0x12).matches(0x10, Logical));
         assert!(with(Model::Cluster, 0, 0x12).matches(0x13, Logical));
         assert!(!with(Model::Cluster, 0, 0x12).matches(0x23, Logical));
+    }
+
+    #[test]
+    fn logical_zero_names_nobody_and_all_ones_everyone() {
+        for model in [Model::Flat, Model::Cluster] {
+            for logical in [0, 0x01, 0x12] {
+                let apic = with(model, 1, logical);
+                assert!(!apic.matches(0, Logical));
+                assert!(apic.matches(0xff, Logical));
+            }
+        }
+        let apic = with(Model::X2Apic, 0x1f, 0);
+        assert!(!apic.matches(0, Logical) && apic.matches(BROADCAST, Logical));
+        // What is everyone to an xAPIC is one id to an x2APIC.
+        assert!(!apic.matches(0xff, Physical));
+        assert!(with(Model::X2Apic, 0xff, 0).matches(0xff, Physical));
     }
 
     #[test]

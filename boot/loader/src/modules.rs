@@ -67,7 +67,8 @@ pub(crate) fn check_memory(plan: &mut Plan, usable_bytes: u64) {
     let available_bytes = usable_bytes.saturating_sub(HYPERVISOR_BYTES);
     let mut left_bytes = available_bytes;
     for vm in plan.config.vms.iter_mut().filter(|vm| vm.problem.is_none()) {
-        let limit_bytes = if vm.autostart {
+        let starts_now = vm.autostart && !vm.is_template;
+        let limit_bytes = if starts_now {
             left_bytes
         } else {
             available_bytes
@@ -79,7 +80,7 @@ pub(crate) fn check_memory(plan: &mut Plan, usable_bytes: u64) {
                 &plan.text,
                 &alloc::format!("it wants {wanted} MiB of memory, {left} MiB are left"),
             );
-        } else if vm.autostart {
+        } else if starts_now {
             left_bytes -= vm.memory_bytes;
         }
     }

@@ -17,7 +17,7 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use cpu_model::{CpuModel, CpuPlan};
 use guest_boot::MemoryLayout;
-use host::{Backing, Host, NoMemory, Permissions, Slat};
+use host::{Backing, Host, NoMemory, NotedName, Permissions, Slat};
 use spin::Mutex;
 use vcpu::ArchState;
 use vm_spec::VmSpec;
@@ -83,11 +83,14 @@ pub(crate) struct Site<'a, H: Host> {
     pub(crate) modules: &'a [Module],
 }
 
-/// Builds VM number `index` and sends its vCPUs to their homes; `turn` says where the next vCPU goes.
+/// Builds VM number `id` and sends its vCPUs to their homes; `turn` says where the next vCPU goes.
+///
+/// `starts`: as soon as all vCPUs are there; otherwise it waits for the operator.
 pub(crate) fn assemble<H: Host>(
     site: &Site<'_, H>,
-    index: usize,
+    id: usize,
     spec: &VmSpec,
+    starts: bool,
     turn: &mut usize,
 ) -> Result<Arc<Vm<H>>, AssembleError> {
     if let Some(problem) = &spec.problem {
@@ -149,15 +152,13 @@ pub(crate) fn assemble<H: Host>(
             Arc::new(Mailbox::new(site.porches[*home].bell.clone(), addressing))
         })
         .collect();
-    // Names live as long as the hypervisor: the epitaph of a panic may need one at any time.
-    let name: &'static str = String::leak(spec.name.clone());
     let cpus = Arc::new(Cpus::new(mailboxes));
     let home = site.porches[homes[0]].bell.clone();
-    let board =
-        Board::new(site, index, name, spec, &layout, cpus, home).map_err(AssembleError::Overlap)?;
+    let board = Board::new(site, id, spec, &layout, cpus, home).map_err(AssembleError::Overlap)?;
     let vm = Arc::new(Vm {
         host: site.host,
-        name,
+        id,
+        noted: NotedName::new(&spec.name),
         spec: spec.clone(),
         layout,
         image,
@@ -170,12 +171,14 @@ pub(crate) fn assemble<H: Host>(
         started_tsc: AtomicU64::new(0),
         started_ns: AtomicU64::new(0),
         arrived: AtomicU32::new(0),
-        is_done: AtomicBool::new(!spec.autostart),
+        is_incomplete: AtomicBool::new(false),
+        starts_by_itself: starts,
+        is_done: AtomicBool::new(!starts),
         restart_at_ns: AtomicU64::new(u64::MAX),
         messages: Messages::default(),
     });
-    for (id, home) in homes.iter().enumerate() {
-        site.porches[*home].send(vm.clone(), id);
+    for (vcpu, home) in homes.iter().enumerate() {
+        site.porches[*home].send(vm.clone(), vcpu);
     }
     Ok(vm)
 }

@@ -46,8 +46,7 @@ impl<H: Host> Board<H> {
     /// Puts the PC together.
     pub(crate) fn new(
         site: &Site<'_, H>,
-        index: usize,
-        name: &'static str,
+        id: usize,
         spec: &VmSpec,
         layout: &MemoryLayout,
         cpus: Arc<Cpus>,
@@ -69,7 +68,7 @@ impl<H: Host> Board<H> {
         // IRQ 0 is at pin 2 of the IOAPIC, as the MADT says.
         let timer = Wire::new(&fabric, Some(0), wiring::PIT_GSI);
         let pit = maker.slot("pit", Pit::new(), PitHarness::new(timer, &replaced));
-        let com1 = UartHarness::new(isa(4), site.console, Some(Printer::new(index, name)));
+        let com1 = UartHarness::new(isa(4), site.console, Some(Printer::new(id, &spec.name)));
         let com1 = maker.slot("com1", Uart16550::new(), com1);
         let com2 = UartHarness::new(isa(3), site.console, None);
         let com2 = maker.slot("com2", Uart16550::new(), com2);
@@ -86,7 +85,7 @@ impl<H: Host> Board<H> {
         );
         let hpet = maker.slot("hpet", Hpet::new(), HpetHarness::new(&fabric, &replaced));
         let pci = maker.slot("pci", pci::q35(wiring::PM_BASE), Silent);
-        let text = DebugHarness::new(site.console, Printer::background(name));
+        let text = DebugHarness::new(site.console, Printer::background(&spec.name));
         let debug = maker.slot("debug", DebugPort::new(), text);
 
         let mut pio = PioBus::default();

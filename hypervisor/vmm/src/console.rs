@@ -4,6 +4,7 @@
 //! goes to the VM in focus, or to the operator's shell after the escape key.
 
 use alloc::collections::VecDeque;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use host::Host;
@@ -78,7 +79,7 @@ impl<H: Host> Console<H> {
         }
     }
 
-    /// Which VM has the console, or [`SHELL`].
+    /// The number of the VM that has the console, or [`SHELL`].
     pub(crate) fn focus(&self) -> usize {
         self.focus.load(Ordering::Relaxed)
     }
@@ -172,21 +173,21 @@ impl<H: Host> Console<H> {
 /// What a VM prints, on its way to the console.
 pub(crate) struct Printer {
     vm: usize,
-    name: &'static str,
+    name: String,
     line: Mutex<Vec<u8>>,
 }
 
 impl Printer {
-    pub(crate) fn new(vm: usize, name: &'static str) -> Self {
+    pub(crate) fn new(vm: usize, name: &str) -> Self {
         Self {
             vm,
-            name,
+            name: name.into(),
             line: Mutex::new(Vec::with_capacity(LINE_BYTES)),
         }
     }
 
     /// A printer whose VM never has the console to itself on its account.
-    pub(crate) fn background(name: &'static str) -> Self {
+    pub(crate) fn background(name: &str) -> Self {
         Self::new(NOBODY, name)
     }
 
@@ -207,7 +208,7 @@ impl Printer {
         match byte {
             b'\r' => {}
             b'\n' => {
-                console.write_line_of(self.name, &line);
+                console.write_line_of(&self.name, &line);
                 line.clear();
             }
             b'\t' => line.push(b' '),
@@ -216,7 +217,7 @@ impl Printer {
             _ => line.push(byte),
         }
         if line.len() >= LINE_BYTES {
-            console.write_line_of(self.name, &line);
+            console.write_line_of(&self.name, &line);
             line.clear();
         }
     }

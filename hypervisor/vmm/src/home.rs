@@ -1,12 +1,13 @@
 //! The vCPUs that live on one physical CPU, and the devices that call it home.
 
 use crate::bell::Bell;
+use crate::lifecycle::VmState;
 use crate::vcpu::{Next, VirtualCpu};
 use crate::vm::Vm;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::Cell;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicBool, Ordering};
 use device::Instant;
 use host::{Host, HostVector};
 use sched::RunQueue;
@@ -16,6 +17,8 @@ use spin::Mutex;
 pub(crate) struct Porch<H: Host> {
     pub(crate) bell: Arc<Bell>,
     arrivals: Mutex<Vec<(Arc<Vm<H>>, usize)>>,
+    /// A VM was destroyed whose vCPUs may live here.
+    has_departures: AtomicBool,
 }
 
 impl<H: Host> Porch<H> {
@@ -23,12 +26,19 @@ impl<H: Host> Porch<H> {
         Self {
             bell,
             arrivals: Mutex::new(Vec::new()),
+            has_departures: AtomicBool::new(false),
         }
     }
 
     /// Sends a vCPU here, by its number in its VM.
     pub(crate) fn send(&self, vm: Arc<Vm<H>>, vcpu: usize) {
         self.arrivals.lock().push((vm, vcpu));
+        self.bell.ring();
+    }
+
+    /// Says that a VM was destroyed.
+    pub(crate) fn see_off(&self) {
+        self.has_departures.store(true, Ordering::SeqCst);
         self.bell.ring();
     }
 }
@@ -53,7 +63,8 @@ struct Resident<H: Host> {
 pub(crate) struct Home<H: Host> {
     host: &'static H,
     porch: &'static Porch<H>,
-    residents: Vec<Resident<H>>,
+    /// By number; a place whose vCPU left is given to the next one that comes.
+    residents: Vec<Option<Resident<H>>>,
     /// VMs whose devices are advanced here: those whose vCPU 0 lives here.
     vms: Vec<Arc<Vm<H>>>,
     queue: RunQueue,
@@ -92,7 +103,10 @@ impl<H: Host> Home<H> {
         for (vm, id) in arrivals {
             self.take_in(cpu, vm, id);
         }
-        for (number, resident) in self.residents.iter_mut().enumerate() {
+        if self.porch.has_departures.swap(false, Ordering::SeqCst) {
+            self.let_go();
+        }
+        for (number, resident) in numbered(&mut self.residents) {
             match resident.doing {
                 Doing::Ready => {}
                 Doing::Asleep => {
@@ -120,16 +134,37 @@ impl<H: Host> Home<H> {
     /// The vCPUs that live here, in the order of their arrival.
     #[cfg(test)]
     pub(crate) fn vcpus(&mut self) -> impl Iterator<Item = &mut VirtualCpu<H>> {
-        self.residents.iter_mut().map(|resident| &mut resident.vcpu)
+        self.residents
+            .iter_mut()
+            .flatten()
+            .map(|resident| &mut resident.vcpu)
+    }
+
+    /// Lets vCPUs and VMs that were destroyed go. Only this CPU may: a vCPU's registers may still be in it.
+    fn let_go(&mut self) {
+        let is_gone = |vm: &Vm<H>| vm.lifecycle().state() == VmState::Destroyed;
+        self.vms.retain(|vm| !is_gone(vm));
+        for place in &mut self.residents {
+            if place
+                .as_ref()
+                .is_some_and(|resident| is_gone(&resident.vcpu.vm))
+            {
+                *place = None;
+            }
+        }
     }
 
     fn take_in(&mut self, cpu: &mut H::Cpu, vm: Arc<Vm<H>>, id: usize) {
         match VirtualCpu::new(self.host, cpu, vm.clone(), id) {
             Ok(vcpu) => {
-                self.residents.push(Resident {
+                let resident = Some(Resident {
                     vcpu,
                     doing: Doing::Parked,
                 });
+                match self.residents.iter_mut().find(|place| place.is_none()) {
+                    Some(place) => *place = resident,
+                    None => self.residents.push(resident),
+                }
                 self.queue.reserve(self.residents.len());
                 if id == 0 {
                     self.vms.push(vm.clone());
@@ -141,7 +176,7 @@ impl<H: Host> Home<H> {
                     "vm {}: no memory for vCPU {id}; the VM does not start",
                     vm.name()
                 );
-                vm.is_done.store(true, Ordering::SeqCst);
+                vm.vcpu_failed();
             }
         }
     }
@@ -159,7 +194,7 @@ impl<H: Host> Home<H> {
             }
             self.renew_next_device();
         }
-        for (number, resident) in self.residents.iter_mut().enumerate() {
+        for (number, resident) in numbered(&mut self.residents) {
             if resident.doing == Doing::Asleep
                 && resident.vcpu.deadline().is_some_and(|at| at <= now)
             {
@@ -179,6 +214,7 @@ impl<H: Host> Home<H> {
         let sleepers = self
             .residents
             .iter()
+            .flatten()
             .filter(|resident| resident.doing == Doing::Asleep)
             .filter_map(|resident| resident.vcpu.deadline())
             .min();
@@ -190,7 +226,7 @@ impl<H: Host> Home<H> {
 
     /// Runs the vCPU that was picked until it has a reason to come back.
     pub(crate) fn step(&mut self, cpu: &mut H::Cpu, number: usize, until: Option<Instant>) {
-        let Some(resident) = self.residents.get_mut(number) else {
+        let Some(Some(resident)) = self.residents.get_mut(number) else {
             return;
         };
         match resident.vcpu.step(cpu, until) {
@@ -212,6 +248,14 @@ impl<H: Host> Home<H> {
             }
         }
     }
+}
+
+/// The vCPUs there are, with their numbers.
+fn numbered<H: Host>(
+    residents: &mut [Option<Resident<H>>],
+) -> impl Iterator<Item = (usize, &mut Resident<H>)> {
+    let numbered = residents.iter_mut().enumerate();
+    numbered.filter_map(|(number, place)| Some((number, place.as_mut()?)))
 }
 
 /// The earlier of two deadlines that may not exist.

@@ -3,7 +3,10 @@
 use crate::Hypervisor;
 use crate::console::SHELL;
 use crate::shell::Shell;
+use crate::vm::Vm;
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use device::Instant;
 use host::{Host, PowerAction};
 
@@ -24,6 +27,9 @@ pub(crate) struct Housekeeping<H: Host> {
     hypervisor: &'static Hypervisor<H>,
     shell: Shell<H>,
     due: Instant,
+    /// The VMs there are, as of `generation` of their list.
+    vms: Vec<Arc<Vm<H>>>,
+    generation: u64,
     /// What its guest had no room for yet, so that what is typed behind it is read all the same: Ctrl-] may be there.
     held: VecDeque<u8>,
 }
@@ -38,6 +44,8 @@ impl<H: Host> Housekeeping<H> {
             hypervisor,
             shell,
             due: Instant::default(),
+            vms: hypervisor.vms(),
+            generation: hypervisor.registry.generation(),
             held: VecDeque::with_capacity(HELD_BYTES),
         }
     }
@@ -47,10 +55,11 @@ impl<H: Host> Housekeeping<H> {
         if now < self.due {
             return Some(self.due);
         }
+        self.renew_list();
         self.read();
         let is_waiting = self.hypervisor.console.flush();
         if !self.hypervisor.console.is_full() {
-            for vm in &self.hypervisor.vms {
+            for vm in &self.vms {
                 vm.board.uart.release();
             }
         }
@@ -63,6 +72,15 @@ impl<H: Host> Housekeeping<H> {
         };
         self.due = now.after_ns(pause);
         Some(self.due)
+    }
+
+    /// Looks which VMs there are, when that changed: a VM that was destroyed is let go of.
+    fn renew_list(&mut self) {
+        let generation = self.hypervisor.registry.generation();
+        if generation != self.generation {
+            self.generation = generation;
+            self.vms = self.hypervisor.vms();
+        }
     }
 
     fn read(&mut self) {
@@ -90,7 +108,7 @@ impl<H: Host> Housekeeping<H> {
     /// Gives the VM in focus as much of what was typed as it has room for.
     fn hand_over(&mut self) {
         let focus = self.hypervisor.console.focus();
-        let Some(vm) = self.hypervisor.vms.get(focus) else {
+        let Some(vm) = self.vms.iter().find(|vm| vm.id() == focus) else {
             return;
         };
         while let Some(byte) = self.held.front() {
@@ -103,7 +121,7 @@ impl<H: Host> Housekeeping<H> {
 
     fn end_when_done(&self) {
         let hypervisor = self.hypervisor;
-        if hypervisor.is_shutdown_when_done && hypervisor.vms.iter().all(|vm| vm.is_done()) {
+        if hypervisor.config.host.shutdown_when_done && self.vms.iter().all(|vm| vm.is_done()) {
             log::info!("all VMs have ended; powering off");
             hypervisor.console.drain();
             hypervisor.host.power(PowerAction::Off);

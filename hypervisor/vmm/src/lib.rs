@@ -27,6 +27,7 @@ mod mailbox;
 mod mmio;
 mod msr;
 mod ports;
+mod registry;
 mod services;
 mod shell;
 mod slot;
@@ -42,6 +43,7 @@ use crate::bell::Bell;
 use crate::console::{Console, MessageSink};
 use crate::home::{Home, Porch};
 use crate::housekeeping::Housekeeping;
+use crate::registry::Registry;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -51,6 +53,7 @@ use vm_spec::Config;
 
 pub use assemble::AssembleError;
 pub use lifecycle::{StopReason, VmState};
+pub use registry::{CreateError, DestroyError};
 pub use vm::Vm;
 
 /// A file the loader read.
@@ -79,11 +82,12 @@ pub struct Hypervisor<H: Host> {
     host: &'static H,
     console: &'static Console<H>,
     porches: &'static [Porch<H>],
-    vms: Vec<Arc<Vm<H>>>,
-    is_shutdown_when_done: bool,
+    registry: Registry<H>,
+    config: Config,
+    modules: Vec<Module>,
 }
 
-/// Assembles the VMs of `config`; they start as soon as their home CPUs are in [`Hypervisor::run_cpu`].
+/// Assembles the VMs of `config`, templates apart; they start as soon as their home CPUs are in [`Hypervisor::run_cpu`].
 ///
 /// A VM that cannot be assembled is reported and left out. Call it once, on the boot CPU, when [`Host::cpu_count`] is final.
 pub fn start<H: Host>(
@@ -98,37 +102,44 @@ pub fn start<H: Host>(
         .map(|cpu| Porch::new(Arc::new(Bell::new(CpuId(cpu), host))))
         .collect();
     let porches: &'static [Porch<H>] = Vec::leak(porches);
-    let site = Site {
+    let hypervisor = Box::leak(Box::new(Hypervisor {
         host,
         console,
         porches,
-        modules,
-    };
-    let mut vms = Vec::new();
-    let mut turn = 0;
-    for spec in &config.vms {
-        match assemble::assemble(&site, vms.len(), spec, &mut turn) {
-            Ok(vm) => vms.push(vm),
-            Err(error) => log::error!("vm {}: not started: {error}", spec.name),
+        registry: Registry::new(),
+        config: config.clone(),
+        modules: modules.to_vec(),
+    }));
+    let registry = &hypervisor.registry;
+    let mut list = registry.lock();
+    for spec in config.vms.iter().filter(|spec| !spec.is_template) {
+        if let Err(error) = registry.add(&mut list, &hypervisor.site(), spec, spec.autostart) {
+            log::error!("vm {}: not started: {error}", spec.name);
         }
     }
-    if vms.is_empty() {
-        log::warn!("no VM to run; press Ctrl-] for the operator's shell");
-        console.set_focus(console::SHELL);
-    } else {
+    drop(list);
+    if let Some(vm) = hypervisor.vms().first() {
+        console.set_focus(vm.id());
         // Past the log, whatever its level: without it nobody finds the shell.
         console.write(b"Press Ctrl-] for the operator's shell.\r\n");
+    } else {
+        log::warn!("no VM to run; press Ctrl-] for the operator's shell");
+        console.set_focus(console::SHELL);
     }
-    Box::leak(Box::new(Hypervisor {
-        host,
-        console,
-        porches,
-        vms,
-        is_shutdown_when_done: config.host.shutdown_when_done,
-    }))
+    hypervisor
 }
 
 impl<H: Host> Hypervisor<H> {
+    /// What a VM is assembled in.
+    fn site(&self) -> Site<'_, H> {
+        Site {
+            host: self.host,
+            console: self.console,
+            porches: self.porches,
+            modules: &self.modules,
+        }
+    }
+
     /// What the calling CPU does for the rest of its life.
     pub fn run_cpu(&'static self, cpu: &mut H::Cpu) -> ! {
         let id = self.host.cpu_id(cpu);

@@ -101,6 +101,8 @@ pub enum VmState {
     Halting = 2,
     /// Memory and devices are brought into their start state.
     Starting = 3,
+    /// Taken out of the world; its vCPUs leave their homes.
+    Destroyed = 4,
 }
 
 /// An order to end.
@@ -140,6 +142,7 @@ impl Lifecycle {
             1 => VmState::Running,
             2 => VmState::Halting,
             3 => VmState::Starting,
+            4 => VmState::Destroyed,
             _ => VmState::Stopped,
         }
     }
@@ -173,13 +176,22 @@ impl Lifecycle {
                 *order = Some(Order { reason, then });
                 true
             }
-            VmState::Halting | VmState::Stopped | VmState::Starting => false,
+            VmState::Halting | VmState::Stopped | VmState::Starting | VmState::Destroyed => false,
         }
     }
 
     /// Takes a stopped VM to start it. Returns false when it is not stopped, or somebody else has taken it.
     pub(crate) fn claim(&self) -> bool {
-        let (from, to) = (VmState::Stopped as u8, VmState::Starting as u8);
+        self.leave_stopped(VmState::Starting)
+    }
+
+    /// Takes a stopped VM for good. Returns false when it is not stopped, or somebody else has taken it.
+    pub(crate) fn retire(&self) -> bool {
+        self.leave_stopped(VmState::Destroyed)
+    }
+
+    fn leave_stopped(&self, to: VmState) -> bool {
+        let (from, to) = (VmState::Stopped as u8, to as u8);
         self.state
             .compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst)
             .is_ok()

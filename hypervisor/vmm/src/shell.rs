@@ -73,9 +73,6 @@ enum Order<'a> {
     Poweroff,
 }
 
-/// A VM with its number, if there is one of that name.
-type Found<'a, H> = Option<(usize, &'a Arc<Vm<H>>)>;
-
 /// Text for the console. The editor gives lines the ends a terminal wants.
 struct Writer<H: Host>(&'static Console<H>);
 
@@ -136,18 +133,18 @@ impl<H: Host> Shell<H> {
 
     /// Gives the console back.
     pub(crate) fn close(&mut self) {
-        if let Some(vm) = self.hypervisor.vms.get(self.back_to) {
-            self.attach(self.back_to, vm);
+        if let Some(vm) = self.hypervisor.by_id(self.back_to) {
+            self.attach(&vm);
         }
     }
 
-    fn attach(&self, index: usize, vm: &Vm<H>) {
+    fn attach(&self, vm: &Vm<H>) {
         let text = alloc::format!(
             "\r\nconsole of vm {}; Ctrl-] leads to the shell\r\n",
             vm.name()
         );
         self.hypervisor.console.write(text.as_bytes());
-        self.hypervisor.console.set_focus(index);
+        self.hypervisor.console.set_focus(vm.id());
         vm.board.uart.show_rest();
     }
 
@@ -170,10 +167,8 @@ impl<H: Host> Shell<H> {
             }),
         );
         self.editor = Some(editor);
-        if let Some(index) = attached
-            && let Some(vm) = self.hypervisor.vms.get(index)
-        {
-            self.attach(index, vm);
+        if let Some(vm) = attached {
+            self.attach(&vm);
         }
     }
 
@@ -181,28 +176,28 @@ impl<H: Host> Shell<H> {
         &self,
         order: &Order<'_>,
         out: &mut String,
-        attached: &mut Option<usize>,
+        attached: &mut Option<Arc<Vm<H>>>,
     ) -> fmt::Result {
         let hypervisor = self.hypervisor;
         match *order {
             Order::Vms => self.list(out),
             Order::Info { name } => match self.find(name, out)? {
-                Some((_, vm)) => vm.inspect(out),
+                Some(vm) => vm.inspect(out),
                 None => Ok(()),
             },
             Order::Attach { name } => {
-                *attached = self.find(name, out)?.map(|(index, _)| index);
+                *attached = self.find(name, out)?;
                 Ok(())
             }
             Order::Start { name } => match self.find(name, out)? {
-                Some((_, vm)) if vm.start() => writeln!(out, "{name} starts"),
+                Some(vm) if vm.start() => writeln!(out, "{name} starts"),
                 Some(_) => writeln!(out, "{name} is not stopped"),
                 None => Ok(()),
             },
             Order::Stop { name } => self.end(name, After::Stop, "stops", out),
             Order::Reset { name } => self.end(name, After::Restart, "restarts", out),
             Order::Button { name } => match self.find(name, out)? {
-                Some((_, vm)) => {
+                Some(vm) => {
                     vm.board.press_power_button();
                     writeln!(out, "{name}: power button pressed")
                 }
@@ -228,13 +223,8 @@ impl<H: Host> Shell<H> {
         console.drain();
     }
 
-    fn find(&self, name: &str, out: &mut String) -> Result<Found<'_, H>, fmt::Error> {
-        let found = self
-            .hypervisor
-            .vms
-            .iter()
-            .enumerate()
-            .find(|(_, vm)| vm.name() == name);
+    fn find(&self, name: &str, out: &mut String) -> Result<Option<Arc<Vm<H>>>, fmt::Error> {
+        let found = self.hypervisor.find(name);
         if found.is_none() {
             writeln!(out, "there is no VM {name:?}; `vms` lists them")?;
         }
@@ -242,7 +232,7 @@ impl<H: Host> Shell<H> {
     }
 
     fn end(&self, name: &str, then: After, verb: &str, out: &mut String) -> fmt::Result {
-        let Some((_, vm)) = self.find(name, out)? else {
+        let Some(vm) = self.find(name, out)? else {
             return Ok(());
         };
         if vm.end(then) {
@@ -260,7 +250,7 @@ impl<H: Host> Shell<H> {
             "{:<16} {:<8} {:>5} {:>9} {:>12}",
             "name", "state", "vCPUs", "memory", "exits"
         )?;
-        for vm in &self.hypervisor.vms {
+        for vm in self.hypervisor.vms() {
             let exits: u64 = vm
                 .stats()
                 .iter()
@@ -271,6 +261,7 @@ impl<H: Host> Shell<H> {
                 VmState::Running => "running",
                 VmState::Halting => "ending",
                 VmState::Starting => "starting",
+                VmState::Destroyed => "gone",
             };
             writeln!(
                 out,

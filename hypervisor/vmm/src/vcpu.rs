@@ -124,7 +124,7 @@ impl<H: Host> VirtualCpu<H> {
     /// `until` is when this CPU has to be back in its loop for others; the vCPU's own timer is added here.
     pub(crate) fn step(&mut self, cpu: &mut H::Cpu, until: Option<Instant>) -> Next {
         self.mailbox.set_running(true);
-        self.host.note(cpu, self.vm.name());
+        self.host.note(cpu, &self.vm.noted);
         self.local.apic.advance(self.host.now());
         self.local.has_moved_timer = true;
         let mut exits = 0u32;

@@ -14,7 +14,7 @@ use cpu_model::CpuModel;
 use device::{Instant, Page};
 use guest_boot::MemoryLayout;
 use guest_memory::{GuestMemory, Unbacked};
-use host::Host;
+use host::{Host, NotedName};
 use spin::Mutex;
 use vcpu::ArchState;
 use vm_spec::{After, VmSpec};
@@ -39,7 +39,8 @@ pub(crate) struct Image {
 /// A virtual machine.
 pub struct Vm<H: Host> {
     pub(crate) host: &'static H,
-    pub(crate) name: &'static str,
+    pub(crate) id: usize,
+    pub(crate) noted: NotedName,
     pub(crate) spec: VmSpec,
     pub(crate) layout: MemoryLayout,
     pub(crate) image: Image,
@@ -52,6 +53,10 @@ pub struct Vm<H: Host> {
     pub(crate) started_tsc: AtomicU64,
     pub(crate) started_ns: AtomicU64,
     pub(crate) arrived: AtomicU32,
+    /// A vCPU found no memory: the VM never starts.
+    pub(crate) is_incomplete: AtomicBool,
+    /// Whether it starts as soon as its vCPUs are there.
+    pub(crate) starts_by_itself: bool,
     /// Whether it stays stopped unless the operator starts it.
     pub(crate) is_done: AtomicBool,
     pub(crate) restart_at_ns: AtomicU64,
@@ -86,10 +91,16 @@ macro_rules! guest_warn {
 pub(crate) use guest_warn;
 
 impl<H: Host> Vm<H> {
-    /// Its name in the configuration.
+    /// Its number: counts up from 0 with each VM that is made, and is never another VM's.
     #[must_use]
-    pub fn name(&self) -> &'static str {
-        self.name
+    pub fn id(&self) -> usize {
+        self.id
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.spec.name
     }
 
     pub(crate) fn ram(&self) -> &H::Ram {
@@ -156,14 +167,15 @@ impl<H: Host> Vm<H> {
     #[inline]
     pub(crate) fn report_empty_port(&self, port: u16) {
         if self.board.pio.is_news(port) && self.may_log() {
-            log::debug!("vm {}: pio {port:#06x}: nobody there", self.name);
+            log::debug!("vm {}: pio {port:#06x}: nobody there", self.name());
         }
     }
 
     /// The earliest deadline of its devices, or of its restart. The devices of a stopped VM stand still.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         match self.lifecycle().state() {
-            VmState::Stopped => self.restart_at(),
+            VmState::Stopped => self.restart_at().filter(|_| self.is_ready()),
+            VmState::Destroyed => None,
             VmState::Running | VmState::Halting | VmState::Starting => {
                 self.board.slots.iter().filter_map(|slot| slot.due()).min()
             }
@@ -177,9 +189,17 @@ impl<H: Host> Vm<H> {
         }
     }
 
+    /// Whether nothing is missing for a start but the start.
+    fn is_ready(&self) -> bool {
+        self.arrived.load(Ordering::SeqCst) == self.spec.cpus
+    }
+
     /// Advances the devices whose time has come, or starts the VM again.
     pub(crate) fn advance_due(&self, now: Instant) {
-        if self.restart_at().is_some_and(|at| at <= now) && self.lifecycle().claim() {
+        if self.restart_at().is_some_and(|at| at <= now)
+            && self.is_ready()
+            && self.lifecycle().claim()
+        {
             // The operator may have taken the restart back meanwhile.
             if self.restart_at_ns.swap(NEVER, Ordering::SeqCst) == NEVER {
                 self.lifecycle().rest();
@@ -187,7 +207,10 @@ impl<H: Host> Vm<H> {
                 self.launch();
             }
         }
-        if self.lifecycle().state() == VmState::Stopped {
+        if matches!(
+            self.lifecycle().state(),
+            VmState::Stopped | VmState::Destroyed
+        ) {
             return;
         }
         for slot in &self.board.slots {
@@ -199,10 +222,21 @@ impl<H: Host> Vm<H> {
 
     /// A vCPU has its place on its home CPU; with the last one the VM may start.
     pub(crate) fn vcpu_arrived(&self) {
-        if self.arrived.fetch_add(1, Ordering::SeqCst) + 1 == self.spec.cpus && self.spec.autostart
-        {
-            self.start();
+        self.arrived.fetch_add(1, Ordering::SeqCst);
+        if self.is_ready() {
+            if self.starts_by_itself {
+                self.start();
+            }
+            // A start that was ordered before is due.
+            self.board.home.ring();
         }
+    }
+
+    /// There is no memory for a vCPU.
+    pub(crate) fn vcpu_failed(&self) {
+        self.is_incomplete.store(true, Ordering::SeqCst);
+        self.restart_at_ns.store(NEVER, Ordering::SeqCst);
+        self.is_done.store(true, Ordering::SeqCst);
     }
 
     /// Whether it will not run any more by itself.
@@ -210,13 +244,31 @@ impl<H: Host> Vm<H> {
         self.lifecycle().state() == VmState::Stopped && self.is_done.load(Ordering::SeqCst)
     }
 
-    /// Starts a stopped VM. Returns whether it does.
-    pub(crate) fn start(&self) -> bool {
-        if self.arrived.load(Ordering::SeqCst) < self.spec.cpus || !self.lifecycle().claim() {
+    /// Starts a stopped VM: at once, or as soon as it is ready when it was only just created. Returns whether it does.
+    pub fn start(&self) -> bool {
+        if self.is_incomplete.load(Ordering::SeqCst) {
+            return false;
+        }
+        if !self.is_ready() {
+            if self.lifecycle().state() != VmState::Stopped {
+                return false;
+            }
+            self.is_done.store(false, Ordering::SeqCst);
+            self.restart_at_ns.store(0, Ordering::SeqCst);
+            self.board.home.ring();
+            return true;
+        }
+        if !self.lifecycle().claim() {
             return false;
         }
         self.restart_at_ns.store(NEVER, Ordering::SeqCst);
         self.launch()
+    }
+
+    /// Takes a stopped VM out of the world: it never starts again. Returns false when it is not stopped.
+    pub(crate) fn retire(&self) -> bool {
+        self.restart_at_ns.store(NEVER, Ordering::SeqCst);
+        self.lifecycle().retire()
     }
 
     /// Orders the VM to end, by the operator. Returns whether it will.
@@ -243,7 +295,7 @@ impl<H: Host> Vm<H> {
             Ok(()) => {
                 log::info!(
                     "vm {}: starts, {} vCPU{}, {} MiB",
-                    self.name,
+                    self.name(),
                     self.spec.cpus,
                     if self.spec.cpus == 1 { "" } else { "s" },
                     self.spec.memory_bytes >> 20
@@ -253,7 +305,7 @@ impl<H: Host> Vm<H> {
                 true
             }
             Err(why) => {
-                log::error!("vm {}: {why}", self.name);
+                log::error!("vm {}: {why}", self.name());
                 self.is_done.store(true, Ordering::SeqCst);
                 self.lifecycle().rest();
                 false
@@ -298,7 +350,7 @@ impl<H: Host> Vm<H> {
     pub(crate) fn conclude(&self, order: Order) {
         match order.then {
             After::Restart => {
-                log::info!("vm {}: {}; restarts", self.name, order.reason);
+                log::info!("vm {}: {}; restarts", self.name(), order.reason);
                 // At its home, when it is due: see `advance_due`.
                 let at = self.started().after_ns(RESTART_NS).max(self.host.now());
                 self.restart_at_ns.store(at.as_ns(), Ordering::SeqCst);
@@ -308,9 +360,9 @@ impl<H: Host> Vm<H> {
                     order.reason,
                     StopReason::PowerOff | StopReason::ExitPort(_) | StopReason::Operator
                 ) {
-                    log::info!("vm {}: stopped: {}", self.name, order.reason);
+                    log::info!("vm {}: stopped: {}", self.name(), order.reason);
                 } else {
-                    log::error!("vm {}: stopped: {}", self.name, order.reason);
+                    log::error!("vm {}: stopped: {}", self.name(), order.reason);
                 }
                 self.is_done.store(true, Ordering::SeqCst);
             }
@@ -324,7 +376,7 @@ impl<H: Host> Vm<H> {
         writeln!(
             out,
             "vm {}: {:?}, vCPUs: {}, {} MiB, {} KiB of second-level tables",
-            self.name,
+            self.name(),
             self.lifecycle().state(),
             self.spec.cpus,
             self.spec.memory_bytes >> 20,

@@ -5,8 +5,10 @@
 #![forbid(unsafe_code)]
 
 mod clock;
+mod noted;
 
 pub use clock::Clock;
+pub use noted::NotedName;
 
 use addr::{GpaRange, Hpa};
 use core::fmt;
@@ -192,7 +194,7 @@ pub trait Host: Sync + 'static {
     fn log_tail(&self, out: &mut dyn fmt::Write) -> fmt::Result;
 
     /// Notes what this CPU is about to do, for the epitaph of a panic.
-    fn note(&self, cpu: &mut Self::Cpu, vm: &'static str);
+    fn note(&self, cpu: &mut Self::Cpu, vm: &NotedName);
 
     /// Ends it all.
     fn power(&self, action: PowerAction) -> !;

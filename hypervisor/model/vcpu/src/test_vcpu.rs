@@ -2,6 +2,7 @@
 
 use crate::{ArchState, Event, Exit, GuestMsr, InsnLen, NotNow, Paging, RawExit, Shadow, Vcpu};
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use x86::{Gpr, Rflags, Segment, SegmentRegister, Vector};
@@ -29,6 +30,8 @@ pub struct TestVcpu {
     pub retired: u64,
     /// How often `run` was called.
     pub entries: u64,
+    /// Dropped with the vCPU, so that a test can tell how many are left.
+    pub witness: Option<Arc<()>>,
 }
 
 impl Default for TestVcpu {
@@ -51,6 +54,7 @@ impl TestVcpu {
             tsc_offset: 0,
             retired: 0,
             entries: 0,
+            witness: None,
         }
     }
 

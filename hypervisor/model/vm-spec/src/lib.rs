@@ -54,6 +54,10 @@ pub use config::{
     After, Config, Console, EntryMode, GuestConsole, HostSpec, LogLevel, ModuleSpec, Place, VmSpec,
 };
 pub use error::SpecError;
+pub use table::is_name;
+
+/// The longest name of a VM.
+pub const MAX_NAME_BYTES: usize = 32;
 
 /// The most vCPUs one VM may have.
 pub const MAX_CPUS: u32 = 32;

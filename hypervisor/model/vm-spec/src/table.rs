@@ -11,7 +11,8 @@ use crate::error::place_of;
 use crate::read::{Entry, Known, entries, printable};
 use crate::{
     After, Config, Console, EntryMode, GuestConsole, HostSpec, LogLevel, MAX_CPUS,
-    MAX_MEMORY_BYTES, MAX_VMS, MAX_WEIGHT, MIN_MEMORY_BYTES, ModuleSpec, SpecError, VmSpec,
+    MAX_MEMORY_BYTES, MAX_NAME_BYTES, MAX_VMS, MAX_WEIGHT, MIN_MEMORY_BYTES, ModuleSpec, SpecError,
+    VmSpec,
 };
 
 const FILE_KEYS: &[Known] = &[("host", "[host]"), ("vm", "[[vm]]")];
@@ -72,7 +73,6 @@ const GUEST_CONSOLES: [(&str, GuestConsole); 2] = [
 const CPU_NUMBERS: Range<u64> = 0..1024;
 /// Linux's own limit on x86 is 2,048 with the final zero.
 const MAX_CMDLINE_BYTES: usize = 2047;
-const MAX_NAME_BYTES: usize = 32;
 /// Modules a VM may have: what fits below the first page of a Multiboot information.
 const MAX_MODULES: usize = 16;
 /// One percent of a CPU to all vCPUs busy.
@@ -225,10 +225,7 @@ fn name(text: &str, entry: &Entry<'_>, others: &[VmSpec]) -> Result<String, Spec
     if name.is_empty() || name.len() > MAX_NAME_BYTES {
         return Err(entry.wrong(format!("a name has 1 to {MAX_NAME_BYTES} characters")));
     }
-    if let Some(bad) = name
-        .chars()
-        .find(|c| !c.is_ascii_alphanumeric() && *c != '-' && *c != '_')
-    {
+    if let Some(bad) = name.chars().find(|c| !is_name_char(*c)) {
         let bad = printable(bad.encode_utf8(&mut [0; 4]));
         return Err(entry.wrong(format!("a name has letters, digits, - and _, not `{bad}`")));
     }
@@ -245,6 +242,16 @@ fn name(text: &str, entry: &Entry<'_>, others: &[VmSpec]) -> Result<String, Spec
         ));
     }
     Ok(name.to_string())
+}
+
+/// Whether a VM can be called `name`.
+#[must_use]
+pub fn is_name(name: &str) -> bool {
+    (1..=MAX_NAME_BYTES).contains(&name.len()) && name.chars().all(is_name_char)
+}
+
+fn is_name_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '-' || c == '_'
 }
 
 fn memory(entry: &Entry<'_>) -> Result<u64, SpecError> {

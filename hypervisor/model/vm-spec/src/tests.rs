@@ -266,7 +266,9 @@ fn a_name_is_plain_and_unique() {
             3,
             "{name}"
         );
+        assert!(!crate::is_name(name), "{name}");
     }
+    assert!(crate::is_name("Debian-12_a"));
     let error =
         refusal("[[vm]]\nname = \"a\"\nkernel = \"k\"\n[[vm]]\nname = \"a\"\nkernel = \"k\"\n");
     assert_eq!(

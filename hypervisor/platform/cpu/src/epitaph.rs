@@ -1,13 +1,15 @@
 //! What a CPU was doing, kept in plain atomics so that a panic can tell.
 
 use core::fmt;
-use core::ptr;
-use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// Words of a noted name.
+const NAME_WORDS: usize = 4;
 
 /// The last VM and the last exit of one CPU.
 pub struct Notes {
-    vm_name: AtomicPtr<u8>,
-    vm_name_len: AtomicUsize,
+    /// The name's bytes, little-endian, zeroes behind the end. A copy: the VM may be gone when it is read.
+    vm_name: [AtomicU64; NAME_WORDS],
     vcpu: AtomicU64,
     exit_code: AtomicU64,
     exit_info: AtomicU64,
@@ -17,8 +19,7 @@ pub struct Notes {
 impl Notes {
     pub(crate) const fn new() -> Self {
         Self {
-            vm_name: AtomicPtr::new(ptr::null_mut()),
-            vm_name_len: AtomicUsize::new(0),
+            vm_name: [const { AtomicU64::new(0) }; NAME_WORDS],
             vcpu: AtomicU64::new(0),
             exit_code: AtomicU64::new(u64::MAX),
             exit_info: AtomicU64::new(0),
@@ -27,12 +28,11 @@ impl Notes {
     }
 
     /// Says which vCPU of which VM this CPU works for. Called when the CPU switches, not per exit.
-    pub fn set_vm(&self, name: &'static str, vcpu: u32) {
-        // Length first out, then pointer, then length in: a panic in between sees an empty name, never a wrong one.
-        self.vm_name_len.store(0, Ordering::Relaxed);
-        self.vm_name
-            .store(name.as_ptr().cast_mut(), Ordering::Release);
-        self.vm_name_len.store(name.len(), Ordering::Release);
+    #[inline]
+    pub fn set_vm(&self, name: &[u64; NAME_WORDS], vcpu: u32) {
+        for (noted, word) in self.vm_name.iter().zip(name) {
+            noted.store(*word, Ordering::Relaxed);
+        }
         self.vcpu.store(u64::from(vcpu), Ordering::Relaxed);
     }
 
@@ -44,28 +44,28 @@ impl Notes {
         self.exit_rip.store(rip, Ordering::Relaxed);
     }
 
-    /// Name of the VM and number of the vCPU, if any was ever run here.
-    pub fn vm(&self) -> Option<(&'static str, u64)> {
-        let len = self.vm_name_len.load(Ordering::Acquire);
-        let start = self.vm_name.load(Ordering::Acquire);
-        if start.is_null() || len == 0 {
-            return None;
+    /// Writes the name of the VM; returns false where no vCPU was ever run.
+    fn write_name(&self, f: &mut fmt::Formatter<'_>) -> Result<bool, fmt::Error> {
+        let words = self.vm_name.each_ref();
+        let bytes = words.map(|word| word.load(Ordering::Relaxed).to_le_bytes());
+        let name = bytes.as_flattened();
+        if name[0] == 0 {
+            return Ok(false);
         }
-        // SAFETY: the two were stored together from a `&'static str`; the order of stores rules out a mixture
-        // with a longer length, and only this CPU stores.
-        let bytes = unsafe { core::slice::from_raw_parts(start, len) };
-        core::str::from_utf8(bytes)
-            .ok()
-            .map(|name| (name, self.vcpu.load(Ordering::Relaxed)))
+        f.write_str("vm ")?;
+        for byte in name.iter().take_while(|byte| **byte != 0) {
+            write!(f, "{}", byte.escape_ascii())?;
+        }
+        Ok(true)
     }
 }
 
 impl fmt::Display for Notes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.vm() {
-            Some((name, vcpu)) => write!(f, "vm {name} vcpu {vcpu}")?,
-            None => return f.write_str("no vm"),
+        if !self.write_name(f)? {
+            return f.write_str("no vm");
         }
+        write!(f, " vcpu {}", self.vcpu.load(Ordering::Relaxed))?;
         match self.exit_code.load(Ordering::Relaxed) {
             u64::MAX => f.write_str(", no exit yet"),
             code => write!(
@@ -79,7 +79,8 @@ impl fmt::Display for Notes {
 }
 
 /// Says which vCPU the running CPU works for; see [`Notes::set_vm`].
-pub fn note_vm(name: &'static str, vcpu: u32) {
+#[inline]
+pub fn note_vm(name: &[u64; NAME_WORDS], vcpu: u32) {
     crate::this().notes().set_vm(name, vcpu);
 }
 
@@ -99,12 +100,15 @@ mod tests {
     fn notes_tell_vm_and_exit() {
         let notes = Notes::new();
         assert_eq!(notes.to_string(), "no vm");
-        notes.set_vm("debian", 1);
-        assert_eq!(notes.to_string(), "vm debian vcpu 1, no exit yet");
+        notes.set_vm(
+            &[u64::from_le_bytes(*b"debian-1"), u64::from(b'2'), 0, 0],
+            1,
+        );
+        assert_eq!(notes.to_string(), "vm debian-12 vcpu 1, no exit yet");
         notes.set_exit(0x72, 0, 0x1000);
         assert_eq!(
             notes.to_string(),
-            "vm debian vcpu 1, last exit 0x72 info 0x0 at guest rip 0x1000"
+            "vm debian-12 vcpu 1, last exit 0x72 info 0x0 at guest rip 0x1000"
         );
     }
 }

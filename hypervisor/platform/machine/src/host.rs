@@ -11,7 +11,9 @@ use addr::GpaRange;
 use apic::vectors;
 use cpu::IstStacks;
 use device::Instant;
-use host::{Clock, CpuId, Host, HostVector, MemoryReport, NoMemory, PowerAction, VcpuPlan};
+use host::{
+    Clock, CpuId, Host, HostVector, MemoryReport, NoMemory, NotedName, PowerAction, VcpuPlan,
+};
 use memory::GuestRam;
 use x86::{CpuidResult, Vector};
 
@@ -225,8 +227,9 @@ impl<V: Vendor> Host for Machine<V> {
         logger::write_tail(out)
     }
 
-    fn note(&self, _cpu: &mut V::Cpu, vm: &'static str) {
-        cpu::epitaph::note_vm(vm, 0);
+    #[inline]
+    fn note(&self, _cpu: &mut V::Cpu, vm: &NotedName) {
+        cpu::epitaph::note_vm(vm.words(), 0);
     }
 
     fn power(&self, action: PowerAction) -> ! {

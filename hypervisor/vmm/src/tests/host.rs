@@ -2,6 +2,7 @@
 
 use addr::{Gpa, GpaRange, Hpa};
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::Cell;
 use core::fmt;
@@ -9,8 +10,8 @@ use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use device::Instant;
 use guest_memory::{GuestMemory, TestRam, Unbacked};
 use host::{
-    Backing, Clock, CpuId, Host, HostVector, MemoryReport, NoMemory, Permissions, PowerAction,
-    Slat, VcpuPlan,
+    Backing, Clock, CpuId, Host, HostVector, MemoryReport, NoMemory, NotedName, Permissions,
+    PowerAction, Slat, VcpuPlan,
 };
 use spin::Mutex;
 use std::thread_local;
@@ -31,6 +32,9 @@ pub(crate) struct TestHost {
     pub(crate) takes: AtomicUsize,
     pub(crate) printed: Mutex<Vec<u8>>,
     pub(crate) typed: Mutex<Vec<u8>>,
+    /// Each vCPU and each VM's RAM holds one of these.
+    vcpus: Arc<()>,
+    ram_bytes: Arc<AtomicU64>,
 }
 
 impl TestHost {
@@ -43,11 +47,23 @@ impl TestHost {
             takes: AtomicUsize::new(usize::MAX),
             printed: Mutex::new(Vec::new()),
             typed: Mutex::new(Vec::new()),
+            vcpus: Arc::default(),
+            ram_bytes: Arc::default(),
         }
     }
 
     pub(crate) fn pass_ns(&self, ns: u64) {
         self.now_ns.fetch_add(ns, Ordering::Relaxed);
+    }
+
+    /// How many vCPUs there are.
+    pub(crate) fn vcpus(&self) -> usize {
+        Arc::strong_count(&self.vcpus) - 1
+    }
+
+    /// How much guest RAM there is.
+    pub(crate) fn ram_bytes(&self) -> u64 {
+        self.ram_bytes.load(Ordering::Relaxed)
     }
 
     /// Takes what was printed.
@@ -71,6 +87,20 @@ impl TestHost {
 pub(crate) struct Ram {
     bytes: TestRam,
     ranges: Vec<GpaRange>,
+    total_bytes: Arc<AtomicU64>,
+}
+
+impl Ram {
+    fn len_bytes(&self) -> u64 {
+        self.ranges.iter().map(GpaRange::len_bytes).sum()
+    }
+}
+
+impl Drop for Ram {
+    fn drop(&mut self) {
+        let bytes = self.len_bytes();
+        self.total_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
 }
 
 impl GuestMemory for Ram {
@@ -165,16 +195,22 @@ impl Host for TestHost {
         if end.raw() > MEMORY_BYTES {
             return Err(NoMemory);
         }
-        Ok(Ram {
+        let ram = Ram {
             bytes: TestRam::new(end.raw() as usize),
             ranges: ranges.to_vec(),
-        })
+            total_bytes: self.ram_bytes.clone(),
+        };
+        self.ram_bytes.fetch_add(ram.len_bytes(), Ordering::Relaxed);
+        Ok(ram)
     }
     fn new_slat(&self) -> Result<NoSlat, NoMemory> {
         Ok(NoSlat)
     }
     fn new_vcpu(&self, (): &mut (), _: &VcpuPlan<'_, NoSlat>) -> Result<TestVcpu, NoMemory> {
-        Ok(TestVcpu::default())
+        Ok(TestVcpu {
+            witness: Some(self.vcpus.clone()),
+            ..TestVcpu::default()
+        })
     }
     fn cpuid(&self, leaf: u32, _: u32) -> CpuidResult {
         let eax = match leaf {
@@ -219,7 +255,7 @@ impl Host for TestHost {
             ..MemoryReport::default()
         }
     }
-    fn note(&self, (): &mut (), _: &'static str) {}
+    fn note(&self, (): &mut (), _: &NotedName) {}
     fn power(&self, action: PowerAction) -> ! {
         panic!("machine ends: {action:?}")
     }

@@ -188,7 +188,8 @@ fn attack(seed: u64) {
         }
         // Sleepers are woken from outside now and then.
         if dice.below(4) == 0 {
-            let mailboxes = rig.vm(0).cpus().mailboxes();
+            let vm = rig.vm(0);
+            let mailboxes = vm.cpus().mailboxes();
             mailboxes[0].send(Mail::NMI);
             mailboxes[1].send(Mail::NMI);
             mailboxes[1].post_sipi(Vector(8));
@@ -237,7 +238,7 @@ fn attack(seed: u64) {
     assert!(exits > 4_000, "most of it was tried: {exits}");
     rig.order("info hostile");
     // Its operator can always end it.
-    rig.hypervisor.vms[0].end(After::Stop);
+    rig.vm(0).end(After::Stop);
     for _ in 0..100 {
         rig.host.pass_ns(5_000_000);
         rig.turns();

@@ -7,6 +7,7 @@ mod interrupts;
 mod ipi;
 mod life;
 mod operator;
+mod registry;
 mod rig;
 mod signals;
 mod time;

@@ -9,6 +9,7 @@ use crate::vm::Vm;
 use crate::{Hypervisor, Module, cpu_loop};
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use vcpu::{Activity, Exit, TestVcpu, Vcpu};
 use vm_spec::{Config, VmSpec};
@@ -92,9 +93,7 @@ impl Rig {
             homes,
             keeper: Housekeeping::new(hypervisor),
         };
-        // One turn takes the vCPUs in, the next one starts them.
-        rig.turns();
-        rig.turns();
+        rig.settle();
         rig
     }
 
@@ -109,6 +108,13 @@ impl Rig {
         let keeper = (cpu == 0).then_some(&mut self.keeper);
         cpu_loop::round(self.host, &mut (), &mut self.homes[cpu], keeper);
         CPU.set(0);
+    }
+
+    /// Some turns of each CPU, enough for vCPUs to come, start, park and go.
+    pub(crate) fn settle(&mut self) {
+        for _ in 0..4 {
+            self.turns();
+        }
     }
 
     /// One turn of each CPU, in order.
@@ -127,11 +133,11 @@ impl Rig {
 
     /// A vCPU of a VM, by both numbers.
     pub(crate) fn vcpu(&mut self, vm: usize, id: usize) -> &mut VirtualCpu<TestHost> {
-        let name = self.vm(vm).name();
+        let vm = self.vm(vm).id();
         self.homes
             .iter_mut()
             .flat_map(Home::vcpus)
-            .find(|vcpu| vcpu.vm.name() == name && vcpu.id == id)
+            .find(|vcpu| vcpu.vm.id() == vm && vcpu.id == id)
             .expect("the VM has so many vCPUs")
     }
 
@@ -140,8 +146,8 @@ impl Rig {
         &mut self.vcpu(0, 0).backend
     }
 
-    pub(crate) fn vm(&self, number: usize) -> &Vm<TestHost> {
-        &self.hypervisor.vms[number]
+    pub(crate) fn vm(&self, number: usize) -> Arc<Vm<TestHost>> {
+        self.hypervisor.vms()[number].clone()
     }
 
     pub(crate) fn state(&self, vm: usize) -> VmState {

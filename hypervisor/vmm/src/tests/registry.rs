@@ -1,0 +1,155 @@
+//! How VMs come and go while others run.
+
+use super::rig::{Rig, out, spec};
+use crate::console::SHELL;
+use crate::lifecycle::VmState;
+use crate::registry::{CreateError, DestroyError};
+use alloc::sync::Arc;
+use vm_spec::{After, Config, VmSpec};
+
+/// A machine with two CPUs that runs "vm" and can make more of the template "more", of two vCPUs.
+fn rig() -> Rig {
+    let template = VmSpec {
+        is_template: true,
+        ..spec("more", 2)
+    };
+    Rig::configured(
+        2,
+        &Config {
+            vms: [spec("vm", 1), template].into(),
+            ..Config::default()
+        },
+    )
+}
+
+#[test]
+fn a_template_is_no_vm_until_somebody_creates_one() {
+    let mut rig = rig();
+    assert!(rig.hypervisor.find("more").is_none());
+    let vm = rig.hypervisor.create("more", None).expect("a template");
+    assert_eq!((vm.name(), vm.id()), ("more", 1));
+    rig.turns();
+    assert_eq!(rig.state(1), VmState::Stopped);
+    assert!(vm.start());
+    rig.settle();
+    assert_eq!(rig.state(1), VmState::Running);
+    rig.run_on(1, 0, [out(0x3f8, b'x')]);
+}
+
+#[test]
+fn several_vms_are_made_from_one_spec() {
+    let mut rig = rig();
+    for name in ["a", "b", "c"] {
+        let vm = rig.hypervisor.create("vm", Some(name)).expect("memory");
+        vm.start();
+    }
+    rig.settle();
+    let vms = rig.hypervisor.vms();
+    let names: alloc::vec::Vec<_> = vms.iter().map(|vm| vm.name()).collect();
+    assert_eq!(names, ["vm", "a", "b", "c"]);
+    assert!((0..4).all(|vm| rig.state(vm) == VmState::Running));
+    assert_eq!(rig.hypervisor.by_id(2).expect("b").name(), "b");
+}
+
+#[test]
+fn what_cannot_be_created_is_refused() {
+    let rig = rig();
+    let refusal = |spec, name| rig.hypervisor.create(spec, name).err();
+    assert_eq!(
+        refusal("other", None),
+        Some(CreateError::NoSpec("other".into()))
+    );
+    assert_eq!(refusal("vm", None), Some(CreateError::Taken("vm".into())));
+    for bad in ["", "a b", "123456789012345678901234567890123"] {
+        assert_eq!(
+            refusal("vm", Some(bad)),
+            Some(CreateError::BadName(bad.into()))
+        );
+    }
+    assert_eq!(rig.hypervisor.vms().len(), 1);
+}
+
+#[test]
+fn only_a_stopped_vm_is_destroyed() {
+    let mut rig = rig();
+    let destroy = |name| rig.hypervisor.destroy(name);
+    assert_eq!(destroy("more"), Err(DestroyError::NoVm));
+    assert_eq!(destroy("vm"), Err(DestroyError::NotStopped));
+    rig.vm(0).end(After::Stop);
+    assert_eq!(
+        rig.hypervisor.destroy("vm"),
+        Err(DestroyError::NotStopped),
+        "it still halts"
+    );
+    rig.turns();
+    assert_eq!(rig.hypervisor.destroy("vm"), Ok(()));
+    assert!(rig.hypervisor.find("vm").is_none());
+}
+
+#[test]
+fn a_destroyed_vm_never_starts_again() {
+    let mut rig = rig();
+    let vm = rig.hypervisor.create("more", None).expect("memory");
+    rig.turns();
+    assert_eq!(rig.hypervisor.destroy("more"), Ok(()));
+    assert!(!vm.start());
+    assert!(!vm.end(After::Restart));
+    rig.turns();
+    assert_eq!(vm.lifecycle().state(), VmState::Destroyed);
+}
+
+#[test]
+fn a_vm_destroyed_before_its_vcpus_arrived_leaves_nothing_behind() {
+    let mut rig = rig();
+    let vm = rig.hypervisor.create("more", None).expect("memory");
+    assert_eq!(rig.hypervisor.destroy("more"), Ok(()));
+    rig.settle();
+    assert_eq!(Arc::strong_count(&vm), 1);
+}
+
+#[test]
+fn nobody_holds_what_was_destroyed() {
+    let mut rig = rig();
+    let before = rig.host.ram_bytes();
+    for round in 0..50 {
+        let vm = rig.hypervisor.create("more", None).expect("memory");
+        vm.start();
+        rig.settle();
+        assert_eq!(vm.lifecycle().state(), VmState::Running, "{round}");
+        vm.end(After::Stop);
+        rig.settle();
+        assert_eq!(rig.hypervisor.destroy("more"), Ok(()), "{round}");
+        rig.settle();
+        assert_eq!(Arc::strong_count(&vm), 1, "{round}");
+        drop(vm);
+        assert_eq!(rig.host.vcpus(), 1, "{round}");
+        assert_eq!(rig.host.ram_bytes(), before, "{round}");
+    }
+    // The others have noticed nothing.
+    rig.out(0x3f8, b'x');
+}
+
+#[test]
+fn a_number_is_never_given_twice() {
+    let mut rig = rig();
+    for round in 1..4 {
+        let vm = rig.hypervisor.create("more", None).expect("memory");
+        assert_eq!(vm.id(), round);
+        rig.turns();
+        rig.hypervisor.destroy("more").expect("stopped");
+    }
+}
+
+#[test]
+fn the_console_of_a_destroyed_vm_is_nobodys() {
+    let mut rig = rig();
+    rig.vm(0).end(After::Stop);
+    rig.turns();
+    rig.hypervisor.destroy("vm").expect("stopped");
+    // Typed into the void, and the way to the shell is open.
+    rig.operator("abc\x1d");
+    assert_eq!(rig.hypervisor.console.focus(), SHELL);
+    // Back to nobody: the shell stays.
+    rig.operator("\x1d");
+    assert_eq!(rig.hypervisor.console.focus(), SHELL);
+}

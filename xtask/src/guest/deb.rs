@@ -7,7 +7,6 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
-use super::recipe::FromPackage;
 use crate::command::{output, output_bytes, watched};
 
 /// A package file on this machine.
@@ -26,27 +25,25 @@ struct Record {
     sha256: String,
 }
 
-/// Fetches the package that `wanted` names.
-pub(super) fn fetch(wanted: &FromPackage) -> Result<Package> {
-    fetch_named(&wanted.package)
+/// Fetches a package; for a kernel's meta package the kernel that it depends on.
+pub(super) fn fetch(name: &str) -> Result<Package> {
+    match kernel_behind(name, &record(name)?.depends) {
+        Some(real) => fetch_named(&real),
+        None => fetch_named(name),
+    }
 }
 
-/// Fetches the package that the meta package named in `wanted` depends on.
-pub(super) fn fetch_depended(wanted: &FromPackage) -> Result<Package> {
-    let record = record(&wanted.package)?;
-    // A kernel's meta package has exactly one dependency that matters, and its name begins the same way.
-    let real = record
-        .depends
+/// A kernel's meta package has exactly one dependency that matters, and its name begins the same way.
+fn kernel_behind(name: &str, depends: &str) -> Option<String> {
+    const KERNEL: &str = "linux-image-";
+    if !name.starts_with(KERNEL) {
+        return None;
+    }
+    depends
         .split(',')
         .filter_map(|one| one.split_whitespace().next())
-        .find(|name| name.starts_with("linux-image-"))
-        .with_context(|| {
-            format!(
-                "{} depends on no kernel package: `{}`",
-                wanted.package, record.depends
-            )
-        })?;
-    fetch_named(real)
+        .find(|name| name.starts_with(KERNEL))
+        .map(str::to_owned)
 }
 
 fn fetch_named(name: &str) -> Result<Package> {
@@ -154,25 +151,55 @@ impl Package {
         format!("{} {}", self.name, self.version)
     }
 
+    /// Unpacks it, for files to be taken out.
+    pub(super) fn open(self) -> Result<Content> {
+        let scratch = crate::procs::Scratch::new("deb")?;
+        let tar = scratch.path().join("content.tar");
+        let status = Command::new("dpkg-deb")
+            .arg("--fsys-tarfile")
+            .arg(&self.path)
+            .stdin(Stdio::null())
+            .stdout(std::fs::File::create(&tar)?)
+            .status()
+            .context("starting dpkg-deb")?;
+        if !status.success() {
+            bail!("dpkg-deb cannot read {} ({status})", self.path.display());
+        }
+        let list = output(Command::new("tar").arg("-tf").arg(&tar))?;
+        Ok(Content {
+            package: self,
+            list,
+            tar,
+            _scratch: scratch,
+        })
+    }
+}
+
+/// What is in a package.
+pub(super) struct Content {
+    package: Package,
+    list: String,
+    tar: PathBuf,
+    _scratch: crate::procs::Scratch,
+}
+
+impl Content {
+    /// Name and version of the package.
+    pub(super) fn id(&self) -> String {
+        self.package.id()
+    }
+
     /// One file's bytes. A `*` at the pattern's end stands for anything.
     pub(super) fn file(&self, pattern: &str) -> Result<Vec<u8>> {
-        let tar = output_bytes(
-            Command::new("dpkg-deb")
-                .arg("--fsys-tarfile")
-                .arg(&self.path),
-        )?;
-        let archive = crate::procs::Scratch::new("deb")?;
-        let archive_path = archive.path().join("content.tar");
-        std::fs::write(&archive_path, tar)?;
-        let list = output(Command::new("tar").arg("-tf").arg(&archive_path))?;
-        let member = list
+        let member = self
+            .list
             .lines()
             .find(|member| matches(pattern, member))
             .with_context(|| format!("{} has no file {pattern}", self.id()))?;
         output_bytes(
             Command::new("tar")
                 .arg("-xOf")
-                .arg(&archive_path)
+                .arg(&self.tar)
                 .arg(member)
                 .stderr(Stdio::inherit()),
         )
@@ -201,6 +228,18 @@ mod tests {
         assert_eq!(record.version, "2");
         assert_eq!(record.sha256, "ff");
         assert_eq!(record.depends, "linux-image-6 (= 2)");
+    }
+
+    #[test]
+    fn only_a_kernel_is_looked_for_behind_a_meta_package() {
+        let depends = "linux-image-6.1.0-50-amd64 (= 6.1.176-1)";
+        let real = kernel_behind("linux-image-amd64", depends);
+        assert_eq!(real.as_deref(), Some("linux-image-6.1.0-50-amd64"));
+        assert_eq!(kernel_behind("xen-hypervisor-4.17-amd64", depends), None);
+        assert_eq!(
+            kernel_behind("linux-image-6.1.0-50-amd64", "kmod, linux-base"),
+            None
+        );
     }
 
     #[test]

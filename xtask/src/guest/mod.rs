@@ -3,56 +3,116 @@
 pub mod cpio;
 mod deb;
 mod recipe;
+mod unpack;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::ui::{Step, say};
-use recipe::Recipe;
+use recipe::{FromPackage, Initramfs, Recipe};
 
-pub use recipe::Vm;
+pub use recipe::{MARKER, Vm};
 
 /// The guest that `run` boots when none is named.
 pub const DEFAULT: &str = "debian-cloud";
+
+/// The kernel's file name, here and on the boot volume.
+const KERNEL: &str = "vmlinuz";
+/// The initial RAM disk's.
+const INITRD: &str = "initrd.img";
 
 /// A guest whose files are there.
 #[derive(Clone, Debug)]
 pub struct Guest {
     /// Its recipe's name.
     pub name: String,
-    /// Kernel, byte for byte as packaged.
+    /// Kernel: byte for byte as packaged, or unpacked from it.
     pub kernel: PathBuf,
-    /// Initramfs, made here.
-    pub initrd: PathBuf,
+    /// Initial RAM disk, as packaged or made here.
+    pub initrd: Option<PathBuf>,
+    /// Further files for a Multiboot kernel, in their order.
+    pub modules: Vec<ModuleFile>,
     /// The VM its recipe asks for.
     pub vm: Vm,
+}
+
+/// A module that is there.
+#[derive(Clone, Debug)]
+pub struct ModuleFile {
+    /// The file.
+    pub file: PathBuf,
+    /// Its path on the boot volume.
+    pub on_volume: String,
+    /// What the kernel is told about it.
+    pub text: String,
 }
 
 impl Guest {
     /// The kernel's path on the boot volume.
     pub fn kernel_on_volume(&self) -> String {
-        format!("guests/{}/vmlinuz", self.name)
+        format!("guests/{}/{KERNEL}", self.name)
     }
 
-    /// The initramfs' path on the boot volume.
+    /// The initial RAM disk's path on the boot volume.
     pub fn initrd_on_volume(&self) -> String {
-        format!("guests/{}/initrd.img", self.name)
+        format!("guests/{}/{INITRD}", self.name)
+    }
+
+    /// The initial RAM disk, of a guest that must have one.
+    ///
+    /// # Errors
+    /// It has none.
+    pub fn initramfs(&self) -> Result<&Path> {
+        let initrd = self.initrd.as_deref();
+        initrd.with_context(|| format!("the guest `{}` has no initrd", self.name))
+    }
+
+    /// Everything of it that goes on the boot volume: path there, file here.
+    pub fn files(&self) -> Vec<(String, PathBuf)> {
+        let mut files = vec![(self.kernel_on_volume(), self.kernel.clone())];
+        files.extend(
+            self.initrd
+                .iter()
+                .map(|file| (self.initrd_on_volume(), file.clone())),
+        );
+        files.extend(
+            self.modules
+                .iter()
+                .map(|module| (module.on_volume.clone(), module.file.clone())),
+        );
+        files
     }
 
     /// The `[[vm]]` part of a configuration for it.
     pub fn vm_section(&self) -> String {
-        format!(
-            "[[vm]]\nname = \"{}\"\ncpus = {}\nmemory = \"{}\"\nkernel = \"{}\"\ninitrd = \"{}\"\ncmdline = \"{}\"\n",
+        let mut section = format!(
+            "[[vm]]\nname = \"{}\"\ncpus = {}\nmemory = \"{}\"\nkernel = \"{}\"\n",
             self.name,
             self.vm.cpus,
             self.vm.memory,
             self.kernel_on_volume(),
-            self.initrd_on_volume(),
-            self.vm.cmdline,
-        )
+        );
+        if self.initrd.is_some() {
+            section += &format!("initrd = \"{}\"\n", self.initrd_on_volume());
+        }
+        if !self.modules.is_empty() {
+            let modules: Vec<String> = self
+                .modules
+                .iter()
+                .map(|module| format!("\"{} {}\"", module.on_volume, module.text))
+                .collect();
+            section += &format!("modules = [{}]\n", modules.join(", "));
+        }
+        section += &format!("cmdline = \"{}\"\n", self.vm.cmdline);
+        for line in &self.vm.lines {
+            section += line;
+            section.push('\n');
+        }
+        section
     }
 
     /// A whole `caisson.toml` that boots this guest and nothing else.
@@ -67,12 +127,12 @@ impl Guest {
 }
 
 /// What was fetched, written beside the files.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Manifest {
     recipe_sha256: String,
-    kernel_sha256: String,
-    initrd_sha256: String,
     packages: Vec<String>,
+    /// SHA-256 of each file.
+    files: BTreeMap<String, String>,
 }
 
 /// Prints every recipe and whether its files are there.
@@ -86,7 +146,7 @@ pub fn list() -> Result<()> {
             Some((_, manifest)) => format!("here ({})", manifest.packages.join(", ")),
             None => "not fetched yet".to_owned(),
         };
-        println!("{name:<14} {}; {state}", recipe.summary());
+        println!("{name:<22} {}; {state}", recipe.summary());
     }
     Ok(())
 }
@@ -135,46 +195,116 @@ fn cached(recipe: &Recipe) -> Result<Option<(Guest, Manifest)>> {
     let Ok(manifest) = toml::from_str::<Manifest>(&text) else {
         return Ok(None);
     };
+    // Another recipe, another initramfs format or a file that somebody touched: made again.
+    let is_same = manifest.recipe_sha256 == recipe.fingerprint()?
+        && manifest
+            .files
+            .iter()
+            .all(|(file, sum)| sha256_of(&folder.join(file)).is_ok_and(|found| found == *sum));
+    if !is_same {
+        return Ok(None);
+    }
+    let mut modules: Vec<ModuleFile> = recipe
+        .modules()
+        .iter()
+        .map(|module| module_file(recipe, &folder, &module.name, &module.text))
+        .collect();
+    let mut initrd = manifest
+        .files
+        .contains_key(INITRD)
+        .then(|| folder.join(INITRD));
+    if !modules.is_empty() && initrd.take().is_some() {
+        modules.push(module_file(recipe, &folder, INITRD, ""));
+    }
     let guest = Guest {
         name: recipe.name.clone(),
-        kernel: folder.join("vmlinuz"),
-        initrd: folder.join("initrd.img"),
+        kernel: folder.join(KERNEL),
+        initrd,
+        modules,
         vm: recipe.vm().clone(),
     };
-    let is_same = manifest.recipe_sha256 == recipe.fingerprint()?
-        && sha256_of(&guest.kernel).is_ok_and(|sum| sum == manifest.kernel_sha256)
-        && sha256_of(&guest.initrd).is_ok_and(|sum| sum == manifest.initrd_sha256);
-    Ok(is_same.then_some((guest, manifest)))
+    Ok(Some((guest, manifest)))
+}
+
+fn module_file(recipe: &Recipe, folder: &Path, name: &str, text: &str) -> ModuleFile {
+    ModuleFile {
+        file: folder.join(name),
+        on_volume: format!("guests/{}/{name}", recipe.name),
+        text: text.to_owned(),
+    }
 }
 
 fn make(recipe: &Recipe, folder: &Path) -> Result<()> {
     if crate::command::find("apt-get").is_none() || crate::command::find("dpkg-deb").is_none() {
         bail!("guests come from Debian packages, and this machine has no apt-get and dpkg-deb");
     }
-    let kernel_package = deb::fetch_depended(recipe.kernel())?;
-    let busybox_package = deb::fetch(recipe.busybox())?;
-    let step = Step::start(format!("unpacking guest {}", recipe.name));
-    let kernel = kernel_package.file(&recipe.kernel().file)?;
-    let busybox = busybox_package.file(&recipe.busybox().file)?;
-    let initrd = cpio::initramfs(&busybox, &recipe.overlay_folder())?;
-    write_all_or_nothing(&folder.join("vmlinuz"), &kernel)?;
-    write_all_or_nothing(&folder.join("initrd.img"), &initrd)?;
-    let manifest = format!(
-        "recipe_sha256 = \"{}\"\nkernel_sha256 = \"{}\"\ninitrd_sha256 = \"{}\"\npackages = [\"{}\", \"{}\"]\n",
-        recipe.fingerprint()?,
-        deb::sha256(&kernel),
-        deb::sha256(&initrd),
-        kernel_package.id(),
-        busybox_package.id(),
-    );
-    write_all_or_nothing(&folder.join("manifest.toml"), manifest.as_bytes())?;
-    step.done(&format!(
-        "{}, kernel {} KiB, initramfs {} KiB",
-        kernel_package.id(),
-        kernel.len() >> 10,
-        initrd.len() >> 10
-    ));
-    Ok(())
+    let mut packages = Packages::default();
+    let mut files = vec![(KERNEL.to_owned(), packages.take(recipe.kernel())?)];
+    for module in recipe.modules() {
+        files.push((module.name.clone(), packages.take(&module.source())?));
+    }
+    if let Some(initrd) = recipe.initrd() {
+        files.push((INITRD.to_owned(), packages.take(initrd)?));
+    }
+    if let Some(initramfs) = recipe.initramfs() {
+        files.push((INITRD.to_owned(), make_initramfs(&mut packages, initramfs)?));
+    }
+    let mut manifest = Manifest {
+        recipe_sha256: recipe.fingerprint()?,
+        packages: packages.ids(),
+        files: BTreeMap::new(),
+    };
+    for (name, bytes) in files {
+        write_all_or_nothing(&folder.join(&name), &bytes)?;
+        manifest.files.insert(name, deb::sha256(&bytes));
+    }
+    write_all_or_nothing(
+        &folder.join("manifest.toml"),
+        toml::to_string(&manifest)?.as_bytes(),
+    )
+}
+
+fn make_initramfs(packages: &mut Packages, initramfs: &Initramfs) -> Result<Vec<u8>> {
+    let content = packages.open(&initramfs.package)?;
+    let programs = match &initramfs.archive {
+        Some(archive) => cpio::extract(&content.file(archive)?, &initramfs.files)
+            .with_context(|| format!("in {archive} of {}", content.id()))?,
+        None => initramfs
+            .files
+            .iter()
+            .map(|path| Ok(cpio::Entry::program(path, content.file(path)?)))
+            .collect::<Result<_>>()?,
+    };
+    cpio::initramfs(&programs, &initramfs.overlay_folder())
+}
+
+/// The packages a recipe has opened; each is fetched and unpacked once.
+#[derive(Default)]
+struct Packages(BTreeMap<String, deb::Content>);
+
+impl Packages {
+    fn open(&mut self, name: &str) -> Result<&deb::Content> {
+        if !self.0.contains_key(name) {
+            let package = deb::fetch(name)?;
+            let step = Step::start(format!("unpacking {}", package.id()));
+            let content = package.open()?;
+            step.done("");
+            self.0.insert(name.to_owned(), content);
+        }
+        Ok(&self.0[name])
+    }
+
+    fn take(&mut self, wanted: &FromPackage) -> Result<Vec<u8>> {
+        let content = self.open(&wanted.package)?;
+        wanted
+            .form
+            .unpack(content.file(&wanted.file)?)
+            .with_context(|| format!("{} of {}", wanted.file, content.id()))
+    }
+
+    fn ids(&self) -> Vec<String> {
+        self.0.values().map(deb::Content::id).collect()
+    }
 }
 
 /// Fetches and says where the files are: `cargo xtask guest fetch`.
@@ -183,11 +313,12 @@ fn make(recipe: &Recipe, folder: &Path) -> Result<()> {
 /// As [`fetch`].
 pub fn fetch_and_say(name: &str) -> Result<()> {
     let guest = fetch(name)?;
-    say(format!(
-        "{name}: {} and {}",
-        crate::paths::shown(&guest.kernel),
-        crate::paths::shown(&guest.initrd)
-    ));
+    let files: Vec<String> = guest
+        .files()
+        .iter()
+        .map(|(_, file)| crate::paths::shown(file))
+        .collect();
+    say(format!("{name}: {}", files.join(", ")));
     Ok(())
 }
 

@@ -1,18 +1,26 @@
-//! A guest's recipe: `guest-images/NAME.toml`.
+//! A guest's recipe: `guest-images/NAME.toml`. `guest-images/README.md` says what each key means.
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
+
+use super::unpack::Form;
+
+/// What the initramfs prints when it is up; a guest without `up` says this.
+pub const MARKER: &str = "CAISSON-GUEST-UP";
 
 /// Where a file comes from.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FromPackage {
-    /// Debian package.
+    /// Debian package; for a meta package the kernel that it depends on is taken.
     pub(super) package: String,
     /// Path in it; a `*` at its end stands for anything.
     pub(super) file: String,
+    /// How it is packed in there.
+    #[serde(default, rename = "unpack")]
+    pub(super) form: Form,
 }
 
 /// The VM a guest runs in.
@@ -25,14 +33,57 @@ pub struct Vm {
     pub memory: String,
     /// Kernel command line.
     pub cmdline: String,
+    /// What it says on its console when it is up.
+    #[serde(default = "marker")]
+    pub up: String,
+    /// More lines of its `[[vm]]` table, as they stand in `caisson.toml`.
+    #[serde(default)]
+    pub lines: Vec<String>,
 }
 
+fn marker() -> String {
+    MARKER.to_owned()
+}
+
+/// An initramfs made here.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Initramfs {
+pub(super) struct Initramfs {
+    /// Debian package that brings its programs.
+    pub(super) package: String,
+    /// A compressed cpio archive in the package that holds the files; the package itself if absent.
+    pub(super) archive: Option<String>,
+    /// Files taken; they keep their paths.
+    pub(super) files: Vec<String>,
+    /// Folder beside the recipe that is laid over them.
+    pub(super) overlay: String,
+}
+
+/// A further file for a Multiboot kernel.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Module {
+    /// Its name on the boot volume.
+    pub(super) name: String,
+    /// Debian package.
     package: String,
+    /// Path in it.
     file: String,
-    overlay: String,
+    #[serde(default, rename = "unpack")]
+    form: Form,
+    /// What the kernel is told about it.
+    #[serde(default)]
+    pub(super) text: String,
+}
+
+impl Module {
+    pub(super) fn source(&self) -> FromPackage {
+        FromPackage {
+            package: self.package.clone(),
+            file: self.file.clone(),
+            form: self.form,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -40,7 +91,10 @@ struct Initramfs {
 struct Content {
     summary: String,
     kernel: FromPackage,
-    initramfs: Initramfs,
+    initrd: Option<FromPackage>,
+    initramfs: Option<Initramfs>,
+    #[serde(default)]
+    module: Vec<Module>,
     vm: Vm,
 }
 
@@ -50,7 +104,6 @@ pub(super) struct Recipe {
     pub(super) name: String,
     text: String,
     content: Content,
-    busybox: FromPackage,
 }
 
 fn folder() -> PathBuf {
@@ -90,16 +143,14 @@ impl Recipe {
 
     fn parse(name: &str, text: String) -> Result<Self> {
         let content: Content = toml::from_str(&text)?;
-        let initramfs = &content.initramfs;
-        let busybox = FromPackage {
-            package: initramfs.package.clone(),
-            file: initramfs.file.clone(),
-        };
+        ensure!(
+            content.initrd.is_none() || content.initramfs.is_none(),
+            "either `[initrd]`, a file as packaged, or `[initramfs]`, one made here"
+        );
         Ok(Self {
             name: name.to_owned(),
             text,
             content,
-            busybox,
         })
     }
 
@@ -111,34 +162,49 @@ impl Recipe {
         &self.content.kernel
     }
 
-    pub(super) fn busybox(&self) -> &FromPackage {
-        &self.busybox
+    pub(super) fn initrd(&self) -> Option<&FromPackage> {
+        self.content.initrd.as_ref()
+    }
+
+    pub(super) fn initramfs(&self) -> Option<&Initramfs> {
+        self.content.initramfs.as_ref()
+    }
+
+    pub(super) fn modules(&self) -> &[Module] {
+        &self.content.module
     }
 
     pub(super) fn vm(&self) -> &Vm {
         &self.content.vm
     }
 
-    /// Folder whose files are laid into the initramfs.
-    pub(super) fn overlay_folder(&self) -> PathBuf {
-        folder().join(&self.content.initramfs.overlay)
-    }
-
     /// A hash of all that goes into the files besides the packages.
     pub(super) fn fingerprint(&self) -> Result<String> {
         let mut all = self.text.clone().into_bytes();
-        all.extend(super::cpio::FORMAT);
-        for (path, bytes) in super::cpio::files_below(&self.overlay_folder())? {
-            all.extend(path.as_bytes());
-            all.extend(bytes);
+        if let Some(initramfs) = self.initramfs() {
+            all.extend(super::cpio::FORMAT);
+            for (path, bytes) in super::cpio::files_below(&initramfs.overlay_folder())? {
+                all.extend(path.as_bytes());
+                all.extend(bytes);
+            }
         }
         Ok(super::deb::sha256(&all))
+    }
+}
+
+impl Initramfs {
+    /// Folder whose files are laid into the initramfs.
+    pub(super) fn overlay_folder(&self) -> PathBuf {
+        folder().join(&self.overlay)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const LEAST: &str = "summary = \"x\"\n[kernel]\npackage = \"p\"\nfile = \"f\"\n[vm]\ncpus = 1\nmemory = \"16M\"\n\
+                         cmdline = \"\"\n";
 
     #[test]
     fn every_recipe_reads() {
@@ -152,5 +218,18 @@ mod tests {
     #[test]
     fn an_unknown_key_is_refused() {
         assert!(Recipe::parse("x", "sumary = \"typo\"".to_owned()).is_err());
+    }
+
+    #[test]
+    fn a_kernel_and_a_vm_are_enough() {
+        let recipe = Recipe::parse("x", LEAST.to_owned()).unwrap();
+        assert_eq!(recipe.vm().up, MARKER);
+        assert_eq!(recipe.kernel().form, Form::AsPackaged);
+    }
+
+    #[test]
+    fn two_initial_ram_disks_are_refused() {
+        let both = "[initrd]\npackage = \"p\"\nfile = \"f\"\n[initramfs]\npackage = \"p\"\nfiles = []\noverlay = \"o\"\n";
+        assert!(Recipe::parse("x", format!("{LEAST}{both}")).is_err());
     }
 }

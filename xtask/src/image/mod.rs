@@ -96,11 +96,13 @@ impl Spec {
         self.bytes(CONFIG, text)
     }
 
-    /// Adds a guest's kernel and initramfs below `guests/`.
+    /// Adds a guest's files below `guests/`.
     #[must_use]
     pub fn guest(self, guest: &crate::guest::Guest) -> Self {
-        self.file(&guest.kernel_on_volume(), &guest.kernel)
-            .file(&guest.initrd_on_volume(), &guest.initrd)
+        guest
+            .files()
+            .iter()
+            .fold(self, |spec, (path, from)| spec.file(path, from))
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) fn both(parts: &Parts) -> Result<(Counts, Counts)> {
     let plugin = plugin::build()?;
     let scratch = Scratch::new("bench-linux")?;
     let mut guest = xtask::guest::fetch(xtask::guest::DEFAULT)?;
-    guest.initrd = marking_initramfs(&guest, scratch.path())?;
+    guest.initrd = Some(marking_initramfs(&guest, scratch.path())?);
     guest.vm.memory = format!("{MEMORY_MIB}M");
     let bare = bare(&guest, &plugin, scratch.path())?;
     let inside = inside(parts, &guest, &plugin, scratch.path())?;
@@ -47,7 +47,7 @@ fn marking_initramfs(guest: &Guest, folder: &Path) -> Result<PathBuf> {
         ended != init,
         "guest-images/initramfs/init does not end as expected"
     );
-    let mut archive = std::fs::read(&guest.initrd)?;
+    let mut archive = std::fs::read(guest.initramfs()?)?;
     archive.extend(cpio::overlay(&[
         ("init", ended.as_bytes()),
         ("mark", &mark_program()),
@@ -109,7 +109,7 @@ fn bare(guest: &Guest, plugin: &Path, folder: &Path) -> Result<Counts> {
         .arg("-kernel")
         .arg(&guest.kernel)
         .arg("-initrd")
-        .arg(&guest.initrd)
+        .arg(guest.initramfs()?)
         .args(["-append", &guest.vm.cmdline])
         .args(plugin::arguments(
             plugin,

@@ -84,7 +84,7 @@ fn built_in_default(stage: &mut Stage<'_>) -> Result<()> {
         .retain(|entry| entry.path != xtask::image::CONFIG);
     let image = image
         .file("guests/default/vmlinuz", &guest.kernel)
-        .file("guests/default/initrd.img", &guest.initrd);
+        .file("guests/default/initrd.img", guest.initramfs()?);
     let mut rig = stage.start(&image, Shape::default())?;
     rig.expect("the built-in default is used: one VM from", 60)?;
     rig.expect("vm default: starts", 30)?;

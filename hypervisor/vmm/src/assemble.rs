@@ -124,7 +124,10 @@ pub(crate) fn assemble<H: Host>(
         wanted_bytes: spec.memory_bytes,
         free_bytes: site.host.memory().free,
     };
-    let ram = site.host.allocate_ram(&layout.ram()).map_err(no_memory)?;
+    let ram = site
+        .host
+        .allocate_ram(&layout.backed())
+        .map_err(no_memory)?;
     let mut slat = site.host.new_slat().map_err(no_memory)?;
     let mut mapped = Ok(());
     ram.for_each_piece(&mut |range, to| {

@@ -5,6 +5,7 @@ use crate::assemble::Site;
 use crate::bell::Bell;
 use crate::bus::{MmioBus, Overlap, PioBus};
 use crate::console::Printer;
+use crate::display::Seat;
 use crate::fabric::{Cpus, Fabric, IoApicHarness, PicHarness, Wire};
 use crate::harness::{
     DebugHarness, ExitHarness, HpetHarness, LegacyReplacement, PitHarness, PmHarness, ResetHarness,
@@ -18,7 +19,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use chipset::{
     CmosMemory, DebugPort, ExitPort, Hpet, I8042, IoApic, PicPair, Pit, PowerManagement,
-    ResetControl, Rtc, Uart16550,
+    ResetControl, Rtc, Uart16550, Vga,
 };
 use device::Device;
 use guest_acpi::wiring;
@@ -39,6 +40,7 @@ pub(crate) struct Board<H: Host> {
     /// The loop that advances the devices.
     pub(crate) home: Arc<Bell>,
     pub(crate) uart: SerialPort<H>,
+    pub(crate) seat: Seat,
     pm: Arc<Slot<PowerManagement, PmHarness>>,
 }
 
@@ -76,6 +78,7 @@ impl<H: Host> Board<H> {
         let rtc = maker.slot("rtc", rtc, RtcHarness::new(isa(8), &replaced));
         let i8042 = ResetHarness::new(end(), Some(isa(1)));
         let i8042 = maker.slot("i8042", I8042::new(), i8042);
+        let vga = maker.slot("vga", Vga::new(), Silent);
         let reset = maker.slot("reset", ResetControl::new(), ResetHarness::new(end(), None));
         let sci = Wire::new(&fabric, Some(wiring::SCI_GSI), wiring::SCI_GSI);
         let pm = maker.slot(
@@ -96,13 +99,22 @@ impl<H: Host> Board<H> {
         pio.claim(0x40..=0x43, 0, pit.clone())?;
         pio.claim(0x61..=0x61, 0, pit)?;
         pio.claim(0x60..=0x60, 0, i8042.clone())?;
-        pio.claim(0x64..=0x64, 0, i8042)?;
+        pio.claim(0x64..=0x64, 0, i8042.clone())?;
         pio.claim(0x70..=0x71, 0x70, rtc)?;
         pio.claim(0x92..=0x92, 0, reset.clone())?;
         pio.claim(0xe9..=0xe9, 0, debug.clone())?;
         pio.claim(0x402..=0x402, 0, debug)?;
         pio.claim(0x2f8..=0x2ff, 0x2f8, com2)?;
         pio.claim(0x3f8..=0x3ff, 0x3f8, com1.clone())?;
+        for ports in [
+            0x3b4..=0x3b5,
+            0x3ba..=0x3ba,
+            0x3c0..=0x3cf,
+            0x3d4..=0x3d5,
+            0x3da..=0x3da,
+        ] {
+            pio.claim(ports, 0, vga.clone())?;
+        }
         pio.claim(wiring::PM_PORTS, wiring::PM_BASE, pm.clone())?;
         pio.claim(0xcf8..=0xcf8, 0, pci.clone())?;
         pio.claim(0xcf9..=0xcf9, 0, reset)?;
@@ -125,6 +137,10 @@ impl<H: Host> Board<H> {
             lifecycle,
             home,
             uart: SerialPort { slot: com1 },
+            seat: Seat {
+                vga,
+                keyboard: i8042,
+            },
             pm,
         })
     }

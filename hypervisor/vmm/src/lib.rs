@@ -15,6 +15,7 @@ mod board;
 mod bus;
 mod console;
 mod cpu_loop;
+mod display;
 mod exit;
 mod fabric;
 mod harness;

@@ -334,6 +334,7 @@ impl<H: Host> Vm<H> {
             alloc::format!("kernel {:?} cannot be started: {error}", self.spec.kernel)
         })?;
         self.ram.write(tables.at, &tables.bytes).map_err(unbacked)?;
+        crate::display::clear(&self.ram).map_err(unbacked)?;
         plan.apply(&self.ram).map_err(unbacked)?;
         *self.start.lock() = plan.start;
         let now = self.host.now();

@@ -17,7 +17,6 @@ const RESET_REG_SUP: u32 = 1 << 10;
 
 const LEGACY_DEVICES: u16 = 1 << 0;
 const HAS_8042: u16 = 1 << 1;
-const VGA_NOT_PRESENT: u16 = 1 << 2;
 
 /// Latencies that mean C2 and C3 do not exist.
 const NO_C2: u16 = 101;
@@ -42,7 +41,7 @@ pub(crate) fn table(facs: u32, dsdt: u32, has_keyboard_controller: bool) -> Sdt 
     fadt.write_u16(98, NO_C3);
     fadt.write_u8(108, wiring::CMOS_CENTURY);
     let keyboard = if has_keyboard_controller { HAS_8042 } else { 0 };
-    fadt.write_u16(109, LEGACY_DEVICES | VGA_NOT_PRESENT | keyboard);
+    fadt.write_u16(109, LEGACY_DEVICES | keyboard);
     fadt.write_u32(112, WBINVD | PROC_C1 | SLP_BUTTON | FIX_RTC | RESET_REG_SUP);
     fadt.write(
         116,

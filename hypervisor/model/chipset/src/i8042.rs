@@ -98,6 +98,12 @@ impl I8042 {
         is_taken
     }
 
+    /// Whether the keyboard scans its keys; else it takes none.
+    #[must_use]
+    pub const fn is_scanning(&self) -> bool {
+        self.keyboard.is_scanning()
+    }
+
     /// Takes the request for a reset, if there was one.
     pub fn take_request(&mut self) -> Option<PowerRequest> {
         core::mem::take(&mut self.is_reset_requested).then_some(PowerRequest::Reset)

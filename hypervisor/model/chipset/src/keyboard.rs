@@ -39,6 +39,11 @@ impl Keyboard {
         self.is_scanning && self.queue.len() < 24 && self.queue.push(byte)
     }
 
+    /// Whether keys are wanted.
+    pub(crate) const fn is_scanning(&self) -> bool {
+        self.is_scanning
+    }
+
     pub(crate) const fn has_bytes(&self) -> bool {
         !self.queue.is_empty()
     }

@@ -1,7 +1,7 @@
 //! The chips of the virtual PC, each a value.
 //!
 //! Devices whose registers lie in one block take offsets from its base. Those whose ports are scattered ([`PicPair`], [`Pit`],
-//! [`I8042`], [`ResetControl`], [`DebugPort`], [`ExitPort`]) say "absolute" in their documentation: register each of their ranges
+//! [`I8042`], [`ResetControl`], [`Vga`], [`DebugPort`], [`ExitPort`]) say "absolute" in their documentation: register each of their ranges
 //! with base 0.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -28,6 +28,7 @@ mod reset;
 mod ring;
 mod rtc;
 mod uart16550;
+mod vga;
 
 pub use debug::{DEBUG_PORT, DebugPort, EXIT_PORT, ExitPort, FIRMWARE_LOG_PORT};
 pub use hpet::{HPET_BLOCK_ID, HPET_BYTES, HPET_HZ, Hpet, HpetEvent, HpetSignal};
@@ -48,3 +49,4 @@ pub use power::PowerRequest;
 pub use reset::{FAST_RESET_PORT, RESET_PORT, RESET_VALUE, ResetControl};
 pub use rtc::{CmosMemory, Rtc};
 pub use uart16550::Uart16550;
+pub use vga::{MAX_COLUMNS, MAX_ROWS, Picture, TextMode, Vga};

@@ -3,7 +3,7 @@
 //! | from | to | what |
 //! |---|---|---|
 //! | 0 | 0xA0000 | RAM |
-//! | 0xA0000 | 0xC0000 | nothing (a PC's VGA window) |
+//! | 0xA0000 | 0xC0000 | memory of the VGA adapter ([`VIDEO`]), in no memory map |
 //! | 0xC0000 | 0x100000 | RAM the guest is told not to use; its last 128 KiB hold the ACPI tables |
 //! | 1 MiB | at most 2 GiB | RAM |
 //! | 0xB0000000 | 0xC0000000 | PCI configuration space, memory-mapped ([`ECAM`]) |
@@ -28,6 +28,9 @@ pub const IO_APIC: GpaRange = range(0xfec0_0000, 0x1000);
 pub const LOCAL_APIC: GpaRange = range(0xfee0_0000, 0x1000);
 /// Where the ACPI tables go; its start is aligned as the root pointer has to be.
 pub const TABLES: GpaRange = range(0xe_0000, 0x2_0000);
+
+/// The window of the VGA adapter. Memory lies there, but it is the screen's.
+pub const VIDEO: GpaRange = range(CONVENTIONAL_END, UPPER_START - CONVENTIONAL_END);
 
 /// End of the RAM below the VGA window.
 const CONVENTIONAL_END: u64 = 0xa_0000;
@@ -71,7 +74,7 @@ pub struct MemoryLayout {
 impl MemoryLayout {
     /// The layout of a guest with `bytes` bytes of memory: rounded down to whole pages, taken as 2 MiB when less.
     ///
-    /// As on a PC the 128 KiB under the VGA window are lost, so the RAM ranges hold that much less.
+    /// As on a PC the 128 KiB under the VGA window are no RAM, so the RAM ranges hold that much less.
     #[must_use]
     pub fn new(bytes: u64) -> Self {
         let bytes = bytes.max(LEAST_BYTES) & !(PAGE_BYTES - 1);
@@ -100,7 +103,18 @@ impl MemoryLayout {
         }
     }
 
-    /// The ranges to back with memory: sorted, disjoint, whole pages.
+    /// The ranges to back with memory, [`MemoryLayout::ram`] and [`VIDEO`]: sorted, disjoint, whole pages.
+    #[must_use]
+    pub fn backed(&self) -> Vec<GpaRange> {
+        let mut backed = Vec::with_capacity(2);
+        backed.push(range(0, self.below_hole_end.raw()));
+        if self.above_hole_bytes != 0 {
+            backed.extend(GpaRange::new(ABOVE_HOLE, self.above_hole_bytes));
+        }
+        backed
+    }
+
+    /// The ranges a kernel may be loaded to: sorted, disjoint, whole pages.
     #[must_use]
     pub fn ram(&self) -> Vec<GpaRange> {
         let mut ram = Vec::with_capacity(3);
@@ -157,6 +171,7 @@ mod tests {
         for mib in [0, 2, 16, 512, 2047, 2048, 2049, 8192, u64::MAX >> 20] {
             let layout = MemoryLayout::new(mib << 20);
             assert_sorted_and_disjoint(layout.ram().into_iter());
+            assert_sorted_and_disjoint(layout.backed().into_iter());
             assert_sorted_and_disjoint(layout.map().into_iter().map(|region| region.range));
         }
         assert_eq!(MemoryLayout::new(u64::MAX).ram().len(), 3);
@@ -173,6 +188,25 @@ mod tests {
             assert!(is_ram || region.kind != RegionKind::Usable, "{region:?}");
         }
         assert_eq!(layout.end(), Gpa::new(7 << 30));
+    }
+
+    #[test]
+    fn the_screen_has_memory_that_is_nobody_elses() {
+        let layout = MemoryLayout::new(5 << 30);
+        let backed = layout.backed();
+        let is_backed = |range: &GpaRange| {
+            backed
+                .iter()
+                .any(|b| b.start() <= range.start() && range.end() <= b.end())
+        };
+        assert!(is_backed(&VIDEO) && layout.ram().iter().all(is_backed));
+        assert!(!layout.ram().iter().any(|range| range.overlaps(&VIDEO)));
+        assert!(
+            !layout
+                .map()
+                .iter()
+                .any(|region| region.range.overlaps(&VIDEO))
+        );
     }
 
     #[test]

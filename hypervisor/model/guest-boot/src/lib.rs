@@ -39,6 +39,7 @@ pub use detect::{Kind, detect};
 pub use error::LoadError;
 pub use layout::{
     ECAM, HOLE_START, IO_APIC, LOCAL_APIC, MemoryLayout, PCI_WINDOW, Region, RegionKind, TABLES,
+    VIDEO,
 };
 pub use plan::{BootPlan, Content, Write};
 

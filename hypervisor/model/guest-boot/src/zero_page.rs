@@ -26,6 +26,16 @@ const LOADER_UNDEFINED: u8 = 0xff;
 /// "normal": whatever mode the screen is in.
 const VIDEO_NORMAL: u16 = 0xffff;
 
+/// `screen_info`, as a BIOS would have answered in text mode 3: (offset, value). (linux/screen_info.h)
+const TEXT_MODE: [(usize, u8); 6] = [
+    (0x06, 3),  // orig_video_mode
+    (0x07, 80), // orig_video_cols
+    (0x0a, 3),  // orig_video_ega_bx: 256 KiB
+    (0x0e, 25), // orig_video_lines
+    (0x0f, 1),  // orig_video_isVGA
+    (0x10, 16), // orig_video_points
+];
+
 /// The boot parameters under construction. Offsets are constants of this file, all inside the page.
 pub(crate) struct ZeroPage {
     bytes: Vec<u8>,
@@ -48,6 +58,9 @@ impl ZeroPage {
         // What the file says here would be followed as pointers.
         page.put(SETUP_DATA, &0u64.to_le_bytes());
         page.set_initrd(None);
+        for (at, value) in TEXT_MODE {
+            page.put(at, &[value]);
+        }
         page
     }
 

@@ -1,0 +1,213 @@
+//! A VM's text screen on the operator's terminal, and the operator's keys on its keyboard.
+//!
+//! The guest writes characters into plain memory and the cursor into the VGA adapter; nothing tells when. So the screen is looked at
+//! some times a second, while somebody looks.
+
+mod glyphs;
+mod keys;
+mod terminal;
+
+use crate::harness::ResetHarness;
+use crate::slot::{Silent, Slot};
+use addr::Gpa;
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use chipset::{I8042, MAX_COLUMNS, Picture, TextMode, Vga};
+use device::Instant;
+use guest_memory::{GuestMemory, Unbacked};
+use keys::{Parser, Stroke};
+use terminal::{Cell, Shot, Terminal};
+
+/// How often the screen is looked at.
+const FRAME_NS: u64 = 40_000_000;
+/// About the most bytes of one look, so that a serial line of 115,200 baud can follow.
+const FRAME_BYTES: usize = 2048;
+/// How long a key stays down. Games look whether it is.
+const HOLD_NS: u64 = 15_000_000;
+/// The most keys that wait for a guest that does not take them; more are dropped.
+const WAITING_KEYS: usize = 256;
+/// A character, white on black.
+const PLAIN: Cell = 0x0700;
+/// The shape of a screen that shows no text of the guest.
+const NOTE_COLUMNS: usize = 80;
+const NOTE_ROWS: usize = 25;
+
+/// The parts of a VM that a person sits before.
+pub(crate) struct Seat {
+    pub(crate) vga: Arc<Slot<Vga, Silent>>,
+    pub(crate) keyboard: Arc<Slot<I8042, ResetHarness>>,
+}
+
+/// Empties the screen as a BIOS does.
+pub(crate) fn clear(ram: &impl GuestMemory) -> Result<(), Unbacked> {
+    let video = guest_boot::VIDEO;
+    ram.fill(video.start(), video.len_bytes(), 0)?;
+    let Picture::Text(text) = Vga::new().picture() else {
+        return Ok(());
+    };
+    let cells = usize::from(text.columns) * usize::from(text.rows);
+    let blanks = [b' ', 0x07].repeat(cells);
+    ram.write(Gpa::new(text.window.into()), &blanks)
+}
+
+/// One VM's screen and keyboard, as one operator uses them.
+pub(crate) struct Display {
+    terminal: Terminal,
+    due: Instant,
+    cells: Vec<Cell>,
+    out: Vec<u8>,
+    parser: Parser,
+    strokes: VecDeque<Stroke>,
+    /// The key that is down, and until when.
+    held: Option<(Stroke, Instant)>,
+    /// Codes that the keyboard has no room for yet.
+    codes: VecDeque<u8>,
+}
+
+impl Display {
+    pub(crate) fn new() -> Self {
+        Self {
+            terminal: Terminal::new(),
+            due: Instant::default(),
+            cells: Vec::new(),
+            out: Vec::new(),
+            parser: Parser::default(),
+            strokes: VecDeque::new(),
+            held: None,
+            codes: VecDeque::new(),
+        }
+    }
+
+    /// The terminal shows something else: all is to be shown again, on an empty screen.
+    pub(crate) fn redraw(&mut self) {
+        self.terminal.forget();
+        self.due = Instant::default();
+    }
+
+    /// The operator has typed a byte.
+    pub(crate) fn type_byte(&mut self, byte: u8, seat: &Seat, now: Instant) {
+        for stroke in self.parser.take(byte, now).into_iter().flatten() {
+            if self.strokes.len() < WAITING_KEYS {
+                self.strokes.push_back(stroke);
+            }
+        }
+        self.play(seat, now);
+    }
+
+    /// The operator leaves: no key stays down, and those that were not pressed yet are not pressed any more.
+    pub(crate) fn leave(&mut self, seat: &Seat) {
+        self.parser = Parser::default();
+        self.strokes.clear();
+        if let Some((stroke, _)) = self.held.take() {
+            stroke.release(&mut self.codes);
+        }
+        self.send(seat);
+    }
+
+    /// Moves keys on, and writes what leads the terminal from what it shows to what the guest's screen shows: a piece of it,
+    /// and nothing if the last look was just now. To be called some hundred times a second.
+    pub(crate) fn render(&mut self, seat: &Seat, ram: &impl GuestMemory, now: Instant) -> &[u8] {
+        self.strokes.extend(self.parser.expire(now));
+        self.play(seat, now);
+        self.out.clear();
+        if now < self.due {
+            return &self.out;
+        }
+        self.due = now.after_ns(FRAME_NS);
+        match seat.vga.with(|vga| vga.picture()) {
+            Picture::Text(text) => self.show_text(text, ram),
+            Picture::Off => self.show_note(""),
+            Picture::Graphics => self.show_note("graphics mode: only text can be shown here"),
+        }
+        &self.out
+    }
+
+    fn show_text(&mut self, text: TextMode, ram: &impl GuestMemory) {
+        self.cells.clear();
+        for row in 0..text.rows {
+            let mut bytes = [0; 2 * MAX_COLUMNS as usize];
+            let (bytes, _) = bytes.split_at_mut(2 * usize::from(text.columns));
+            read_row(text, row, ram, bytes);
+            let (cells, _) = bytes.as_chunks::<2>();
+            self.cells
+                .extend(cells.iter().map(|cell| Cell::from_le_bytes(*cell)));
+        }
+        let place = |(row, column)| (usize::from(row), usize::from(column));
+        let shot = Shot {
+            columns: text.columns.into(),
+            rows: text.rows.into(),
+            cells: &self.cells,
+            cursor: text.cursor_place().map(place),
+            blinks: text.blinks,
+        };
+        self.terminal.update(&shot, FRAME_BYTES, &mut self.out);
+    }
+
+    fn show_note(&mut self, note: &str) {
+        self.cells.clear();
+        self.cells
+            .extend(note.bytes().map(|byte| PLAIN | Cell::from(byte)));
+        self.cells
+            .resize(NOTE_COLUMNS * NOTE_ROWS, PLAIN | Cell::from(b' '));
+        let shot = Shot {
+            columns: NOTE_COLUMNS,
+            rows: NOTE_ROWS,
+            cells: &self.cells,
+            cursor: None,
+            blinks: true,
+        };
+        self.terminal.update(&shot, FRAME_BYTES, &mut self.out);
+    }
+
+    /// Presses the next key, or lets the last one go, when it is time and the keyboard has room.
+    fn play(&mut self, seat: &Seat, now: Instant) {
+        self.send(seat);
+        if !self.codes.is_empty() {
+            return;
+        }
+        if let Some((stroke, until)) = self.held {
+            if now < until {
+                return;
+            }
+            self.held = None;
+            stroke.release(&mut self.codes);
+        }
+        if let Some(stroke) = self.strokes.pop_front() {
+            stroke.press(&mut self.codes);
+            self.held = Some((stroke, now.after_ns(HOLD_NS)));
+        }
+        self.send(seat);
+    }
+
+    fn send(&mut self, seat: &Seat) {
+        let codes = &mut self.codes;
+        if codes.is_empty() {
+            return;
+        }
+        seat.keyboard.with(|keyboard| {
+            if !keyboard.is_scanning() {
+                // As keys that are pressed while nobody scans them.
+                codes.clear();
+            }
+            while codes.front().is_some_and(|code| keyboard.key(*code)) {
+                codes.pop_front();
+            }
+        });
+    }
+}
+
+/// Copies a row out of guest memory; what lies outside it stays zero.
+fn read_row(text: TextMode, row: u16, ram: &impl GuestMemory, bytes: &mut [u8]) {
+    let at =
+        |column: u16| Gpa::new(u64::from(text.window) + u64::from(text.offset_of(row, column)));
+    let first = at(0);
+    // The window wraps where a cell lies before the first.
+    let wraps = (1..text.columns).find(|column| at(*column) < first);
+    let split = wraps.map_or(bytes.len(), |column| 2 * usize::from(column));
+    let (head, tail) = bytes.split_at_mut(split);
+    let _ = ram.read(first, head);
+    if let Some(column) = wraps {
+        let _ = ram.read(at(column), tail);
+    }
+}

@@ -1,0 +1,42 @@
+//! What the characters of a PC's screen are called elsewhere: code page 437.
+
+/// The control characters' pictures. (IBM code page 437, with the graphics of its first 32)
+const LOW: [char; 32] = [
+    ' ', '☺', '☻', '♥', '♦', '♣', '♠', '•', '◘', '○', '◙', '♂', '♀', '♪', '♫', '☼', '►', '◄', '↕',
+    '‼', '¶', '§', '▬', '↨', '↑', '↓', '→', '←', '∟', '↔', '▲', '▼',
+];
+
+const HIGH: [char; 128] = [
+    'Ç', 'ü', 'é', 'â', 'ä', 'à', 'å', 'ç', 'ê', 'ë', 'è', 'ï', 'î', 'ì', 'Ä', 'Å', 'É', 'æ', 'Æ',
+    'ô', 'ö', 'ò', 'û', 'ù', 'ÿ', 'Ö', 'Ü', '¢', '£', '¥', '₧', 'ƒ', 'á', 'í', 'ó', 'ú', 'ñ', 'Ñ',
+    'ª', 'º', '¿', '⌐', '¬', '½', '¼', '¡', '«', '»', '░', '▒', '▓', '│', '┤', '╡', '╢', '╖', '╕',
+    '╣', '║', '╗', '╝', '╜', '╛', '┐', '└', '┴', '┬', '├', '─', '┼', '╞', '╟', '╚', '╔', '╩', '╦',
+    '╠', '═', '╬', '╧', '╨', '╤', '╥', '╙', '╘', '╒', '╓', '╫', '╪', '┘', '┌', '█', '▄', '▌', '▐',
+    '▀', 'α', 'ß', 'Γ', 'π', 'Σ', 'σ', 'µ', 'τ', 'Φ', 'Θ', 'Ω', 'δ', '∞', 'φ', 'ε', '∩', '≡', '±',
+    '≥', '≤', '⌠', '⌡', '÷', '≈', '°', '∙', '·', '√', 'ⁿ', '²', '■', '\u{a0}',
+];
+
+/// The character that looks like this one of a PC's screen. None of them moves a terminal's cursor otherwise than by one.
+pub(super) fn unicode(character: u8) -> char {
+    match character {
+        0..0x20 => LOW[usize::from(character)],
+        0x7f => '⌂',
+        0x80.. => HIGH[usize::from(character - 0x80)],
+        _ => char::from(character),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_frames_and_nothing_is_a_control_character() {
+        assert_eq!(
+            [0xda, 0xc4, 0xbf, 0xb3, 0xdb].map(unicode),
+            ['┌', '─', '┐', '│', '█']
+        );
+        assert_eq!([0xe4, 0xf8, 0xb0, 0xc5].map(unicode), ['Σ', '°', '░', '┼']);
+        assert!((0..=255).map(unicode).all(|symbol| !symbol.is_control()));
+    }
+}

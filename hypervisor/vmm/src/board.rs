@@ -40,6 +40,7 @@ pub(crate) struct Board<H: Host> {
     /// The loop that advances the devices.
     pub(crate) home: Arc<Bell>,
     pub(crate) uart: SerialPort<H>,
+    #[expect(dead_code, reason = "no view shows a screen yet")]
     pub(crate) seat: Seat,
     pm: Arc<Slot<PowerManagement, PmHarness>>,
 }

@@ -2,14 +2,16 @@
 
 use crate::bell::Bell;
 use crate::services::Services;
+use crate::vm_clock::VmClock;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 use device::Instant;
 
-/// The deadline of one slot, kept by the CPU that the VM's devices call home.
+/// The deadline of one slot in its VM's time, kept by the CPU that the VM's devices call home.
 pub(crate) struct Alarm {
     at_ns: AtomicU64,
     services: &'static dyn Services,
+    clock: Arc<VmClock>,
     bell: Arc<Bell>,
 }
 
@@ -17,17 +19,22 @@ pub(crate) struct Alarm {
 const NEVER: u64 = u64::MAX;
 
 impl Alarm {
-    pub(crate) fn new(services: &'static dyn Services, bell: Arc<Bell>) -> Self {
+    pub(crate) fn new(
+        services: &'static dyn Services,
+        clock: Arc<VmClock>,
+        bell: Arc<Bell>,
+    ) -> Self {
         Self {
             at_ns: AtomicU64::new(NEVER),
             services,
+            clock,
             bell,
         }
     }
 
-    /// Time since start.
+    /// The VM's time.
     pub(crate) fn now(&self) -> Instant {
-        self.services.now()
+        self.clock.now(self.services.now())
     }
 
     /// Replaces the deadline; the home CPU is told when it moved forward.

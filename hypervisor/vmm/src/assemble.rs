@@ -178,6 +178,7 @@ pub(crate) fn assemble<H: Host>(
         starts_by_itself: starts,
         is_done: AtomicBool::new(!starts),
         restart_at_ns: AtomicU64::new(u64::MAX),
+        stops_hard_at_ns: AtomicU64::new(u64::MAX),
         messages: Messages::default(),
     });
     for (vcpu, home) in homes.iter().enumerate() {

@@ -14,6 +14,7 @@ use crate::harness::{
 use crate::lifecycle::Lifecycle;
 use crate::services::Services;
 use crate::slot::{AnySlot, Harness, Silent, Slot};
+use crate::vm_clock::VmClock;
 use addr::{Gpa, GpaRange};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -37,6 +38,7 @@ pub(crate) struct Board<H: Host> {
     pub(crate) slots: Vec<Arc<dyn AnySlot>>,
     pub(crate) fabric: Arc<Fabric>,
     pub(crate) lifecycle: Arc<Lifecycle>,
+    pub(crate) clock: Arc<VmClock>,
     /// The loop that advances the devices.
     pub(crate) home: Arc<Bell>,
     pub(crate) uart: SerialPort<H>,
@@ -55,12 +57,19 @@ impl<H: Host> Board<H> {
         cpus: Arc<Cpus>,
         home: Arc<Bell>,
     ) -> Result<Self, Overlap> {
+        let clock = Arc::new(VmClock::default());
         let mut maker = Maker {
             services: site.host,
             home: home.clone(),
+            clock: clock.clone(),
             slots: Vec::new(),
         };
-        let lifecycle = Arc::new(Lifecycle::new(cpus.clone(), spec.on_reboot, spec.on_crash));
+        let lifecycle = Arc::new(Lifecycle::new(
+            cpus.clone(),
+            clock.clone(),
+            spec.on_reboot,
+            spec.on_crash,
+        ));
         let pic = maker.slot("pic", PicPair::new(), PicHarness::new(cpus.clone()));
         let ioapic = maker.slot("ioapic", IoApic::new(), IoApicHarness::new(cpus.clone()));
         let fabric = Arc::new(Fabric { pic, ioapic, cpus });
@@ -136,6 +145,7 @@ impl<H: Host> Board<H> {
             slots: maker.slots,
             fabric,
             lifecycle,
+            clock,
             home,
             uart: SerialPort { slot: com1 },
             seat: Seat {
@@ -167,6 +177,7 @@ fn cmos_memory(layout: &MemoryLayout) -> CmosMemory {
 struct Maker {
     services: &'static dyn Services,
     home: Arc<Bell>,
+    clock: Arc<VmClock>,
     slots: Vec<Arc<dyn AnySlot>>,
 }
 
@@ -176,7 +187,7 @@ impl Maker {
         D: Device + 'static,
         W: Harness<D> + 'static,
     {
-        let alarm = Alarm::new(self.services, self.home.clone());
+        let alarm = Alarm::new(self.services, self.clock.clone(), self.home.clone());
         let slot = Arc::new(Slot::new(name, device, harness, alarm));
         self.slots.push(slot.clone());
         slot

@@ -50,6 +50,8 @@ enum Doing {
     Ready,
     /// Waits for mail or for its own timer.
     Asleep,
+    /// Its VM is paused.
+    Held,
     /// Its VM is stopped.
     Parked,
 }
@@ -111,6 +113,12 @@ impl<H: Host> Home<H> {
                 Doing::Ready => {}
                 Doing::Asleep => {
                     if resident.vcpu.has_mail() {
+                        resident.doing = Doing::Ready;
+                        self.queue.wake(number);
+                    }
+                }
+                Doing::Held => {
+                    if resident.vcpu.let_go() {
                         resident.doing = Doing::Ready;
                         self.queue.wake(number);
                     }
@@ -239,6 +247,16 @@ impl<H: Host> Home<H> {
                     self.queue.wake(number);
                 } else {
                     resident.doing = Doing::Asleep;
+                }
+            }
+            Next::Hold => {
+                self.queue.leave(self.host.now());
+                resident.vcpu.hold();
+                // What came before it held still rang no bell.
+                if resident.vcpu.let_go() {
+                    self.queue.wake(number);
+                } else {
+                    resident.doing = Doing::Held;
                 }
             }
             Next::Stop => {

@@ -56,6 +56,9 @@ impl<H: Host> Housekeeping<H> {
             return Some(self.due);
         }
         self.renew_list();
+        for vm in &self.vms {
+            vm.count_down(now);
+        }
         self.read();
         let is_waiting = self.hypervisor.console.flush();
         if !self.hypervisor.console.is_full() {

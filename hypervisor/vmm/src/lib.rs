@@ -28,6 +28,7 @@ mod local;
 mod mailbox;
 mod mmio;
 mod msr;
+mod orders;
 mod ports;
 mod registry;
 mod services;
@@ -39,6 +40,7 @@ mod tests;
 mod text;
 mod vcpu;
 mod vm;
+mod vm_clock;
 
 use crate::assemble::Site;
 use crate::bell::Bell;

@@ -1,13 +1,16 @@
-//! How a VM ends and begins again.
+//! How a VM ends and begins again, pauses and goes on.
 //!
-//! Anybody may order it to end; every vCPU parks at its next exit, and the last one to do so carries the order out.
+//! Anybody may order it to end; every vCPU parks at its next exit, and the last one to do so carries the order out. A pause goes the
+//! same way, but the vCPUs keep what they are; with the last one the VM's clock stops. An order to end finds them there as well.
 
 use crate::fabric::Cpus;
 use crate::mailbox::Mail;
+use crate::vm_clock::VmClock;
 use alloc::sync::Arc;
 use chipset::LocalApic;
 use core::fmt;
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use device::Instant;
 use emulate::Unsupported;
 use spin::Mutex;
 use vcpu::RawExit;
@@ -103,6 +106,10 @@ pub enum VmState {
     Starting = 3,
     /// Taken out of the world; its vCPUs leave their homes.
     Destroyed = 4,
+    /// Ordered to pause; vCPUs come to hold still.
+    Pausing = 5,
+    /// All vCPUs hold still, and so does the VM's time.
+    Paused = 6,
 }
 
 /// An order to end.
@@ -115,22 +122,39 @@ pub(crate) struct Order {
 /// The state of a VM's life, shared by its vCPUs, its devices and the operator.
 pub struct Lifecycle {
     state: AtomicU8,
-    order: Mutex<Option<Order>>,
+    orders: Mutex<Orders>,
     last: Mutex<Option<StopReason>>,
     active: AtomicU32,
     cpus: Arc<Cpus>,
+    clock: Arc<VmClock>,
     on_reboot: After,
     on_crash: After,
 }
 
+/// What was ordered and is not carried out yet. Its lock is held until all mail about an order is sent.
+#[derive(Default)]
+struct Orders {
+    end: Option<Order>,
+    /// A pause is to be over as soon as it has begun.
+    resumes: bool,
+    /// vCPUs that hold still.
+    held: usize,
+}
+
 impl Lifecycle {
-    pub(crate) fn new(cpus: Arc<Cpus>, on_reboot: After, on_crash: After) -> Self {
+    pub(crate) fn new(
+        cpus: Arc<Cpus>,
+        clock: Arc<VmClock>,
+        on_reboot: After,
+        on_crash: After,
+    ) -> Self {
         Self {
             state: AtomicU8::new(VmState::Stopped as u8),
-            order: Mutex::new(None),
+            orders: Mutex::default(),
             last: Mutex::new(None),
             active: AtomicU32::new(0),
             cpus,
+            clock,
             on_reboot,
             on_crash,
         }
@@ -143,6 +167,8 @@ impl Lifecycle {
             2 => VmState::Halting,
             3 => VmState::Starting,
             4 => VmState::Destroyed,
+            5 => VmState::Pausing,
+            6 => VmState::Paused,
             _ => VmState::Stopped,
         }
     }
@@ -162,18 +188,15 @@ impl Lifecycle {
     /// The first order counts; only the operator's replaces another one that is not carried out yet.
     pub(crate) fn order(&self, reason: StopReason, then: After) -> bool {
         // Held until all mail is sent: who finds the VM halting has the order in its own mail, and runs no guest any more.
-        let mut order = self.order.lock();
+        let mut orders = self.orders.lock();
         match self.state() {
-            VmState::Running => {
-                *order = Some(Order { reason, then });
-                self.state.store(VmState::Halting as u8, Ordering::SeqCst);
-                for mailbox in self.cpus.mailboxes() {
-                    mailbox.send(Mail::HALT);
-                }
+            VmState::Running | VmState::Pausing | VmState::Paused => {
+                orders.end = Some(Order { reason, then });
+                self.proclaim(VmState::Halting, Mail::HALT);
                 true
             }
-            VmState::Halting if reason == StopReason::Operator && order.is_some() => {
-                *order = Some(Order { reason, then });
+            VmState::Halting if reason == StopReason::Operator && orders.end.is_some() => {
+                orders.end = Some(Order { reason, then });
                 true
             }
             VmState::Halting | VmState::Stopped | VmState::Starting | VmState::Destroyed => false,
@@ -205,7 +228,7 @@ impl Lifecycle {
     /// Lets all vCPUs start. The caller has claimed the VM and put devices and memory into their start state.
     pub(crate) fn begin(&self) {
         // An order to end that comes now waits here. Sent before a vCPU's start, a parked vCPU would throw it away.
-        let _order = self.order.lock();
+        let mut orders = self.orders.lock();
         let mailboxes = self.cpus.mailboxes();
         // All are parked and no device has anything to say after its reset, so nothing but leftovers is lost. Were it
         // thrown away by each vCPU when it starts, INIT and SIPI from one that started sooner would be lost too.
@@ -213,9 +236,72 @@ impl Lifecycle {
             mailbox.clear(LocalApic::new(id as u32, id == 0).addressing());
         }
         self.active.store(mailboxes.len() as u32, Ordering::SeqCst);
-        self.state.store(VmState::Running as u8, Ordering::SeqCst);
-        for mailbox in mailboxes {
-            mailbox.send(Mail::START);
+        *orders = Orders::default();
+        self.proclaim(VmState::Running, Mail::START);
+    }
+
+    /// Orders a running VM to pause. Returns whether it will be paused, or is.
+    pub(crate) fn pause(&self) -> bool {
+        let mut orders = self.orders.lock();
+        match self.state() {
+            VmState::Running => {
+                (orders.resumes, orders.held) = (false, 0);
+                self.proclaim(VmState::Pausing, Mail::PAUSE);
+                true
+            }
+            VmState::Pausing => {
+                orders.resumes = false;
+                true
+            }
+            VmState::Paused => true,
+            VmState::Stopped | VmState::Halting | VmState::Starting | VmState::Destroyed => false,
+        }
+    }
+
+    /// One vCPU holds still at `now`; with the last one the VM is paused.
+    pub(crate) fn hold(&self, now: Instant) {
+        let mut orders = self.orders.lock();
+        orders.held += 1;
+        // An order to end may have come meanwhile.
+        if self.state() == VmState::Pausing && orders.held == self.cpus.mailboxes().len() {
+            self.clock.stop(now);
+            self.state.store(VmState::Paused as u8, Ordering::SeqCst);
+            if orders.resumes {
+                self.go_on(now);
+            }
+        }
+    }
+
+    /// Lets a paused VM go on, or one that is about to pause. Returns whether it will.
+    pub(crate) fn resume(&self, now: Instant) -> bool {
+        let mut orders = self.orders.lock();
+        match self.state() {
+            VmState::Paused => {
+                self.go_on(now);
+                true
+            }
+            VmState::Pausing => {
+                orders.resumes = true;
+                true
+            }
+            VmState::Stopped
+            | VmState::Running
+            | VmState::Halting
+            | VmState::Starting
+            | VmState::Destroyed => false,
+        }
+    }
+
+    fn go_on(&self, now: Instant) {
+        self.clock.run(now);
+        self.proclaim(VmState::Running, Mail::RESUME);
+    }
+
+    /// Changes the state and tells every vCPU. With the lock of the orders held.
+    fn proclaim(&self, state: VmState, mail: Mail) {
+        self.state.store(state as u8, Ordering::SeqCst);
+        for mailbox in self.cpus.mailboxes() {
+            mailbox.send(mail);
         }
     }
 
@@ -224,7 +310,7 @@ impl Lifecycle {
         if self.active.fetch_sub(1, Ordering::SeqCst) != 1 {
             return None;
         }
-        let order = self.order.lock().take();
+        let order = self.orders.lock().end.take();
         if let Some(order) = &order {
             *self.last.lock() = Some(order.reason);
         }

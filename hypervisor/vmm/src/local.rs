@@ -19,6 +19,8 @@ pub(crate) struct Local {
     pub(crate) wall_clock_msr: u64,
     /// What the guest's TSC is ahead of the host's, modulo 2^64.
     pub(crate) tsc_offset: u64,
+    /// What its VM's time is behind the host's; see [`VmClock`](crate::vm_clock::VmClock).
+    pub(crate) behind_ns: u64,
     /// Whether the timer's deadline may have changed since the alarm was set.
     pub(crate) has_moved_timer: bool,
 }
@@ -35,6 +37,7 @@ impl Local {
             system_time_version: 0,
             wall_clock_msr: 0,
             tsc_offset,
+            behind_ns: 0,
             has_moved_timer: true,
         }
     }

@@ -25,6 +25,10 @@ bitflags::bitflags! {
         const HALT = 1 << 5;
         /// The VM begins: take the start state.
         const START = 1 << 6;
+        /// The VM pauses.
+        const PAUSE = 1 << 7;
+        /// The VM goes on after a pause.
+        const RESUME = 1 << 8;
     }
 }
 
@@ -153,6 +157,11 @@ impl Mailbox {
     #[inline]
     pub(crate) fn has_mail(&self) -> bool {
         self.mail.load(Ordering::SeqCst) != 0
+    }
+
+    /// Whether there is some of this mail; it stays there.
+    pub(crate) fn has(&self, mail: Mail) -> bool {
+        self.mail.load(Ordering::SeqCst) & mail.bits() != 0
     }
 
     /// Takes all mail. The owner only.

@@ -22,7 +22,7 @@ impl<H: Host> VirtualCpu<H> {
             MsrRead::Denied => Err(GeneralProtection),
             MsrRead::Guest(msr) => Ok(self.backend.msr(msr)),
             MsrRead::X2Apic(_) => {
-                self.local.apic.advance(self.host.now());
+                self.local.apic.advance(self.now());
                 let priority = self.backend.task_priority();
                 self.local.apic.set_task_priority(priority);
                 self.local.apic.read_msr(index)
@@ -45,7 +45,7 @@ impl<H: Host> VirtualCpu<H> {
             MsrWrite::Denied => return Err(GeneralProtection),
             MsrWrite::Guest(msr, value) => self.backend.set_msr(msr, value),
             MsrWrite::X2Apic(register, value) => {
-                self.local.apic.advance(self.host.now());
+                self.local.apic.advance(self.now());
                 self.local.apic.write_msr(index, value)?;
                 if register == TASK_PRIORITY {
                     let priority = self.local.apic.task_priority();
@@ -93,7 +93,7 @@ impl<H: Host> VirtualCpu<H> {
             return;
         }
         let at = Gpa::new(value & !CLOCK_ENABLED);
-        let ns = self.host.now().since_ns(self.vm.started());
+        let ns = self.now().since_ns(self.vm.started());
         let tsc = self.guest_tsc();
         // A guest that names no RAM gets no clock.
         let version = &mut self.local.system_time_version;
@@ -107,7 +107,7 @@ impl<H: Host> VirtualCpu<H> {
             .host
             .wall_clock_at_start()
             .saturating_mul(1_000_000_000);
-        let ns = start_ns.saturating_add(self.vm.started().as_ns());
+        let ns = start_ns.saturating_add(self.vm.started_host().as_ns());
         // A guest that names no RAM gets no clock.
         let _ = kvm_clock::write_wall_clock(self.vm.ram(), at, ns);
     }
@@ -131,10 +131,11 @@ impl<H: Host> VirtualCpu<H> {
     fn instant_of(&self, guest_tsc: u64) -> Instant {
         let ahead = guest_tsc.wrapping_sub(self.guest_tsc());
         if ahead > u64::MAX / 2 {
-            return self.host.now();
+            return self.now();
         }
         let host_tsc = guest_tsc.wrapping_sub(self.local.tsc_offset);
-        self.host.clock().instant(host_tsc)
+        let host = self.host.clock().instant(host_tsc);
+        Instant::from_ns(host.as_ns().wrapping_sub(self.local.behind_ns))
     }
 
     /// Carries outward what the local APIC has to say after an access.

@@ -262,6 +262,8 @@ impl<H: Host> Shell<H> {
                 VmState::Halting => "ending",
                 VmState::Starting => "starting",
                 VmState::Destroyed => "gone",
+                VmState::Pausing => "pausing",
+                VmState::Paused => "paused",
             };
             writeln!(
                 out,

@@ -6,6 +6,7 @@ use crate::local::Local;
 use crate::mailbox::{Mail, Mailbox, Taken};
 use crate::stats::Stats;
 use crate::vm::Vm;
+use crate::vm_clock;
 use alloc::sync::Arc;
 use device::{Device, Instant};
 use host::{Host, NoMemory, VcpuPlan};
@@ -26,6 +27,8 @@ pub(crate) enum Next {
     GiveWay,
     /// Nothing to do before mail comes or the timer fires.
     Sleep,
+    /// The VM pauses: hold still.
+    Hold,
     /// The VM ends: park.
     Stop,
 }
@@ -84,7 +87,41 @@ impl<H: Host> VirtualCpu<H> {
 
     /// When it wants to run although nobody else wants it to.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.local.apic.deadline()
+        let at = self.local.apic.deadline()?;
+        Some(vm_clock::to_host(at, self.local.behind_ns))
+    }
+
+    /// The VM's time, as of the last time it went on.
+    #[inline]
+    pub(crate) fn now(&self) -> Instant {
+        Instant::from_ns(self.host.now().as_ns().wrapping_sub(self.local.behind_ns))
+    }
+
+    /// Whether it may leave its pause: the VM goes on, or ends.
+    pub(crate) fn let_go(&mut self) -> bool {
+        if self.mailbox.has(Mail::RESUME) {
+            // Before its first look at the clock.
+            self.go_on();
+        }
+        self.mailbox.has(Mail::RESUME | Mail::HALT)
+    }
+
+    /// Its VM pauses: says that it holds still.
+    pub(crate) fn hold(&mut self) {
+        self.vm.lifecycle().hold(self.host.now());
+    }
+
+    /// The VM goes on: its TSC, too, has stood still.
+    fn go_on(&mut self) {
+        let behind_ns = self.vm.clock().behind_ns();
+        let clock = self.host.clock();
+        let stopped_at = self.vm.clock().stopped_at();
+        let tsc_at = |behind| clock.tsc(vm_clock::to_host(stopped_at, behind));
+        let gap = tsc_at(behind_ns).wrapping_sub(tsc_at(self.local.behind_ns));
+        self.local.behind_ns = behind_ns;
+        self.local.tsc_offset = self.local.tsc_offset.wrapping_sub(gap);
+        self.backend.set_tsc_offset(self.local.tsc_offset);
+        self.local.has_moved_timer = true;
     }
 
     /// Reads the mail of a parked vCPU: only a start counts. Returns whether it runs from now on.
@@ -94,6 +131,7 @@ impl<H: Host> VirtualCpu<H> {
             return false;
         }
         self.local = Local::new(self.id as u32, self.vm.model(), self.vm.tsc_offset());
+        self.local.behind_ns = self.vm.clock().behind_ns();
         self.backend.reset_vector_state();
         let mut state = ArchState::after_reset();
         if self.id == 0 {
@@ -125,12 +163,15 @@ impl<H: Host> VirtualCpu<H> {
     pub(crate) fn step(&mut self, cpu: &mut H::Cpu, until: Option<Instant>) -> Next {
         self.mailbox.set_running(true);
         self.host.note(cpu, &self.vm.noted);
-        self.local.apic.advance(self.host.now());
+        self.local.apic.advance(self.now());
         self.local.has_moved_timer = true;
         let mut exits = 0u32;
         let next = loop {
-            if self.mailbox.has_mail() && self.read_mail() == Next::Stop {
-                break Next::Stop;
+            if self.mailbox.has_mail() {
+                match self.read_mail() {
+                    Next::Resume => {}
+                    other => break other,
+                }
             }
             if self.mailbox.bell().is_rung() {
                 break Next::Yield;
@@ -141,7 +182,7 @@ impl<H: Host> VirtualCpu<H> {
             }
             if self.local.has_moved_timer {
                 self.local.has_moved_timer = false;
-                let at = earliest(until, self.local.apic.deadline());
+                let at = earliest(until, self.deadline());
                 self.host.set_alarm(cpu, at);
             }
             let exit = self.backend.run(cpu);
@@ -195,6 +236,10 @@ impl<H: Host> VirtualCpu<H> {
             self.mailbox.take_interrupts(|vector, trigger| {
                 apic.accept(vector, trigger);
             });
+        }
+        // Last, so that what came with it is taken in first.
+        if mail.contains(Mail::PAUSE) {
+            return Next::Hold;
         }
         Next::Resume
     }

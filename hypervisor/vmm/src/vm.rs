@@ -5,6 +5,7 @@ use crate::bus::{MmioBus, PioBus};
 use crate::fabric::{Cpus, Fabric};
 use crate::lifecycle::{Lifecycle, Order, StopReason, VmState};
 use crate::stats::Stats;
+use crate::vm_clock::VmClock;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -27,7 +28,7 @@ const MESSAGES_PER_SECOND: u32 = 10;
 const RESTART_NS: u64 = 1_000_000_000;
 
 /// No restart is due.
-const NEVER: u64 = u64::MAX;
+pub(crate) const NEVER: u64 = u64::MAX;
 
 /// The files a VM starts from.
 #[derive(Clone, Copy)]
@@ -60,6 +61,8 @@ pub struct Vm<H: Host> {
     /// Whether it stays stopped unless the operator starts it.
     pub(crate) is_done: AtomicBool,
     pub(crate) restart_at_ns: AtomicU64,
+    /// When it is stopped, whatever its guest thinks of that.
+    pub(crate) stops_hard_at_ns: AtomicU64,
     pub(crate) messages: Messages,
 }
 
@@ -141,8 +144,14 @@ impl<H: Host> Vm<H> {
         &self.stats
     }
 
+    /// Its own clock.
+    pub(crate) fn clock(&self) -> &VmClock {
+        &self.board.clock
+    }
+
+    /// Its time, which stands still while it is paused.
     pub(crate) fn now(&self) -> Instant {
-        self.host.now()
+        self.clock().now(self.host.now())
     }
 
     pub(crate) fn start_state(&self) -> ArchState {
@@ -154,13 +163,18 @@ impl<H: Host> Vm<H> {
         self.started_tsc.load(Ordering::Relaxed).wrapping_neg()
     }
 
-    /// When it started.
+    /// When it started, in its own time.
     pub(crate) fn started(&self) -> Instant {
         Instant::from_ns(self.started_ns.load(Ordering::Relaxed))
     }
 
+    /// When it would have started by the host's time, had it never been paused.
+    pub(crate) fn started_host(&self) -> Instant {
+        self.clock().to_host(self.started())
+    }
+
     pub(crate) fn may_log(&self) -> bool {
-        self.messages.take(self.now())
+        self.messages.take(self.host.now())
     }
 
     /// Says once that nobody answers at `port`, as long as the guest does not try too many.
@@ -171,13 +185,15 @@ impl<H: Host> Vm<H> {
         }
     }
 
-    /// The earliest deadline of its devices, or of its restart. The devices of a stopped VM stand still.
+    /// The earliest deadline of its devices, or of its restart, by the host's time. The devices of a VM that is stopped or paused
+    /// stand still.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         match self.lifecycle().state() {
             VmState::Stopped => self.restart_at().filter(|_| self.is_ready()),
-            VmState::Destroyed => None,
-            VmState::Running | VmState::Halting | VmState::Starting => {
-                self.board.slots.iter().filter_map(|slot| slot.due()).min()
+            VmState::Destroyed | VmState::Paused => None,
+            VmState::Running | VmState::Halting | VmState::Starting | VmState::Pausing => {
+                let devices = self.board.slots.iter().filter_map(|slot| slot.due());
+                devices.min().map(|at| self.clock().to_host(at))
             }
         }
     }
@@ -209,10 +225,11 @@ impl<H: Host> Vm<H> {
         }
         if matches!(
             self.lifecycle().state(),
-            VmState::Stopped | VmState::Destroyed
+            VmState::Stopped | VmState::Destroyed | VmState::Paused
         ) {
             return;
         }
+        let now = self.clock().now(now);
         for slot in &self.board.slots {
             if slot.due().is_some_and(|at| at <= now) {
                 slot.advance();
@@ -301,6 +318,7 @@ impl<H: Host> Vm<H> {
                     self.spec.memory_bytes >> 20
                 );
                 self.is_done.store(false, Ordering::SeqCst);
+                self.stops_hard_at_ns.store(NEVER, Ordering::SeqCst);
                 self.lifecycle().begin();
                 true
             }
@@ -337,6 +355,7 @@ impl<H: Host> Vm<H> {
         crate::display::clear(&self.ram).map_err(unbacked)?;
         plan.apply(&self.ram).map_err(unbacked)?;
         *self.start.lock() = plan.start;
+        self.clock().restart();
         let now = self.host.now();
         self.started_ns.store(now.as_ns(), Ordering::Relaxed);
         self.started_tsc
@@ -349,7 +368,15 @@ impl<H: Host> Vm<H> {
 
     /// Carries out an order to end; all vCPUs are parked.
     pub(crate) fn conclude(&self, order: Order) {
-        match order.then {
+        // A guest that answers the power button with a reset was to stop all the same.
+        let was_to_stop = self.stops_hard_at_ns.swap(NEVER, Ordering::SeqCst) != NEVER;
+        let is_operators = order.reason == StopReason::Operator;
+        let then = if was_to_stop && !is_operators {
+            After::Stop
+        } else {
+            order.then
+        };
+        match then {
             After::Restart => {
                 log::info!("vm {}: {}; restarts", self.name(), order.reason);
                 // At its home, when it is due: see `advance_due`.

@@ -31,7 +31,7 @@ impl Rig {
     }
 
     /// PIT channel 0 as rate generator.
-    fn start_pit(&mut self, count: u16) {
+    pub(super) fn start_pit(&mut self, count: u16) {
         self.out(0x43, 0x34);
         self.out(0x40, count as u8);
         self.out(0x40, (count >> 8) as u8);

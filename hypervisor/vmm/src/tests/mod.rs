@@ -7,6 +7,7 @@ mod interrupts;
 mod ipi;
 mod life;
 mod operator;
+mod pause;
 mod registry;
 mod rig;
 mod signals;

@@ -8,7 +8,7 @@ use vcpu::Vcpu;
 use x86::{Gpr, msr};
 
 impl Rig {
-    fn read(&mut self, index: u32) -> u64 {
+    pub(super) fn read(&mut self, index: u32) -> u64 {
         self.run([read_msr(index)]);
         assert_eq!(self.delivered(0, 0), [], "no fault");
         let backend = self.backend();
@@ -16,7 +16,7 @@ impl Rig {
     }
 
     /// The guest's TSC as the CPU would show it.
-    fn shown_tsc(&mut self) -> u64 {
+    pub(super) fn shown_tsc(&mut self) -> u64 {
         let host = self.host;
         let tsc = host.clock().tsc(host.now());
         tsc.wrapping_add(self.backend().tsc_offset)

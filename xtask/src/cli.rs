@@ -169,6 +169,9 @@ struct TestArgs {
     /// Only list the machine tests.
     #[arg(long)]
     list: bool,
+    /// Bring the table of guests in hypervisor/SUPPORT.md up to date with what is run; `--all` alone does so anyway.
+    #[arg(long)]
+    write_table: bool,
 }
 
 #[derive(Args)]
@@ -268,6 +271,7 @@ pub(crate) fn run() -> Result<ExitCode> {
                 all: args.all,
                 beds: args.bed,
                 is_list: args.list,
+                writes_table: args.write_table,
             });
         }
         Task::Check(args) => return check::run(args.only.as_deref()),

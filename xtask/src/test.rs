@@ -19,6 +19,8 @@ pub struct Options {
     pub beds: Vec<String>,
     /// Only say which machine tests there are.
     pub is_list: bool,
+    /// Bring the table of guests in `SUPPORT.md` up to date.
+    pub writes_table: bool,
 }
 
 /// How many tests did what.
@@ -197,6 +199,9 @@ fn chosen(program: &Path, options: &Options) -> Command {
         .current_dir(crate::paths::root());
     if options.all {
         command.arg("--all");
+    }
+    if options.writes_table {
+        command.arg("--write-table");
     }
     for bed in &options.beds {
         command.args(["--bed", bed]);

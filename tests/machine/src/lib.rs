@@ -7,6 +7,7 @@
 pub mod beds;
 pub mod bench;
 pub mod boot;
+pub mod compat;
 pub mod config;
 pub mod lines;
 pub mod parts;

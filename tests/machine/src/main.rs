@@ -30,6 +30,9 @@ enum Task {
         /// Only list the tests.
         #[arg(long)]
         list: bool,
+        /// Bring the table of guests in hypervisor/SUPPORT.md up to date; `--all` without a choice of tests does so anyway.
+        #[arg(long)]
+        write_table: bool,
         /// How many machines run at once.
         #[arg(long, value_name = "N", default_value_t = 2)]
         jobs: usize,
@@ -61,8 +64,10 @@ fn run(task: Task) -> Result<bool> {
             all,
             bed,
             list,
+            write_table,
             jobs,
         } => {
+            let is_everything = all && filter.is_none() && bed.is_empty();
             let choice = suite::Choice {
                 filter,
                 is_all: all,
@@ -73,7 +78,7 @@ fn run(task: Task) -> Result<bool> {
                 runner::list(&boots);
                 return Ok(true);
             }
-            runner::run(boots, jobs.max(1))
+            runner::run(boots, jobs.max(1), write_table || is_everything)
         }
         Task::Bench { quick } => bench::run(quick).map(|()| true),
     }

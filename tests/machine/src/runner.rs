@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::boot::{Boot, Verdict};
+use crate::compat;
 use crate::parts::Parts;
 
 /// Prints the tests, a line each.
@@ -21,9 +22,11 @@ pub fn list(boots: &[Boot]) {
 
 /// Runs all boots, `jobs` at a time, the longest first; true if every test passed.
 ///
+/// The table of guests notes what was run of it; `is_table_for_support` brings it to `SUPPORT.md` too.
+///
 /// # Errors
-/// What goes on the images does not build.
-pub fn run(mut boots: Vec<Boot>, jobs: usize) -> Result<bool> {
+/// What goes on the images does not build, or the table cannot be written.
+pub fn run(mut boots: Vec<Boot>, jobs: usize, is_table_for_support: bool) -> Result<bool> {
     let parts = Parts::find()?;
     let began = Instant::now();
     boots.sort_by_key(|boot| std::cmp::Reverse(boot.seconds));
@@ -31,6 +34,7 @@ pub fn run(mut boots: Vec<Boot>, jobs: usize) -> Result<bool> {
     let (sender, verdicts) = channel();
     let mut failed = Vec::new();
     let mut passed = 0_u32;
+    let mut ended = Vec::new();
     std::thread::scope(|scope| {
         for _ in 0..jobs {
             let sender = sender.clone();
@@ -49,12 +53,14 @@ pub fn run(mut boots: Vec<Boot>, jobs: usize) -> Result<bool> {
         drop(sender);
         for verdict in verdicts {
             say(&verdict);
+            ended.push((verdict.test.clone(), verdict.outcome.is_ok()));
             match verdict.outcome {
                 Ok(()) => passed += 1,
                 Err(_) => failed.push(verdict.test),
             }
         }
     });
+    compat::table::record(&ended, is_table_for_support)?;
     println!("machine tests took {:.0} s", began.elapsed().as_secs_f32());
     for test in &failed {
         println!("failed: {test}");

@@ -4,6 +4,7 @@ use anyhow::{Result, bail};
 
 use crate::beds;
 use crate::boot::Boot;
+use crate::compat;
 use crate::stories::{bad_input, guests, linux, operator, processors};
 
 const CLOUD: &str = "debian-cloud";
@@ -34,6 +35,7 @@ pub fn all() -> Result<Vec<Boot>> {
         processors::boot(beds::QEMU, 40),
     ];
     boots.extend(bad_input::boots());
+    boots.extend(compat::boots());
     Ok(boots)
 }
 

@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use crate::beds::{self, Bed};
 
 /// Complaints about the machine it runs on.
-const COMPLAINTS: [&str; 10] = [
+const COMPLAINTS: [&str; 12] = [
     "ACPI Error",
     "ACPI BIOS Error",
     "unchecked MSR access",
@@ -15,7 +15,10 @@ const COMPLAINTS: [&str; 10] = [
     "Kernel panic",
     "Marking TSC unstable",
     "Marking clocksource",
-    "rcu_sched detected stalls",
+    // Every RCU stall begins so, of any flavour.
+    "rcu: INFO:",
+    "blocked for more than",
+    "soft lockup",
 ];
 
 /// What a kernel says of the Skylake model, with or without a hypervisor: it has no IBRS.

@@ -72,8 +72,16 @@ fn story(stage: &mut Stage<'_>, guest: &str, prefix: &str) -> Result<()> {
 /// # Errors
 /// It does not come, or the kernel panics.
 pub fn to_marker(rig: &mut Rig, vm: &str) -> Result<String> {
+    to_marker_within(rig, vm, TO_THE_MARKER_S)
+}
+
+/// As [`to_marker`], for guests that may take longer or must be faster: so many seconds in QEMU.
+///
+/// # Errors
+/// As [`to_marker`].
+pub fn to_marker_within(rig: &mut Rig, vm: &str, qemu_s: u64) -> Result<String> {
     let stopped = format!("vm {vm}: stopped");
-    let (which, mut log) = rig.expect_any(&[MARKER, "Kernel panic", &stopped], TO_THE_MARKER_S)?;
+    let (which, mut log) = rig.expect_any(&[MARKER, "Kernel panic", &stopped], qemu_s)?;
     ensure!(which == 0, "{}", rig.last_words());
     log += &rig.expect("\n", 10)?;
     Ok(log)

@@ -54,6 +54,10 @@ impl<H: Host> VirtualCpu<H> {
                 self.after_apic();
             }
             MsrWrite::ApicBase(value) => {
+                // An address past the last physical one has reserved bits. (Intel SDM vol. 3A 11.4.4)
+                if value >> model.physical_bits() != 0 {
+                    return Err(GeneralProtection);
+                }
                 self.local.apic.write_msr(msr::IA32_APIC_BASE, value)?;
                 self.after_apic();
             }

@@ -1,6 +1,6 @@
 //! The local APIC, in both modes. (Intel SDM vol. 3A chapter 11)
 
-use crate::{cpu, mmio};
+use crate::{cpu, mmio, smp};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 const BASE: u64 = 0xfee0_0000;
@@ -16,18 +16,38 @@ pub mod register {
     pub const TPR: u32 = 0x80;
     pub const PPR: u32 = 0xa0;
     pub const EOI: u32 = 0xb0;
+    pub const LDR: u32 = 0xd0;
+    pub const DFR: u32 = 0xe0;
     pub const SVR: u32 = 0xf0;
     pub const ISR: u32 = 0x100;
     pub const IRR: u32 = 0x200;
+    pub const ESR: u32 = 0x280;
     pub const ICR_LOW: u32 = 0x300;
     pub const ICR_HIGH: u32 = 0x310;
     pub const LVT_TIMER: u32 = 0x320;
     pub const LVT_LINT0: u32 = 0x350;
+    pub const LVT_ERROR: u32 = 0x370;
     pub const INITIAL_COUNT: u32 = 0x380;
     pub const CURRENT_COUNT: u32 = 0x390;
     pub const DIVIDE: u32 = 0x3e0;
 }
 use register::*;
+
+/// The lower half of ICR, by its fields. (Intel SDM vol. 3A 11.6.1)
+#[allow(missing_docs, reason = "the names are the manual's")]
+pub mod command {
+    pub const FIXED: u32 = 0;
+    pub const LOWEST_PRIORITY: u32 = 0b001 << 8;
+    pub const NMI: u32 = 0b100 << 8;
+    pub const INIT: u32 = 0b101 << 8;
+    pub const START_UP: u32 = 0b110 << 8;
+    pub const LOGICAL: u32 = 1 << 11;
+    pub const ASSERT: u32 = 1 << 14;
+    pub const LEVEL: u32 = 1 << 15;
+    pub const SELF: u32 = 0b01 << 18;
+    pub const ALL: u32 = 0b10 << 18;
+    pub const ALL_BUT_SELF: u32 = 0b11 << 18;
+}
 
 /// What the timer does at zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,12 +58,17 @@ pub enum TimerMode {
     TscDeadline,
 }
 
-static IS_X2APIC: AtomicBool = AtomicBool::new(false);
+/// Of each CPU.
+static IS_X2APIC: [AtomicBool; smp::MOST] = [const { AtomicBool::new(false) }; smp::MOST];
+
+fn is_x2apic() -> bool {
+    IS_X2APIC[smp::number()].load(Relaxed)
+}
 
 /// Reads a register.
 #[must_use]
 pub fn read(register: u32) -> u32 {
-    if IS_X2APIC.load(Relaxed) {
+    if is_x2apic() {
         cpu::rdmsr(X2APIC_MSRS + (register >> 4)) as u32
     } else {
         mmio::read32(BASE + u64::from(register))
@@ -52,7 +77,7 @@ pub fn read(register: u32) -> u32 {
 
 /// Writes a register.
 pub fn write(register: u32, value: u32) {
-    if IS_X2APIC.load(Relaxed) {
+    if is_x2apic() {
         cpu::wrmsr(X2APIC_MSRS + (register >> 4), u64::from(value));
     } else {
         mmio::write32(BASE + u64::from(register), value);
@@ -81,7 +106,7 @@ pub fn has_tsc_deadline() -> bool {
 pub fn enter_x2apic() {
     const X2APIC_ENABLE: u64 = 1 << 10;
     cpu::wrmsr(MSR_BASE, cpu::rdmsr(MSR_BASE) | X2APIC_ENABLE);
-    IS_X2APIC.store(true, Relaxed);
+    IS_X2APIC[smp::number()].store(true, Relaxed);
 }
 
 /// Tells it that an interrupt was served.
@@ -89,11 +114,34 @@ pub fn end_of_interrupt() {
     write(EOI, 0);
 }
 
+/// Says in which mode this CPU's local APIC is now, after a change that [`enter_x2apic`] did not make.
+pub fn note_mode(is_x2apic: bool) {
+    IS_X2APIC[smp::number()].store(is_x2apic, Relaxed);
+}
+
+/// Writes ICR: sends `command` to `destination`, of which xAPIC mode takes the low 8 bits.
+pub fn send(destination: u32, command: u32) {
+    if is_x2apic() {
+        let value = u64::from(destination) << 32 | u64::from(command);
+        cpu::wrmsr(X2APIC_MSRS + 0x30, value);
+    } else {
+        write(ICR_HIGH, destination << 24);
+        write(ICR_LOW, command);
+    }
+}
+
+/// What went wrong since the last time: ESR is written before it is read. (Intel SDM vol. 3A 11.5.3)
+#[must_use]
+pub fn take_errors() -> u32 {
+    write(ESR, 0);
+    read(ESR)
+}
+
 /// Sends ourselves an interrupt.
 pub fn send_self(vector: u8) {
     const SELF: u32 = 0b01 << 18;
     const X2APIC_SELF_IPI: u32 = X2APIC_MSRS + 0x3f;
-    if IS_X2APIC.load(Relaxed) {
+    if is_x2apic() {
         cpu::wrmsr(X2APIC_SELF_IPI, u64::from(vector));
     } else {
         write(ICR_LOW, SELF | u32::from(vector));
@@ -105,7 +153,7 @@ pub fn send_nmi_to_self() {
     const NMI: u32 = 0b100 << 8;
     const ASSERT: u32 = 1 << 14;
     let id = read(ID);
-    if IS_X2APIC.load(Relaxed) {
+    if is_x2apic() {
         cpu::wrmsr(
             X2APIC_MSRS + 0x30,
             u64::from(id) << 32 | u64::from(NMI | ASSERT),

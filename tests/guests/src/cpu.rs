@@ -88,6 +88,30 @@ pub fn sti_hlt_cli() {
     unsafe { asm!("sti", "hlt", "cli", options(nostack)) };
 }
 
+/// Whether interrupts are allowed.
+#[must_use]
+pub fn are_interrupts_on() -> bool {
+    const INTERRUPT_FLAG: u64 = 1 << 9;
+    let rflags: u64;
+    // SAFETY: the flags are pushed and popped again.
+    unsafe { asm!("pushfq", "pop {}", out(reg) rflags, options(preserves_flags)) };
+    rflags & INTERRUPT_FLAG != 0
+}
+
+/// RDTSC, not before all loads above it. (Intel SDM vol. 2B, RDTSC)
+#[must_use]
+pub fn rdtsc_behind_loads() -> u64 {
+    // SAFETY: LFENCE has no other effect.
+    unsafe { asm!("lfence", options(nostack, preserves_flags)) };
+    rdtsc()
+}
+
+/// Halts once with interrupts forbidden: only an NMI, INIT or the like ends it.
+pub fn hlt_closed() {
+    // SAFETY: who calls it is woken by an NMI.
+    unsafe { asm!("cli", "hlt", options(nostack)) };
+}
+
 /// A little rest for a spinning CPU.
 pub fn pause() {
     core::hint::spin_loop();

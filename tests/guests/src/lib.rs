@@ -1,7 +1,7 @@
 //! What the test guests share: entry, descriptor tables, traps, the PC's interrupt controllers, and the verdict.
 //!
-//! A guest is started by the 64-bit entry (the `boot_…` ones by their own, see [`protected`]) with the first 4 GiB mapped to themselves, and is alone on its machine: one
-//! vCPU, no other code. It tries one behaviour, prints `verdict NAME: pass` or `verdict NAME: fail WHY` on COM1, and
+//! A guest is started by the 64-bit entry (the `boot_…` ones by their own, see [`protected`]) with the first 4 GiB mapped to themselves, and is alone on its machine: no other
+//! code, and one vCPU or as many as its `guest!` line says (the machine tests read it there). It tries one behaviour, prints `verdict NAME: pass` or `verdict NAME: fail WHY` on COM1, and
 //! writes 0 or 1 to the exit port. The same binary runs on both vendors, in emulators and on metal.
 #![no_std]
 #![expect(
@@ -18,8 +18,11 @@ pub mod pic;
 pub mod pit;
 pub mod port;
 pub mod protected;
+pub mod real_mode;
 pub mod serial;
+pub mod smp;
 pub mod start;
+mod start_page;
 pub mod tables;
 pub mod trap;
 pub mod verdict;
@@ -45,5 +48,10 @@ macro_rules! guest {
         fn main() {
             let _: fn() -> $crate::Outcome = $test;
         }
+    };
+    ($test:path, cpus = $cpus:literal) => {
+        /// How many vCPUs the VM has.
+        const CPUS: usize = $cpus;
+        $crate::guest!($test);
     };
 }

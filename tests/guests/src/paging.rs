@@ -24,6 +24,19 @@ fn path(at: u64) -> [&'static AtomicU64; 3] {
     [level_4, level_3, level_2]
 }
 
+/// Leads the 2 MiB page at `at` to the one at `to`, for this CPU at once.
+pub fn lead_to(at: u64, to: u64) {
+    let [.., page] = path(at);
+    let rest = page.load(Relaxed) & !ADDRESS;
+    page.store(rest | to, Relaxed);
+    forget(at);
+}
+
+/// Forgets this CPU's translation of the page at `at`.
+pub fn forget(at: u64) {
+    flush(at);
+}
+
 fn flush(at: u64) {
     // SAFETY: a missing translation is looked up again.
     unsafe { asm!("invlpg [{}]", in(reg) at, options(nostack, preserves_flags)) };

@@ -78,10 +78,8 @@ pub fn load() {
     }
     set_gate(8, IST_DOUBLE_FAULT);
 
-    let gdt = Pointer {
-        limit: (size_of::<Gdt>() - 1) as u16,
-        base: (&raw const GDT) as u64,
-    };
+    let (limit, base) = gdt();
+    let gdt = Pointer { limit, base };
     // SAFETY: the GDT is filled and static; the selectors loaded stand in it, and CS follows by a far return.
     unsafe {
         asm!(
@@ -97,8 +95,19 @@ pub fn load() {
             data = inout(reg) u64::from(DATA) => _,
         );
     }
-    load_idt(size_of::<Idt>() as u16 - 1);
+    load_whole_idt();
     load_tss(TSS);
+}
+
+/// Loads the IDT as it is after [`load`].
+pub fn load_whole_idt() {
+    load_idt(size_of::<Idt>() as u16 - 1);
+}
+
+/// Limit and address of the GDT, for a CPU that has none yet.
+#[must_use]
+pub fn gdt() -> (u16, u64) {
+    ((size_of::<Gdt>() - 1) as u16, (&raw const GDT) as u64)
 }
 
 fn stack_top(number: usize) -> u64 {

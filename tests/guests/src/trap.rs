@@ -1,9 +1,10 @@
 //! Exceptions and interrupts: what came is noted, and a guarded function can be left by one.
 
-use crate::{apic, pic, verdict};
+use crate::{apic, pic, smp, verdict};
 use core::arch::{global_asm, naked_asm};
 use core::sync::atomic::{
-    AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed,
+    AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
+    Ordering::{Relaxed, SeqCst},
 };
 
 /// An exception that was taken.
@@ -54,15 +55,22 @@ pub struct Frame {
 
 static GUARDED: AtomicBool = AtomicBool::new(false);
 static LAST: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
-static COUNTS: [AtomicU32; 256] = [const { AtomicU32::new(0) }; 256];
+static COUNTS: [[AtomicU32; 256]; smp::MOST] =
+    [const { [const { AtomicU32::new(0) }; 256] }; smp::MOST];
 static INTERRUPTED_RIP: AtomicU64 = AtomicU64::new(0);
 static END: AtomicU8 = AtomicU8::new(EndOfInterrupt::None as u8);
 static HOOK: AtomicUsize = AtomicUsize::new(0);
 
-/// Interrupts taken with this vector so far.
+/// Interrupts that this CPU took with this vector so far.
 #[must_use]
 pub fn count(vector: u8) -> u32 {
-    COUNTS[usize::from(vector)].load(Relaxed)
+    count_on(smp::number(), vector)
+}
+
+/// Interrupts that a CPU took with this vector so far.
+#[must_use]
+pub fn count_on(cpu: usize, vector: u8) -> u32 {
+    COUNTS[cpu][usize::from(vector)].load(SeqCst)
 }
 
 /// Where the last interrupt came in between.
@@ -83,7 +91,7 @@ pub fn set_hook(hook: fn(u8)) {
 
 /// Calls `f`. When it raises an exception, it is left there and then, and the exception is returned.
 ///
-/// What `f` holds is not dropped then. RFLAGS come back cleared: interrupts are off.
+/// One CPU at a time: who guards is noted once. What `f` holds is not dropped then. RFLAGS come back cleared: interrupts are off.
 pub fn catch<F: FnOnce()>(f: F) -> Option<Trap> {
     extern "C" fn call<F: FnOnce()>(slot: *mut u8) {
         // SAFETY: `slot` is the `Option<F>` below, which nobody else uses while we run.
@@ -226,7 +234,7 @@ global_asm!(
 
 extern "C" fn handle(frame: &mut Frame) {
     let vector = frame.vector as u8;
-    COUNTS[usize::from(vector)].fetch_add(1, Relaxed);
+    COUNTS[smp::number()][usize::from(vector)].fetch_add(1, SeqCst);
     const FIRST_INTERRUPT: u8 = 32;
     const NMI: u8 = 2;
     if vector < FIRST_INTERRUPT && vector != NMI {

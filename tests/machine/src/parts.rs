@@ -60,24 +60,69 @@ impl Parts {
     }
 }
 
-/// Names of all test guests, from their sources, sorted.
+/// A test guest, as its source tells.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TestGuest {
+    /// The program.
+    pub name: String,
+    /// vCPUs of its VM.
+    pub cpus: u32,
+}
+
+/// All test guests, from their sources, sorted.
 ///
 /// # Errors
 /// The folder cannot be read.
-pub fn test_guest_names() -> Result<Vec<String>> {
+pub fn test_guests() -> Result<Vec<TestGuest>> {
     let folder = xtask::paths::root().join("tests/guests/src/bin");
-    let mut names = Vec::new();
+    let mut guests = Vec::new();
     for file in
         std::fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))?
     {
         let path = file?.path();
-        if path.extension().is_some_and(|extension| extension == "rs") {
-            names.extend(
-                path.file_stem()
-                    .map(|stem| stem.to_string_lossy().into_owned()),
-            );
+        if path.extension().is_none_or(|extension| extension != "rs") {
+            continue;
         }
+        let source = std::fs::read_to_string(&path)
+            .with_context(|| format!("reading {}", path.display()))?;
+        guests.extend(path.file_stem().map(|stem| TestGuest {
+            name: stem.to_string_lossy().into_owned(),
+            cpus: cpus_in(&source),
+        }));
     }
-    names.sort();
-    Ok(names)
+    guests.sort();
+    Ok(guests)
+}
+
+/// How many vCPUs a guest's line `guest!(test, cpus = 4);` asks for; one if it says nothing.
+fn cpus_in(source: &str) -> u32 {
+    let count = |line: &str| {
+        let (_, count) = line.strip_prefix("guest!(")?.split_once("cpus = ")?;
+        count.strip_suffix(");")?.parse().ok()
+    };
+    source.lines().find_map(count).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_says_how_many_cpus_it_wants() {
+        assert_eq!(cpus_in("//! guest!\nguest!(test, cpus = 18);\n"), 18);
+        assert_eq!(cpus_in("guest!(test);\n"), 1);
+    }
+
+    #[test]
+    fn all_guests_are_found() {
+        let guests = test_guests().unwrap();
+        let cpus = |name: &str| {
+            guests
+                .iter()
+                .find(|guest| guest.name == name)
+                .map(|g| g.cpus)
+        };
+        assert_eq!(cpus("cpuid"), Some(1));
+        assert_eq!(cpus("smp_32"), Some(32));
+    }
 }

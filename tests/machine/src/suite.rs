@@ -23,6 +23,12 @@ pub fn all() -> Result<Vec<Boot>> {
         guests::boot(beds::QEMU_SMP, 20)?,
         guests::boot(beds::HASWELL_SMP, 60)?,
         guests::boot(beds::LYNNFIELD, 50)?.long(),
+        guests::smp_boot(beds::QEMU, 20)?,
+        guests::smp_boot(beds::QEMU_SMP, 20)?,
+        guests::smp_boot(beds::HASWELL, 60)?,
+        guests::smp_boot(beds::HASWELL_SMP, 60)?,
+        guests::smp_boot(beds::SKYLAKE, 60)?.long(),
+        guests::smp_boot(beds::TRINITY, 60)?.long(),
         linux::boot(beds::QEMU, CLOUD, "linux", 40),
         linux::boot(beds::HASWELL, CLOUD, "linux", 240),
         // One long way up is enough here: the way down and up again is the same on any VT-x.

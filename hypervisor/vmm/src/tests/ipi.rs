@@ -262,3 +262,14 @@ fn init_to_the_boot_processor_resets_the_machine() {
         "reset by the guest (INIT to the boot processor)"
     );
 }
+
+#[test]
+fn an_apic_base_past_the_last_address_is_refused() {
+    let mut rig = Rig::new();
+    let bits = rig.vm(0).model().physical_bits();
+    rig.write_msr(x86::msr::IA32_APIC_BASE, 0xfee0_0900 | 1 << bits);
+    let gp = Event::Exception(x86::Fault::GENERAL_PROTECTION);
+    assert_eq!(rig.delivered(0, 0), [gp]);
+    rig.write_msr(x86::msr::IA32_APIC_BASE, 0xfee0_0900 | 1 << (bits - 1));
+    assert_eq!(rig.delivered(0, 0), []);
+}

@@ -1,21 +1,23 @@
-//! All test guests in one boot, each in a VM of its own, all at once.
+//! All test guests in one boot, each in a VM of its own, all at once; those with several vCPUs in a second one.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
-use crate::beds::{self, Bed, Shape};
+use crate::beds::{self, Bed, Emulator, Shape};
 use crate::boot::{Boot, Stage};
 use crate::config::{self, Vm};
 use crate::lines::Lines;
-use crate::parts;
+use crate::parts::{self, TestGuest};
 use crate::rig::{ALL_ENDED, PANIC, Rig};
 
-/// The test of the boot itself.
-const END: &str = "guests/all-end-and-the-machine-powers-off";
+/// The test of the boot itself, behind the boot's name.
+const END: &str = "all-end-and-the-machine-powers-off";
 /// Where there are several CPUs: all of them were started.
-const ALL_CPUS: &str = "guests/all-cpus-run";
+const ALL_CPUS: &str = "all-cpus-run";
+/// The most vCPUs of a guest in Bochs, where each costs the others time.
+const MOST_IN_BOCHS: u32 = 8;
 /// Never starts; has the console, so that the others' lines come whole.
 const CONSOLE: &str = "console";
 /// These are no tests by themselves.
@@ -42,28 +44,59 @@ const TOLD: [&str; 2] = [
     "initrd = \"guests/test/idle\"",
 ];
 
-/// Boots them on this bed.
+/// Boots those with one vCPU on this bed.
 ///
 /// # Errors
 /// The folder of test guests cannot be read.
 pub fn boot(bed: Bed, seconds: u32) -> Result<Boot> {
-    let names = parts::test_guest_names()?;
-    let tests = names
-        .iter()
-        .filter(|name| !HELPERS.contains(&name.as_str()))
-        .filter(|name| bed != beds::TRINITY || name.as_str() != NOT_ON_TRINITY)
-        .filter(|name| bed != beds::LYNNFIELD || !name.starts_with(UNPAGED))
+    boot_those(bed, "guests", seconds, |guest| guest.cpus == 1)
+}
+
+/// Boots those with several vCPUs on this bed; in Bochs without the largest.
+///
+/// # Errors
+/// The folder of test guests cannot be read.
+pub fn smp_boot(bed: Bed, seconds: u32) -> Result<Boot> {
+    let most = match bed.emulator {
+        Emulator::Qemu => u32::MAX,
+        Emulator::Bochs => MOST_IN_BOCHS,
+    };
+    boot_those(bed, "smp-guests", seconds, move |guest| {
+        (2..=most).contains(&guest.cpus)
+    })
+}
+
+fn boot_those(
+    bed: Bed,
+    name: &'static str,
+    seconds: u32,
+    is_meant: impl Fn(&TestGuest) -> bool,
+) -> Result<Boot> {
+    let guests: BTreeMap<String, u32> = parts::test_guests()?
+        .into_iter()
+        .filter(|guest| is_meant(guest))
+        .map(|guest| (guest.name, guest.cpus))
+        .filter(|(name, _)| !HELPERS.contains(&name.as_str()))
+        .filter(|(name, _)| bed != beds::TRINITY || name != NOT_ON_TRINITY)
+        .filter(|(name, _)| bed != beds::LYNNFIELD || !name.starts_with(UNPAGED))
+        .collect();
+    let own = |test: &str| format!("{name}/{test}");
+    let tests: Vec<String> = guests
+        .keys()
         .map(|name| test_of(name))
-        .chain((bed.cpus > 1).then(|| ALL_CPUS.to_owned()))
-        .chain([END.to_owned()]);
-    Ok(Boot::new(bed, "guests", seconds, tests, story))
+        .chain((bed.cpus > 1).then(|| own(ALL_CPUS)))
+        .chain([own(END)])
+        .collect();
+    Ok(Boot::new(bed, name, seconds, tests, move |stage| {
+        story(stage, name, &guests)
+    }))
 }
 
 fn test_of(guest: &str) -> String {
     format!("guest/{guest}")
 }
 
-fn story(stage: &mut Stage<'_>) -> Result<()> {
+fn story(stage: &mut Stage<'_>, name: &str, cpus: &BTreeMap<String, u32>) -> Result<()> {
     let guests: Vec<String> = stage
         .open()
         .iter()
@@ -78,7 +111,9 @@ fn story(stage: &mut Stage<'_>) -> Result<()> {
         .line("autostart = false")
         .text();
     for guest in &guests {
-        let mut vm = Vm::test_guest(guest).line("on-reboot = \"stop\"");
+        let mut vm = Vm::test_guest(guest)
+            .line("on-reboot = \"stop\"")
+            .line(&format!("cpus = {}", cpus[guest]));
         if guest.starts_with(UNPAGED) {
             vm = TOLD.iter().fold(vm, |vm, line| vm.line(line));
         }
@@ -98,7 +133,7 @@ fn story(stage: &mut Stage<'_>) -> Result<()> {
     let count = format!(" {} CPUs, ", stage.bed().cpus);
     let has_all = rig.machine.transcript().contains(&count);
     stage.verdict(
-        ALL_CPUS,
+        &format!("{name}/{ALL_CPUS}"),
         has_all
             .then_some(())
             .with_context(|| format!("it does not say `{count}`\n{}", rig.machine.diagnosis())),
@@ -107,7 +142,7 @@ fn story(stage: &mut Stage<'_>) -> Result<()> {
         let running: Vec<&str> = watch.running().collect();
         return rig.play(&running, |_| Err(error));
     }
-    stage.verdict(END, rig.is_off());
+    stage.verdict(&format!("{name}/{END}"), rig.is_off());
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use crate::console::Console;
 use crate::fabric::Cpus;
 use crate::home::Porch;
 use crate::mailbox::Mailbox;
+use crate::ram_work::RamWork;
 use crate::stats::Stats;
 use crate::vm::{Image, Messages, Vm};
 use alloc::string::String;
@@ -166,6 +167,7 @@ pub(crate) fn assemble<H: Host>(
         layout,
         image,
         ram,
+        ram_work: RamWork::new(),
         slat,
         model,
         board,

@@ -30,6 +30,7 @@ mod mmio;
 mod msr;
 mod orders;
 mod ports;
+mod ram_work;
 mod registry;
 mod services;
 mod shell;

@@ -4,6 +4,7 @@ use crate::board::Board;
 use crate::bus::{MmioBus, PioBus};
 use crate::fabric::{Cpus, Fabric};
 use crate::lifecycle::{Lifecycle, Order, StopReason, VmState};
+use crate::ram_work::RamWork;
 use crate::stats::Stats;
 use crate::vm_clock::VmClock;
 use alloc::string::String;
@@ -46,6 +47,7 @@ pub struct Vm<H: Host> {
     pub(crate) layout: MemoryLayout,
     pub(crate) image: Image,
     pub(crate) ram: H::Ram,
+    pub(crate) ram_work: RamWork,
     pub(crate) slat: H::Slat,
     pub(crate) model: CpuModel,
     pub(crate) board: Board<H>,
@@ -189,7 +191,9 @@ impl<H: Host> Vm<H> {
     /// stand still.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         match self.lifecycle().state() {
-            VmState::Stopped => self.restart_at().filter(|_| self.is_ready()),
+            VmState::Stopped if !self.is_complete() => None,
+            VmState::Stopped if !self.ram_work.is_done() => Some(Instant::default()),
+            VmState::Stopped => self.restart_at(),
             VmState::Destroyed | VmState::Paused => None,
             VmState::Running | VmState::Halting | VmState::Starting | VmState::Pausing => {
                 let devices = self.board.slots.iter().filter_map(|slot| slot.due());
@@ -207,11 +211,19 @@ impl<H: Host> Vm<H> {
 
     /// Whether nothing is missing for a start but the start.
     fn is_ready(&self) -> bool {
+        self.is_complete() && self.ram_work.is_done()
+    }
+
+    /// Whether all vCPUs are there.
+    fn is_complete(&self) -> bool {
         self.arrived.load(Ordering::SeqCst) == self.spec.cpus
     }
 
     /// Advances the devices whose time has come, or starts the VM again.
     pub(crate) fn advance_due(&self, now: Instant) {
+        if self.is_complete() && !self.ram_work.is_done() {
+            self.work_on_ram();
+        }
         if self.restart_at().is_some_and(|at| at <= now)
             && self.is_ready()
             && self.lifecycle().claim()
@@ -240,11 +252,11 @@ impl<H: Host> Vm<H> {
     /// A vCPU has its place on its home CPU; with the last one the VM may start.
     pub(crate) fn vcpu_arrived(&self) {
         self.arrived.fetch_add(1, Ordering::SeqCst);
-        if self.is_ready() {
+        if self.is_complete() {
             if self.starts_by_itself {
                 self.start();
             }
-            // A start that was ordered before is due.
+            // Its RAM is to be cleared, and a start that was ordered before is due then.
             self.board.home.ring();
         }
     }
@@ -267,6 +279,7 @@ impl<H: Host> Vm<H> {
             return false;
         }
         if !self.is_ready() {
+            // At its home, as soon as it is: see `advance_due`.
             if self.lifecycle().state() != VmState::Stopped {
                 return false;
             }

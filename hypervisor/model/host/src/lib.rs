@@ -147,7 +147,10 @@ pub trait Host: Sync + 'static {
     /// Makes `target` leave guest mode or idle.
     fn kick(&self, target: CpuId);
 
-    /// Allocates zeroed guest RAM for `ranges`, sorted and disjoint, each 4 KiB aligned; in large pieces where possible.
+    /// Allocates guest RAM for `ranges`, sorted and disjoint, each 4 KiB aligned; in large pieces where possible.
+    ///
+    /// It holds what its last owner left there, another VM perhaps: the caller clears it before any guest runs on it. That takes too
+    /// long to be done in one go.
     ///
     /// # Errors
     /// [`NoMemory`].

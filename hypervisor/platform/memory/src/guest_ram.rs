@@ -8,7 +8,7 @@ use guest_memory::{GuestMemory, Unbacked};
 use host::{Backing, NoMemory};
 
 use crate::direct::{copy, direct, fill};
-use crate::frames::{free_frames, take, zero};
+use crate::frames::{free_frames, take};
 use crate::free_ranges::Placement;
 use crate::{HUGE_PAGE_BYTES, LARGE_PAGE_BYTES, PAGE_BYTES, report};
 
@@ -20,7 +20,7 @@ struct Piece {
     hpa: u64,
 }
 
-/// The RAM of one VM, zeroed when allocated, freed on drop.
+/// The RAM of one VM, not cleared when allocated, freed on drop.
 ///
 /// No reference into it exists. The pieces are sorted by guest-physical address and few.
 #[derive(Debug)]
@@ -45,7 +45,6 @@ impl GuestRam {
             last_end = end;
             while gpa < end {
                 let (hpa, bytes) = take_piece(gpa, end - gpa)?;
-                zero(hpa, bytes);
                 report::add_guest(bytes);
                 ram.pieces.push(Piece {
                     gpa,
@@ -56,13 +55,6 @@ impl GuestRam {
             }
         }
         Ok(ram)
-    }
-
-    /// Zeroes all of it, as a reset of the machine's memory.
-    pub fn clear(&self) {
-        for piece in &self.pieces {
-            zero(Hpa::new(piece.hpa), piece.bytes);
-        }
     }
 
     /// Bytes in total.

@@ -147,6 +147,17 @@ impl Slat for NoSlat {
     }
 }
 
+/// RAM in which its last owner has left something everywhere.
+fn leftovers(bytes: u64) -> TestRam {
+    let ram = TestRam::new(bytes as usize);
+    ram.fill(Gpa::new(0), bytes, LEFTOVER)
+        .expect("it has so many bytes");
+    ram
+}
+
+/// What the last owner of some RAM left in it.
+pub(crate) const LEFTOVER: u8 = 0xee;
+
 thread_local! {
     /// Which CPU runs.
     pub(crate) static CPU: Cell<u32> = const { Cell::new(0) };
@@ -196,7 +207,7 @@ impl Host for TestHost {
             return Err(NoMemory);
         }
         let ram = Ram {
-            bytes: TestRam::new(end.raw() as usize),
+            bytes: leftovers(end.raw()),
             ranges: ranges.to_vec(),
             total_bytes: self.ram_bytes.clone(),
         };

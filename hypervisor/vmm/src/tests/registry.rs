@@ -1,10 +1,12 @@
 //! How VMs come and go while others run.
 
+use super::host::LEFTOVER;
 use super::rig::{Rig, out, spec};
 use crate::console::SHELL;
 use crate::lifecycle::VmState;
 use crate::registry::{CreateError, DestroyError};
 use alloc::sync::Arc;
+use guest_memory::GuestMemory;
 use vm_spec::{After, Config, VmSpec};
 
 /// A machine with two CPUs that runs "vm" and can make more of the template "more", of two vCPUs.
@@ -127,6 +129,65 @@ fn nobody_holds_what_was_destroyed() {
     }
     // The others have noticed nothing.
     rig.out(0x3f8, b'x');
+}
+
+#[test]
+fn no_vm_ever_sees_what_another_one_left_in_memory() {
+    let mut rig = rig();
+    let vm = rig.hypervisor.create("more", None).expect("memory");
+    vm.start();
+    rig.turns();
+    assert_eq!(vm.lifecycle().state(), VmState::Stopped, "not before that");
+    rig.settle();
+    assert_eq!(vm.lifecycle().state(), VmState::Running);
+    for range in vm.layout.ram() {
+        let mut bytes = alloc::vec![0; range.len_bytes() as usize];
+        vm.ram().read(range.start(), &mut bytes).expect("RAM");
+        // A byte may look so by chance, a run of them does not.
+        assert!(
+            !bytes.windows(16).any(|run| run == [LEFTOVER; 16]),
+            "{range:?}"
+        );
+    }
+}
+
+#[test]
+fn clearing_a_vms_memory_leaves_the_cpu_to_others_in_between() {
+    let big = VmSpec {
+        memory_bytes: 32 << 20,
+        is_template: true,
+        ..spec("big", 1)
+    };
+    let mut rig = Rig::configured(
+        1,
+        &Config {
+            vms: [spec("vm", 1), big].into(),
+            ..Config::default()
+        },
+    );
+    let vm = rig.hypervisor.create("big", None).expect("memory");
+    vm.start();
+    rig.turn(0);
+    let (mut turns, before) = (0, rig.backend().entries);
+    while vm.lifecycle().state() == VmState::Stopped {
+        rig.turn(0);
+        turns += 1;
+        assert!(turns < 1_000);
+    }
+    assert!(turns > 100, "in pieces");
+    assert!(rig.backend().entries - before > turns / 2);
+}
+
+#[test]
+fn a_start_that_waits_for_memory_can_be_taken_back() {
+    let mut rig = rig();
+    let vm = rig.hypervisor.create("more", None).expect("memory");
+    assert!(vm.start());
+    rig.turns();
+    assert!(vm.kill());
+    rig.settle();
+    assert_eq!(vm.lifecycle().state(), VmState::Stopped);
+    assert!(vm.is_done());
 }
 
 #[test]

@@ -94,6 +94,14 @@ impl Rig {
             keeper: Housekeeping::new(hypervisor),
         };
         rig.settle();
+        for _ in 0..PATIENCE {
+            let vms = rig.hypervisor.vms();
+            if vms.iter().all(|vm| vm.ram_work.is_done()) {
+                break;
+            }
+            rig.turns();
+        }
+        rig.turns();
         rig
     }
 
@@ -112,7 +120,7 @@ impl Rig {
 
     /// Some turns of each CPU, enough for vCPUs to come, start, park and go.
     pub(crate) fn settle(&mut self) {
-        for _ in 0..4 {
+        for _ in 0..16 {
             self.turns();
         }
     }

@@ -3,7 +3,7 @@
 //! (System V ABI, chapters 4 and 5; ELF-64 object file format 1.5)
 
 use crate::error::LoadError;
-use crate::field::wrong;
+use crate::field::{u32_at, u64_at, wrong};
 use crate::layout::MemoryLayout;
 use crate::loaded::{Loaded, Part};
 use elf::ElfBytes;
@@ -21,6 +21,8 @@ const SEGMENTS_MOST: u16 = 256;
 
 /// Where the fields lie that the classes have at different places.
 struct Offsets {
+    header_bytes: u64,
+    e_shoff: u64,
     e_phoff: u64,
     e_phentsize: u64,
     e_phnum: u64,
@@ -29,8 +31,19 @@ struct Offsets {
     p_filesz: u64,
 }
 
+impl Offsets {
+    fn read_e_phoff(&self, image: &[u8]) -> Option<u64> {
+        match self.header_bytes {
+            0x34 => u32_at(image, self.e_phoff).map(u64::from),
+            _ => u64_at(image, self.e_phoff),
+        }
+    }
+}
+
 const OFFSETS_32: Offsets = Offsets {
+    header_bytes: 0x34,
     e_phoff: 0x1c,
+    e_shoff: 0x20,
     e_phentsize: 0x2a,
     e_phnum: 0x2c,
     program_header_bytes: 32,
@@ -38,7 +51,9 @@ const OFFSETS_32: Offsets = Offsets {
     p_filesz: 0x10,
 };
 const OFFSETS_64: Offsets = Offsets {
+    header_bytes: 0x40,
     e_phoff: 0x20,
+    e_shoff: 0x28,
     e_phentsize: 0x36,
     e_phnum: 0x38,
     program_header_bytes: 56,
@@ -137,10 +152,20 @@ impl<'a> ElfFile<'a> {
                     "is more than p_memsz",
                 ));
             }
+            let number =
+                at.saturating_sub(self.file.ehdr.e_phoff) / self.offsets.program_header_bytes;
             let part = Part {
                 at: segment.p_paddr,
                 memory_bytes: segment.p_memsz,
-                bytes: self.bytes_of(&segment)?,
+                bytes: self
+                    .bytes_of(&segment)
+                    .ok_or(LoadError::SegmentPastTheEnd {
+                        number,
+                        offset: at,
+                        p_offset: segment.p_offset,
+                        p_filesz: segment.p_filesz,
+                        len_bytes: self.image.len() as u64,
+                    })?,
                 name: "p_paddr",
                 offset: at.saturating_add(self.offsets.p_paddr),
                 what: "a segment (p_memsz at p_paddr)",
@@ -150,18 +175,11 @@ impl<'a> ElfFile<'a> {
         Ok(loaded)
     }
 
-    /// A segment's bytes in the file.
-    pub(crate) fn bytes_of(&self, segment: &ProgramHeader) -> Result<&'a [u8], LoadError> {
-        let end = segment.p_offset.saturating_add(segment.p_filesz);
-        let span = usize::try_from(segment.p_offset)
-            .ok()
-            .zip(usize::try_from(end).ok());
-        span.and_then(|(start, end)| self.image.get(start..end))
-            .ok_or(LoadError::Truncated {
-                what: "a segment (p_filesz at p_offset)",
-                wanted_bytes: end,
-                len_bytes: self.image.len() as u64,
-            })
+    /// A segment's bytes, if the file has them all.
+    pub(crate) fn bytes_of(&self, segment: &ProgramHeader) -> Option<&'a [u8]> {
+        let start = usize::try_from(segment.p_offset).ok()?;
+        let len_bytes = usize::try_from(segment.p_filesz).ok()?;
+        self.image.get(start..start.checked_add(len_bytes)?)
     }
 
     /// The physical address of a virtual one: kernels linked to run high have such an entry.
@@ -182,11 +200,30 @@ fn minimal_parse<'a>(
         elf::ParseError::BadOffset(end) => {
             wrong("e_phoff", offsets.e_phoff, end, "lies outside the file")
         }
-        elf::ParseError::SliceReadError((_, end)) => LoadError::Truncated {
-            what: "the ELF headers",
-            wanted_bytes: end as u64,
-            len_bytes: image.len() as u64,
-        },
+        elf::ParseError::SliceReadError((start, end)) => {
+            let (start, wanted_bytes) = (start as u64, end as u64);
+            let len_bytes = image.len() as u64;
+            if start < offsets.header_bytes {
+                return LoadError::Truncated {
+                    what: "the ELF header",
+                    offset: 0,
+                    wanted_bytes,
+                    len_bytes,
+                };
+            }
+            let is_program = offsets.read_e_phoff(image) == Some(start);
+            LoadError::PastTheEnd {
+                name: if is_program { "e_phoff" } else { "e_shoff" },
+                offset: if is_program {
+                    offsets.e_phoff
+                } else {
+                    offsets.e_shoff
+                },
+                value: start,
+                wanted_bytes,
+                len_bytes,
+            }
+        }
         elf::ParseError::BadEntsize((entry_bytes, _)) => wrong(
             "e_phentsize",
             offsets.e_phentsize,

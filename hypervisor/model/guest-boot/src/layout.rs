@@ -2,9 +2,10 @@
 //!
 //! | from | to | what |
 //! |---|---|---|
-//! | 0 | 0xA0000 | RAM |
+//! | 0 | 0x9FC00 | RAM; its first 1280 bytes are the firmware's ([`crate::bios`]) |
+//! | 0x9FC00 | 0xA0000 | RAM the guest is told not to use: the firmware's extended data area |
 //! | 0xA0000 | 0xC0000 | memory of the VGA adapter ([`VIDEO`]), in no memory map |
-//! | 0xC0000 | 0x100000 | RAM the guest is told not to use; its last 128 KiB hold the ACPI tables |
+//! | 0xC0000 | 0x100000 | RAM the guest is told not to use; its last 128 KiB hold the ACPI tables and the firmware's ROM |
 //! | 1 MiB | at most 2 GiB | RAM |
 //! | 0xB0000000 | 0xC0000000 | PCI configuration space, memory-mapped ([`ECAM`]) |
 //! | 0xC0000000 | 0xFEC00000 | windows of PCI functions ([`PCI_WINDOW`]) |
@@ -27,7 +28,11 @@ pub const IO_APIC: GpaRange = range(0xfec0_0000, 0x1000);
 /// The page of the local APIC.
 pub const LOCAL_APIC: GpaRange = range(0xfee0_0000, 0x1000);
 /// Where the ACPI tables go; its start is aligned as the root pointer has to be.
-pub const TABLES: GpaRange = range(0xe_0000, 0x2_0000);
+pub const TABLES: GpaRange = range(0xe_0000, 0x1_0000);
+/// The firmware's segment F000h.
+pub const FIRMWARE: GpaRange = range(0xf_0000, 0x1_0000);
+/// The firmware's extended data area, which ends the RAM below the VGA window.
+pub(crate) const EXTENDED_DATA: GpaRange = range(0x9_fc00, 0x400);
 
 /// The window of the VGA adapter. Memory lies there, but it is the screen's.
 pub const VIDEO: GpaRange = range(CONVENTIONAL_END, UPPER_START - CONVENTIONAL_END);
@@ -132,9 +137,10 @@ impl MemoryLayout {
     /// The memory map for the guest: sorted and disjoint.
     #[must_use]
     pub fn map(&self) -> Vec<Region> {
-        let mut map = Vec::with_capacity(7);
+        let mut map = Vec::with_capacity(8);
         let mut add = |range, kind| map.push(Region { range, kind });
-        add(range(0, CONVENTIONAL_END), RegionKind::Usable);
+        add(range(0, EXTENDED_DATA.start().raw()), RegionKind::Usable);
+        add(EXTENDED_DATA, RegionKind::Reserved);
         add(range(UPPER_START, MIB - UPPER_START), RegionKind::Reserved);
         if let Some(range) = GpaRange::new(Gpa::new(MIB), self.below_hole_end.raw() - MIB) {
             add(range, RegionKind::Usable);
@@ -218,7 +224,15 @@ mod tests {
 
     #[test]
     fn the_windows_do_not_touch() {
-        let windows = [TABLES, ECAM, PCI_WINDOW, IO_APIC, LOCAL_APIC];
+        let windows = [
+            EXTENDED_DATA,
+            TABLES,
+            FIRMWARE,
+            ECAM,
+            PCI_WINDOW,
+            IO_APIC,
+            LOCAL_APIC,
+        ];
         assert_sorted_and_disjoint(windows.into_iter());
         assert!(ECAM.start() >= HOLE_START);
     }

@@ -1,9 +1,10 @@
 //! The parts of a kernel at their places in guest RAM.
 
+use crate::Boot;
 use crate::error::LoadError;
 use crate::field::wrong;
-use crate::layout::{MemoryLayout, TABLES};
-use crate::low_memory;
+use crate::layout::{EXTENDED_DATA, FIRMWARE, MemoryLayout, TABLES};
+use crate::low_memory::{self, Texts};
 use crate::plan::{Content, Write};
 use addr::{Gpa, GpaRange, PAGE_BYTES};
 use alloc::vec::Vec;
@@ -27,6 +28,19 @@ pub(crate) struct Part<'a> {
     pub(crate) what: &'static str,
 }
 
+/// What a kernel is told about the module that is its initial RAM disk.
+const INITRD_TEXT: &str = "initrd";
+
+/// A module at its place, below 4 GiB.
+pub(crate) struct Placed<'a> {
+    /// Where.
+    pub(crate) range: GpaRange,
+    /// What the kernel is told about it.
+    pub(crate) text: &'a str,
+    /// Where that lies.
+    pub(crate) text_at: u64,
+}
+
 /// What of a kernel was found a place so far.
 #[derive(Default)]
 pub(crate) struct Loaded<'a> {
@@ -48,13 +62,17 @@ impl<'a> Loaded<'a> {
         if !is_ram {
             return Err(LoadError::NoRoom {
                 what: part.what,
+                offset: Some(part.offset),
                 at: part.at,
                 wanted_bytes: part.memory_bytes,
                 ram_end: layout.below_hole_end().raw(),
             });
         }
         if range.overlaps(&TABLES) {
-            return Err(refused("lies on the ACPI tables, which end at 1 MiB"));
+            return Err(refused("lies on the ACPI tables, from 0xe0000 on"));
+        }
+        if range.overlaps(&FIRMWARE) || range.overlaps(&EXTENDED_DATA) {
+            return Err(refused("lies on what is the firmware's, below 1 MiB"));
         }
         if self.ranges.iter().any(|other| other.overlaps(&range)) {
             return Err(refused("overlaps another segment"));
@@ -106,27 +124,41 @@ impl<'a> Loaded<'a> {
             .unwrap_or(low_memory::END)
     }
 
-    /// The pages next behind the kernel, for the initial RAM disk; none if there is none.
-    pub(crate) fn room_for(
-        &self,
-        initrd: Option<&'a [u8]>,
+    /// Finds the initial RAM disk and the other modules their places: pages next behind the kernel, in this order. What
+    /// is said of them goes to `texts`.
+    pub(crate) fn add_modules(
+        &mut self,
+        boot: &Boot<'a>,
+        texts: &mut Texts,
         layout: &MemoryLayout,
-    ) -> Result<Option<(GpaRange, &'a [u8])>, LoadError> {
-        let Some(initrd) = initrd.filter(|initrd| !initrd.is_empty()) else {
-            return Ok(None);
-        };
-        let after = self.end(layout).max(MIB).raw();
-        let at = after.saturating_add(PAGE_BYTES - 1) & !(PAGE_BYTES - 1);
-        let wanted_bytes = initrd.len() as u64;
-        GpaRange::new(Gpa::new(at), wanted_bytes)
-            .filter(|range| range.end() <= layout.below_hole_end())
-            .map(|range| Some((range, initrd)))
-            .ok_or(LoadError::NoRoom {
-                what: "the initial RAM disk, behind the kernel,",
-                at,
-                wanted_bytes,
-                ram_end: layout.below_hole_end().raw(),
-            })
+    ) -> Result<Vec<Placed<'a>>, LoadError> {
+        let initrd = boot.initrd.filter(|initrd| !initrd.is_empty());
+        let first = initrd.map(|bytes| (bytes, INITRD_TEXT));
+        let others = boot.modules.iter();
+        let others = others.map(|module| (module.bytes, module.cmdline));
+        let mut at = self.end(layout).max(MIB);
+        let mut placed = Vec::new();
+        for (bytes, text) in first.into_iter().chain(others) {
+            let wanted_bytes = bytes.len() as u64;
+            let start = at.raw().saturating_add(PAGE_BYTES - 1) & !(PAGE_BYTES - 1);
+            let range = GpaRange::new(Gpa::new(start), wanted_bytes)
+                .filter(|range| range.end() <= layout.below_hole_end())
+                .ok_or(LoadError::NoRoom {
+                    what: "the initial RAM disk or another module, behind the kernel,",
+                    offset: None,
+                    at: start,
+                    wanted_bytes,
+                    ram_end: layout.below_hole_end().raw(),
+                })?;
+            at = range.end();
+            self.writes.push(Write::borrowed(range.start(), bytes));
+            placed.push(Placed {
+                range,
+                text,
+                text_at: texts.add(text)?,
+            });
+        }
+        Ok(placed)
     }
 
     /// All that is to be written.

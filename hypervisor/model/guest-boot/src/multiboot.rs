@@ -9,10 +9,8 @@ use crate::loaded::{Loaded, Part};
 
 /// What this loader calls itself.
 pub(crate) const LOADER_NAME: &[u8] = b"Caisson\0";
-/// What the initial RAM disk's module is called.
-pub(crate) const MODULE_NAME: &[u8] = b"initrd\0";
-/// RAM from 0 on, in KiB.
-pub(crate) const LOWER_KIB: u32 = 640;
+/// RAM from 0 on to the extended data area, in KiB.
+pub(crate) const LOWER_KIB: u32 = 639;
 
 /// The screen: EGA text.
 pub(crate) const SCREEN_AT: u64 = 0xb_8000;
@@ -135,8 +133,10 @@ impl AddressFields {
         let span = usize::try_from(start).ok().zip(usize::try_from(end).ok());
         let bytes =
             span.and_then(|(start, end)| image.get(start..end))
-                .ok_or(LoadError::Truncated {
-                    what: "the program (load_addr to load_end_addr)",
+                .ok_or(LoadError::PastTheEnd {
+                    name: "load_end_addr",
+                    offset: self.fields.saturating_add(8),
+                    value: self.load_end_addr.into(),
                     wanted_bytes: end,
                     len_bytes: image.len() as u64,
                 })?;

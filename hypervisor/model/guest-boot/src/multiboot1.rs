@@ -5,11 +5,11 @@
 use crate::error::LoadError;
 use crate::field::{need_u32, wrong};
 use crate::layout::MemoryLayout;
-use crate::loaded::Loaded;
+use crate::loaded::{Loaded, Placed};
+use crate::low_memory::Texts;
 use crate::multiboot::{self, AddressFields, Signature};
 use crate::plan::{BootPlan, Write};
 use crate::{Boot, low_memory, protected_mode};
-use addr::GpaRange;
 use alloc::vec;
 use alloc::vec::Vec;
 use x86::Gpr;
@@ -47,9 +47,7 @@ mod info {
 }
 
 /// Offsets in the page of the information, behind its 116 bytes.
-const MODULE_LIST: u64 = 0x80;
 const LOADER_NAME: u64 = 0xa0;
-const MODULE_NAME: u64 = 0xb0;
 const MEMORY_MAP: u64 = 0x100;
 const MAP_ENTRY_BYTES: u32 = 24;
 /// The size an entry tells does not count the word that tells it.
@@ -63,17 +61,18 @@ pub(crate) fn plan<'a>(boot: &Boot<'a>, layout: &MemoryLayout) -> Result<BootPla
         let problem = "requires what is not known here (bits 3 to 15)";
         return Err(wrong("flags", header + FLAGS, flags.into(), problem));
     }
-    let (loaded, entry) = load(image, header, flags, layout)?;
-    let initrd = loaded.room_for(boot.initrd, layout)?;
+    let (mut loaded, entry) = load(image, header, flags, layout)?;
+    let mut texts = Texts::default();
+    texts.add(boot.cmdline)?;
+    let modules = loaded.add_modules(boot, &mut texts, layout)?;
+    let list_at = texts.add_table(&module_list(&modules))?;
+    let wants_screen = flags & VIDEO != 0;
+    let info = information(layout, modules.len(), list_at, wants_screen);
 
     let mut writes = loaded.into_writes();
     writes.extend(protected_mode::writes());
-    let cmdline = low_memory::cmdline(boot.cmdline, u64::MAX)?;
-    writes.push(Write::made(low_memory::CMDLINE, cmdline));
-    let wants_screen = flags & VIDEO != 0;
-    let info = information(layout, initrd.map(|(range, _)| range), wants_screen);
+    writes.push(texts.into_write());
     writes.push(Write::made(low_memory::INFO, info));
-    writes.extend(initrd.map(|(range, bytes)| Write::borrowed(range.start(), bytes)));
 
     let mut start = protected_mode::start(entry);
     start.gpr[Gpr::Rax.index()] = LOADER_MAGIC;
@@ -100,8 +99,22 @@ fn load<'a>(
     Ok((loaded, entry))
 }
 
+/// Start, end, text and a reserved word of each. All of it lies below 4 GiB. (3.3)
+fn module_list(modules: &[Placed<'_>]) -> Vec<u8> {
+    let words = modules.iter().flat_map(|module| {
+        let range = module.range;
+        [range.start().raw(), range.end().raw(), module.text_at, 0]
+    });
+    words.flat_map(|word| (word as u32).to_le_bytes()).collect()
+}
+
 /// The page at [`low_memory::INFO`].
-fn information(layout: &MemoryLayout, initrd: Option<GpaRange>, wants_screen: bool) -> Vec<u8> {
+fn information(
+    layout: &MemoryLayout,
+    module_count: usize,
+    list_at: u64,
+    wants_screen: bool,
+) -> Vec<u8> {
     let here = low_memory::INFO.raw() as u32;
     let map = layout.map();
     let mut page = vec![0; MEMORY_MAP as usize];
@@ -115,14 +128,10 @@ fn information(layout: &MemoryLayout, initrd: Option<GpaRange>, wants_screen: bo
     put(4, &multiboot::LOWER_KIB.to_le_bytes());
     put(8, &multiboot::upper_kib(layout).to_le_bytes());
     put(16, &(low_memory::CMDLINE.raw() as u32).to_le_bytes());
-    if let Some(range) = initrd {
+    if module_count != 0 {
         flags |= info::MODULES;
-        put(20, &1u32.to_le_bytes());
-        put(24, &(here + MODULE_LIST as u32).to_le_bytes());
-        // Modules lie below 4 GiB.
-        put(MODULE_LIST, &(range.start().raw() as u32).to_le_bytes());
-        put(MODULE_LIST + 4, &(range.end().raw() as u32).to_le_bytes());
-        put(MODULE_LIST + 8, &(here + MODULE_NAME as u32).to_le_bytes());
+        put(20, &(module_count as u32).to_le_bytes());
+        put(24, &(list_at as u32).to_le_bytes());
     }
     put(44, &(map.len() as u32 * MAP_ENTRY_BYTES).to_le_bytes());
     put(48, &(here + MEMORY_MAP as u32).to_le_bytes());
@@ -137,7 +146,6 @@ fn information(layout: &MemoryLayout, initrd: Option<GpaRange>, wants_screen: bo
     }
     put(0, &flags.to_le_bytes());
     put(LOADER_NAME, multiboot::LOADER_NAME);
-    put(MODULE_NAME, multiboot::MODULE_NAME);
     for region in &map {
         page.extend(MAP_ENTRY_SIZE.to_le_bytes());
         page.extend(region.range.start().raw().to_le_bytes());

@@ -7,8 +7,9 @@ use crate::error::LoadError;
 use crate::field::{need_u32, u16_at, wrong};
 use crate::layout::MemoryLayout;
 use crate::loaded::Loaded;
+use crate::low_memory::Texts;
 use crate::multiboot::{self, AddressFields, Signature};
-use crate::plan::{BootPlan, Write};
+use crate::plan::BootPlan;
 use crate::{Boot, low_memory, multiboot2_info, protected_mode};
 use x86::Gpr;
 
@@ -67,19 +68,14 @@ pub(crate) fn plan<'a>(boot: &Boot<'a>, layout: &MemoryLayout) -> Result<BootPla
         return Err(wrong("architecture", at, architecture.into(), problem));
     }
     let wishes = read_tags(image, header)?;
-    let (loaded, entry) = load(image, &wishes, layout)?;
-    let initrd = loaded.room_for(boot.initrd, layout)?;
+    let (mut loaded, entry) = load(image, &wishes, layout)?;
+    // The texts stand in the tags; here they only have to fit.
+    let modules = loaded.add_modules(boot, &mut Texts::default(), layout)?;
+    let info = multiboot2_info::writes(boot, layout, &modules, wishes.wants_screen)?;
 
     let mut writes = loaded.into_writes();
     writes.extend(protected_mode::writes());
-    let range = initrd.map(|(range, _)| range);
-    writes.extend(multiboot2_info::writes(
-        boot,
-        layout,
-        range,
-        wishes.wants_screen,
-    )?);
-    writes.extend(initrd.map(|(range, bytes)| Write::borrowed(range.start(), bytes)));
+    writes.extend(info);
 
     let mut start = protected_mode::start(entry);
     start.gpr[Gpr::Rax.index()] = LOADER_MAGIC;

@@ -2,9 +2,9 @@
 
 use crate::error::LoadError;
 use crate::layout::MemoryLayout;
+use crate::loaded::Placed;
 use crate::plan::{Content, Write};
 use crate::{Boot, low_memory, multiboot};
-use addr::GpaRange;
 use alloc::vec::Vec;
 
 const CMDLINE: u32 = 1;
@@ -48,7 +48,7 @@ impl Tags {
 pub(crate) fn writes<'a>(
     boot: &Boot<'_>,
     layout: &MemoryLayout,
-    initrd: Option<GpaRange>,
+    modules: &[Placed<'_>],
     wants_screen: bool,
 ) -> Result<[Write<'a>; 3], LoadError> {
     let cmdline = low_memory::cmdline(boot.cmdline, low_memory::CMDLINE_BYTES - OTHER_TAGS_BYTES)?;
@@ -57,11 +57,11 @@ pub(crate) fn writes<'a>(
     tags.0.extend([0; 8]);
     tags.add(CMDLINE, &[&cmdline]);
     tags.add(LOADER_NAME, &[multiboot::LOADER_NAME]);
-    if let Some(range) = initrd {
+    for module in modules {
         // Modules lie below 4 GiB.
-        let start = (range.start().raw() as u32).to_le_bytes();
-        let end = (range.end().raw() as u32).to_le_bytes();
-        tags.add(MODULE, &[&start, &end, multiboot::MODULE_NAME]);
+        let start = (module.range.start().raw() as u32).to_le_bytes();
+        let end = (module.range.end().raw() as u32).to_le_bytes();
+        tags.add(MODULE, &[&start, &end, module.text.as_bytes(), &[0]]);
     }
     let lower = multiboot::LOWER_KIB.to_le_bytes();
     let upper = multiboot::upper_kib(layout).to_le_bytes();
@@ -88,6 +88,12 @@ pub(crate) fn writes<'a>(
     rest.0.resize(unpadded.next_multiple_of(8) - unpadded, 0);
     rest.head(0, 0);
     let total_bytes = (unpadded + rest.0.len()) as u32;
+    if u64::from(total_bytes) > low_memory::CMDLINE_BYTES {
+        return Err(LoadError::CommandLineTooLong {
+            len_bytes: total_bytes.into(),
+            max_bytes: low_memory::CMDLINE_BYTES,
+        });
+    }
     for (to, from) in tags.0.iter_mut().zip(total_bytes.to_le_bytes()) {
         *to = from;
     }

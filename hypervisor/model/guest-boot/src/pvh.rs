@@ -6,9 +6,10 @@ use crate::elf_file::ElfFile;
 use crate::error::LoadError;
 use crate::field::{u32_at, u64_at, wrong};
 use crate::layout::MemoryLayout;
+use crate::loaded::Placed;
+use crate::low_memory::Texts;
 use crate::plan::{BootPlan, Write};
 use crate::{Boot, low_memory, protected_mode};
-use addr::GpaRange;
 use alloc::vec::Vec;
 use elf::abi::PT_NOTE;
 use x86::Gpr;
@@ -21,26 +22,30 @@ const NOTES_MOST: usize = 256;
 
 const MAGIC: u32 = 0x336e_c578;
 const VERSION: u32 = 1;
-/// Offsets in the page the structure has: the list of modules, and the memory map.
-const MODULES: u64 = 0x80;
+/// Offset of the memory map in the page the structure has.
 const MEMORY_MAP: u64 = 0x100;
 
-/// The note: where its descriptor lies in the file, and the entry it holds.
-pub(crate) struct Entry {
+/// The note: where it lies in the file, and what it holds.
+pub(crate) struct Note {
+    /// Where its header lies.
     offset: u64,
-    at: u64,
+    /// Where its descriptor lies: the entry.
+    value_offset: u64,
+    value_bytes: u64,
+    /// The descriptor; none if the file has no number of such a size there.
+    value: Option<u64>,
 }
 
 /// Finds the note, if the file is an ELF file that has one.
-pub(crate) fn entry(image: &[u8]) -> Option<Entry> {
+pub(crate) fn entry(image: &[u8]) -> Option<Note> {
     let file = ElfFile::parse(image).ok()?;
     file.segments()
         .filter(|(_, segment)| segment.p_type == PT_NOTE)
-        .find_map(|(_, segment)| entry_in(file.bytes_of(&segment).ok()?, segment.p_offset))
+        .find_map(|(_, segment)| entry_in(file.bytes_of(&segment)?, segment.p_offset))
 }
 
 /// Looks through one segment of notes, which lies at `offset` of the file.
-fn entry_in(notes: &[u8], offset: u64) -> Option<Entry> {
+fn entry_in(notes: &[u8], offset: u64) -> Option<Note> {
     let mut at = 0u64;
     for _ in 0..NOTES_MOST {
         let name_bytes = u64::from(u32_at(notes, at)?);
@@ -52,14 +57,15 @@ fn entry_in(notes: &[u8], offset: u64) -> Option<Entry> {
         let name_end = name_at.checked_add(name_bytes)?;
         let name = notes.get(usize::try_from(name_at).ok()?..usize::try_from(name_end).ok()?);
         if kind == PHYS32_ENTRY && name == Some(NOTE_NAME) {
-            let value = match value_bytes {
-                4 => u64::from(u32_at(notes, value_at)?),
-                8 => u64_at(notes, value_at)?,
-                _ => return None,
-            };
-            return Some(Entry {
-                offset: offset.checked_add(value_at)?,
-                at: value,
+            return Some(Note {
+                offset: offset.checked_add(at)?,
+                value_offset: offset.checked_add(value_at)?,
+                value_bytes,
+                value: match value_bytes {
+                    4 => u32_at(notes, value_at).map(u64::from),
+                    8 => u64_at(notes, value_at),
+                    _ => None,
+                },
             });
         }
         at = value_at + value_bytes.next_multiple_of(4);
@@ -73,44 +79,58 @@ pub(crate) fn plan<'a>(boot: &Boot<'a>, layout: &MemoryLayout) -> Result<BootPla
         let problem = "gives a file without the note of a 32-bit entry";
         wrong("e_phnum", 0, 0, problem)
     })?;
-    let loaded = file.load(layout)?;
-    let entry = loaded.entry_32(note.at, "XEN_ELFNOTE_PHYS32_ENTRY", note.offset)?;
-    let initrd = loaded.room_for(boot.initrd, layout)?;
+    let value = note.value.ok_or_else(|| {
+        let problem = "is neither 4 nor 8, or the descriptor lies past the segment";
+        wrong("n_descsz", note.offset + 4, note.value_bytes, problem)
+    })?;
+    let mut loaded = file.load(layout)?;
+    let entry = loaded.entry_32(value, "XEN_ELFNOTE_PHYS32_ENTRY", note.value_offset)?;
+    let mut texts = Texts::default();
+    texts.add(boot.cmdline)?;
+    let modules = loaded.add_modules(boot, &mut texts, layout)?;
+    let info = start_info(boot, layout, &modules, &mut texts)?;
 
     let mut writes = loaded.into_writes();
     writes.extend(protected_mode::writes());
-    let cmdline = low_memory::cmdline(boot.cmdline, u64::MAX)?;
-    writes.push(Write::made(low_memory::CMDLINE, cmdline));
-    let info = start_info(boot, layout, initrd.map(|(range, _)| range));
+    writes.push(texts.into_write());
     writes.push(Write::made(low_memory::INFO, info));
-    writes.extend(initrd.map(|(range, bytes)| Write::borrowed(range.start(), bytes)));
 
     let mut start = protected_mode::start(entry);
     start.gpr[Gpr::Rbx.index()] = low_memory::INFO.raw();
     Ok(BootPlan { writes, start })
 }
 
-/// The page at [`low_memory::INFO`]: `hvm_start_info`, its one module and its memory map.
-fn start_info(boot: &Boot<'_>, layout: &MemoryLayout, initrd: Option<GpaRange>) -> Vec<u8> {
-    let here = low_memory::INFO.raw();
+/// The page at [`low_memory::INFO`]: `hvm_start_info` and its memory map. The list of modules goes to the texts.
+fn start_info(
+    boot: &Boot<'_>,
+    layout: &MemoryLayout,
+    modules: &[Placed<'_>],
+    texts: &mut Texts,
+) -> Result<Vec<u8>, LoadError> {
+    let mut list = Vec::new();
+    for module in modules {
+        let range = module.range;
+        // The last number is reserved.
+        for number in [range.start().raw(), range.len_bytes(), module.text_at, 0] {
+            list.extend(number.to_le_bytes());
+        }
+    }
+    let list_at = match modules {
+        [] => 0,
+        [..] => texts.add_table(&list)?,
+    };
     let map = layout.map();
     let mut page = Vec::new();
     let flags = 0;
-    for word in [MAGIC, VERSION, flags, u32::from(initrd.is_some())] {
+    for word in [MAGIC, VERSION, flags, modules.len() as u32] {
         page.extend(word.to_le_bytes());
     }
-    let modules = if initrd.is_some() { here + MODULES } else { 0 };
+    let map_at = low_memory::INFO.raw() + MEMORY_MAP;
     let cmdline = low_memory::CMDLINE.raw();
-    for address in [modules, cmdline, boot.rsdp.raw(), here + MEMORY_MAP] {
+    for address in [list_at, cmdline, boot.rsdp.raw(), map_at] {
         page.extend(address.to_le_bytes());
     }
     page.extend((map.len() as u32).to_le_bytes());
-    page.resize(MODULES as usize, 0);
-    let (at, len_bytes) = initrd.map_or((0, 0), |range| (range.start().raw(), range.len_bytes()));
-    for number in [at, len_bytes] {
-        page.extend(number.to_le_bytes());
-    }
-    // Its command line and a reserved number stay zero.
     page.resize(MEMORY_MAP as usize, 0);
     for region in &map {
         page.extend(region.range.start().raw().to_le_bytes());
@@ -118,5 +138,5 @@ fn start_info(boot: &Boot<'_>, layout: &MemoryLayout, initrd: Option<GpaRange>) 
         page.extend((region.kind as u32).to_le_bytes());
         page.extend(0u32.to_le_bytes());
     }
-    page
+    Ok(page)
 }

@@ -53,8 +53,12 @@ pub(crate) fn boot<'a>(kernel: &'a [u8], initrd: Option<&'a [u8]>) -> Boot<'a> {
     Boot {
         kernel,
         initrd,
+        modules: &[],
         cmdline: "console=ttyS0",
+        entry: None,
+        load_address: None,
         rsdp: RSDP,
+        call: CallInsn::Vmcall,
     }
 }
 
@@ -85,8 +89,8 @@ fn linux_finds_its_parameters() {
     assert_eq!(u32::from_le_bytes(read(&ram, page + 0x21c)), 5000);
     assert_eq!(read::<5000>(&ram, ramdisk), initrd);
     assert_eq!(read::<4>(&ram, 16 * MIB), [0x90; 4]);
-    assert_eq!(read::<1>(&ram, page + 0x1e8), [6]);
-    assert_eq!(u64::from_le_bytes(read(&ram, page + 0x2d8)), 0xa_0000);
+    assert_eq!(read::<1>(&ram, page + 0x1e8), [7]);
+    assert_eq!(u64::from_le_bytes(read(&ram, page + 0x2d8)), 0x9_fc00);
 }
 
 #[test]
@@ -114,7 +118,7 @@ fn what_is_no_kernel_is_told_so() {
         plan(&boot(b"#!/bin/sh\n", None), &MemoryLayout::new(32 * MIB)).expect_err("a script");
     assert_eq!(
         error.to_string(),
-        "not a kernel that can be started: neither a Linux bzImage nor an ELF file nor one with a Multiboot header (10 bytes, beginning 23 21 2f 62)"
+        "not a kernel that can be started: neither a Linux bzImage nor an ELF file nor one with a Multiboot header (10 bytes, beginning 23 21 2f 62); a flat binary needs load-address and entry"
     );
     assert!(plan(&boot(b"", None), &MemoryLayout::new(32 * MIB)).is_err());
 }
@@ -148,7 +152,7 @@ fn a_kernel_larger_than_memory_says_what_it_needs() {
     let error = plan(&boot(&bzimage(), None), &MemoryLayout::new(16 * MIB)).expect_err("too small");
     assert_eq!(
         error.to_string(),
-        "the kernel (init_size at pref_address) takes 0x100000 bytes at 0x1000000, but the guest's memory there ends at \
+        "the kernel (init_size) at offset 0x260 takes 0x100000 bytes at 0x1000000, but the guest's memory there ends at \
          0x1000000: give the guest more memory"
     );
     let initrd = vec![0; 16 << 20];
@@ -179,6 +183,15 @@ fn a_long_command_line_is_refused() {
 
 /// Whatever the image says, nothing panics, and what is planned lies in RAM and does not overlap.
 pub(crate) fn survives_mutation(good: &[u8], header_bytes: usize) {
+    survives_mutation_with(good, header_bytes, |_| ());
+}
+
+/// The same with more in what it is started with.
+pub(crate) fn survives_mutation_with(
+    good: &[u8],
+    header_bytes: usize,
+    change: impl Fn(&mut Boot<'_>),
+) {
     let layout = MemoryLayout::new(20 * MIB);
     let ram = layout.ram();
     let initrd = [1; 100];
@@ -199,7 +212,9 @@ pub(crate) fn survives_mutation(good: &[u8], header_bytes: usize) {
         if next() % 8 == 0 {
             image.truncate((next() % (good.len() as u64 + 1)) as usize);
         }
-        let Ok(plan) = plan(&boot(&image, Some(&initrd)), &layout) else {
+        let mut boot = boot(&image, Some(&initrd));
+        change(&mut boot);
+        let Ok(plan) = plan(&boot, &layout) else {
             continue;
         };
         planned += 1;

@@ -15,14 +15,14 @@ const AT: u64 = 2 * MIB;
 const ENTRY: u32 = AT as u32 + 8;
 const INITRD: [u8; 100] = [7; 100];
 
-fn put_words(image: &mut [u8], at: usize, words: &[u32]) {
+pub(crate) fn put_words(image: &mut [u8], at: usize, words: &[u32]) {
     for (number, word) in words.iter().enumerate() {
         put(image, at + 4 * number, &word.to_le_bytes());
     }
 }
 
 /// An ELF32 with one segment: 16 bytes of the file, 32 in memory.
-fn elf32() -> Vec<u8> {
+pub(crate) fn elf32() -> Vec<u8> {
     let mut image = vec![0; 0x100];
     put(&mut image, 0, b"\x7fELF\x01\x01\x01");
     put(&mut image, 0x10, &[2, 0, 3, 0, 1]);
@@ -35,7 +35,7 @@ fn elf32() -> Vec<u8> {
 }
 
 /// The ELF64 of the other tests with a second segment: a note for somebody else, and Xen's with the entry.
-fn pvh() -> Vec<u8> {
+pub(crate) fn pvh() -> Vec<u8> {
     let mut image = elf();
     put(&mut image, 0x38, &[2]);
     put(&mut image, 0x78, &[4, 0, 0, 0, 4]);
@@ -50,7 +50,7 @@ fn pvh() -> Vec<u8> {
 }
 
 /// No ELF: 32 bytes of something, a Multiboot 1 header with addresses, and 32 bytes more; half of a page of zeros follows.
-fn multiboot1() -> Vec<u8> {
+pub(crate) fn multiboot1() -> Vec<u8> {
     let mut image = vec![0x90; 0x60];
     let flags = 0x1_0007;
     let magic = 0x1bad_b002u32;
@@ -63,7 +63,7 @@ fn multiboot1() -> Vec<u8> {
 }
 
 /// The same for Multiboot 2, with an address tag, an entry tag and one for the screen.
-fn multiboot2() -> Vec<u8> {
+pub(crate) fn multiboot2() -> Vec<u8> {
     let mut image = vec![0x90; 0xa0];
     let len_bytes = 16 + 24 + 16 + 24 + 24 + 8;
     let magic = 0xe852_50d6u32;
@@ -79,7 +79,7 @@ fn multiboot2() -> Vec<u8> {
 }
 
 /// The ELF32 with a Multiboot 1 header in its segment.
-fn multiboot1_elf() -> Vec<u8> {
+pub(crate) fn multiboot1_elf() -> Vec<u8> {
     let mut image = elf32();
     let magic = 0x1bad_b002u32;
     put_words(&mut image, 0xf0, &[magic, 0, 0u32.wrapping_sub(magic)]);
@@ -87,7 +87,7 @@ fn multiboot1_elf() -> Vec<u8> {
 }
 
 /// The 64-bit bzImage of the other tests, with nothing but a 32-bit entry.
-fn bzimage_32() -> Vec<u8> {
+pub(crate) fn bzimage_32() -> Vec<u8> {
     let mut image = bzimage();
     put(&mut image, 0x214, &0x10_0000u32.to_le_bytes());
     put(&mut image, 0x234, &[1]);
@@ -193,17 +193,74 @@ fn multiboot_1_finds_its_information() {
     let info = state.gpr[Gpr::Rbx.index()];
     let field = |at: u64| word(&ram, info + at);
     assert_eq!(field(0), 0x124d);
-    assert_eq!((field(4), field(8)), (640, 3 * 1024));
+    assert_eq!((field(4), field(8)), (639, 3 * 1024));
     assert_eq!(&read::<14>(&ram, field(16)), b"console=ttyS0\0");
     assert_eq!(field(20), 1);
     let module = [0, 4].map(|at| word(&ram, field(24) + at));
     assert_eq!(module, [AT + 0x1000, AT + 0x1000 + 100]);
     assert_eq!(&read::<7>(&ram, word(&ram, field(24) + 8)), b"initrd\0");
-    assert_eq!(field(44), 6 * 24);
+    assert_eq!(field(44), 7 * 24);
     assert_eq!(word(&ram, field(48)), 20);
-    assert_eq!(word(&ram, field(48) + 12), 0xa_0000);
+    assert_eq!(word(&ram, field(48) + 12), 0x9_fc00);
     assert_eq!(&read::<8>(&ram, field(64)), b"Caisson\0");
     assert_eq!((field(88), field(100), field(104)), (0xb_8000, 80, 25));
+}
+
+#[test]
+fn several_modules_come_with_their_texts() {
+    let modules = [(b"first".as_slice(), "one x=1"), (b"the second", "")];
+    let modules = modules.map(|(bytes, cmdline)| Module { bytes, cmdline });
+    for image in [multiboot1(), multiboot2(), pvh()] {
+        let boot = Boot {
+            modules: &modules,
+            ..boot(&image, Some(&INITRD))
+        };
+        let plan = plan(&boot, &MemoryLayout::new(RAM_BYTES)).expect("a good kernel");
+        let ram = TestRam::new(RAM_BYTES as usize);
+        ram.write(RSDP, b"RSD PTR ").expect("inside RAM");
+        plan.apply(&ram).expect("all writes inside RAM");
+        let info = plan.start.gpr[Gpr::Rbx.index()];
+        let long = |at: u64| u64::from_le_bytes(read(&ram, at));
+        let found: Vec<(u64, u64, u64)> = match detect(&image) {
+            Kind::Multiboot1 => {
+                assert_eq!(word(&ram, info + 20), 3);
+                let list = word(&ram, info + 24);
+                let entries = (0..3).map(|number| list + 16 * number);
+                let words = entries.map(|at| [0, 4, 8].map(|field| word(&ram, at + field)));
+                words.map(|[start, end, text]| (start, end, text)).collect()
+            }
+            Kind::Multiboot2 => {
+                let mut found = Vec::new();
+                let mut at = info + 8;
+                while at < info + word(&ram, info) {
+                    if word(&ram, at) == 3 {
+                        found.push((word(&ram, at + 8), word(&ram, at + 12), at + 16));
+                    }
+                    at += word(&ram, at + 4).next_multiple_of(8);
+                }
+                found
+            }
+            _ => {
+                assert_eq!(word(&ram, info + 12), 3);
+                let list = long(info + 16);
+                let entries = (0..3).map(|number| list + 32 * number);
+                let module = |at| (long(at), long(at) + long(at + 8), long(at + 16));
+                entries.map(module).collect()
+            }
+        };
+        let wanted: [(&[u8], &[u8]); 3] = [
+            (&INITRD, b"initrd\0"),
+            (b"first", b"one x=1\0"),
+            (b"the second", b"\0"),
+        ];
+        assert_eq!(found.len(), wanted.len());
+        for ((start, end, text_at), (bytes, text)) in found.into_iter().zip(wanted) {
+            assert_eq!((start % 0x1000, end - start), (0, bytes.len() as u64));
+            for (at, byte) in (start..).zip(bytes).chain((text_at..).zip(text)) {
+                assert_eq!(read::<1>(&ram, at), [*byte]);
+            }
+        }
+    }
 }
 
 #[test]
@@ -235,7 +292,7 @@ fn multiboot_2_finds_its_tags() {
             1 => assert_eq!(&read::<14>(&ram, at + 8), b"console=ttyS0\0"),
             3 => assert_eq!(word(&ram, at + 8), AT + 0x1000),
             4 => assert_eq!(word(&ram, at + 12), 3 * 1024),
-            6 => assert_eq!(word(&ram, at + 16 + 8), 0xa_0000),
+            6 => assert_eq!(word(&ram, at + 16 + 8), 0x9_fc00),
             15 => assert_eq!(&read::<8>(&ram, at + 8), b"RSD PTR "),
             _ => {}
         }
@@ -295,7 +352,7 @@ fn a_wrong_field_is_named_with_its_offset() {
     });
     assert_eq!(
         told,
-        "the file ends inside the program (load_addr to load_end_addr): 4112 bytes needed, 96 there"
+        "load_end_addr at offset 0x34: 0x201000 lies past the end of the file: 4112 bytes needed, 96 there"
     );
     let told = refusal(multiboot2(), |image| image[0x58] = 77);
     assert_eq!(
@@ -317,7 +374,7 @@ fn a_wrong_field_is_named_with_its_offset() {
     let told = refusal(elf32(), |image| image[0x42] = 0x0f);
     assert_eq!(
         told,
-        "p_paddr at offset 0x40: 0xf0000 lies on the ACPI tables, which end at 1 MiB"
+        "p_paddr at offset 0x40: 0xf0000 lies on what is the firmware's, below 1 MiB"
     );
 }
 

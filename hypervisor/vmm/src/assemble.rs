@@ -6,17 +6,18 @@ use crate::bus::Overlap;
 use crate::console::Console;
 use crate::fabric::Cpus;
 use crate::home::Porch;
+use crate::kernel::{self, Image};
 use crate::mailbox::Mailbox;
 use crate::ram_work::RamWork;
 use crate::stats::Stats;
-use crate::vm::{Image, Messages, Vm};
+use crate::vm::{Messages, Vm};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use chipset::LocalApic;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
-use cpu_model::{CpuModel, CpuPlan};
+use cpu_model::{CpuModel, CpuPlan, Vendor};
 use guest_boot::MemoryLayout;
 use host::{Backing, Host, NoMemory, NotedName, Permissions, Slat};
 use spin::Mutex;
@@ -97,28 +98,15 @@ pub(crate) fn assemble<H: Host>(
     if let Some(problem) = &spec.problem {
         return Err(AssembleError::Problem(problem.clone()));
     }
-    let image = Image {
-        kernel: file(site.modules, &spec.kernel)?,
-        initrd: spec
-            .initrd
-            .as_deref()
-            .map(|path| file(site.modules, path))
-            .transpose()?,
-    };
+    let image = Image::find(site.modules, spec)?;
     let layout = MemoryLayout::new(spec.memory_bytes);
     // A kernel that cannot start is found before memory is taken for it.
-    let dry_run = guest_boot::Boot {
-        kernel: image.kernel,
-        initrd: image.initrd,
-        cmdline: &spec.cmdline,
-        rsdp: guest_boot::TABLES.start(),
-    };
-    guest_boot::plan(&dry_run, &layout).map_err(|error| {
-        AssembleError::Kernel(alloc::format!(
-            "kernel {:?} cannot be started: {error}",
-            spec.kernel
-        ))
-    })?;
+    let modules = image.modules(spec);
+    let vendor = Vendor::of(site.host.cpuid(0, 0));
+    let dry_run = image.boot(spec, &modules, guest_boot::TABLES.start(), vendor);
+    guest_boot::plan(&dry_run, &layout)
+        .map_err(|error| AssembleError::Kernel(kernel::problem(spec, &error)))?;
+    drop(modules);
 
     let homes = homes(site, spec, turn)?;
     let no_memory = |NoMemory| AssembleError::NoMemory {
@@ -209,12 +197,4 @@ fn homes<H: Host>(
             home
         })
         .collect())
-}
-
-fn file(modules: &[Module], path: &str) -> Result<&'static [u8], AssembleError> {
-    modules
-        .iter()
-        .find(|module| module.name == path)
-        .map(|module| module.bytes)
-        .ok_or_else(|| AssembleError::NoFile(path.into()))
 }

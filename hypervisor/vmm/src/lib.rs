@@ -22,6 +22,7 @@ mod fabric;
 mod harness;
 mod home;
 mod housekeeping;
+mod kernel;
 mod kvm_clock;
 mod lifecycle;
 mod local;

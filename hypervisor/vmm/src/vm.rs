@@ -3,6 +3,7 @@
 use crate::board::Board;
 use crate::bus::{MmioBus, PioBus};
 use crate::fabric::{Cpus, Fabric};
+use crate::kernel::Image;
 use crate::lifecycle::{Lifecycle, Order, StopReason, VmState};
 use crate::ram_work::RamWork;
 use crate::stats::Stats;
@@ -30,13 +31,6 @@ const RESTART_NS: u64 = 1_000_000_000;
 
 /// No restart is due.
 pub(crate) const NEVER: u64 = u64::MAX;
-
-/// The files a VM starts from.
-#[derive(Clone, Copy)]
-pub(crate) struct Image {
-    pub(crate) kernel: &'static [u8],
-    pub(crate) initrd: Option<&'static [u8]>,
-}
 
 /// A virtual machine.
 pub struct Vm<H: Host> {
@@ -355,15 +349,11 @@ impl<H: Host> Vm<H> {
             has_keyboard_controller: true,
         })
         .map_err(|error| alloc::format!("{error}"))?;
-        let boot = guest_boot::Boot {
-            kernel: self.image.kernel,
-            initrd: self.image.initrd,
-            cmdline: &self.spec.cmdline,
-            rsdp: tables.rsdp,
-        };
-        let plan = guest_boot::plan(&boot, &self.layout).map_err(|error| {
-            alloc::format!("kernel {:?} cannot be started: {error}", self.spec.kernel)
-        })?;
+        let modules = self.image.modules(&self.spec);
+        let vendor = self.model.vendor();
+        let boot = self.image.boot(&self.spec, &modules, tables.rsdp, vendor);
+        let plan = guest_boot::plan(&boot, &self.layout)
+            .map_err(|error| crate::kernel::problem(&self.spec, &error))?;
         self.ram.write(tables.at, &tables.bytes).map_err(unbacked)?;
         crate::display::clear(&self.ram).map_err(unbacked)?;
         plan.apply(&self.ram).map_err(unbacked)?;

@@ -37,7 +37,7 @@ fn test() -> Outcome {
     let word = |at: u64| u64::from(mmio::read32(info + at));
     let flags = word(0);
     equal("flags", flags, INFO_FLAGS.into())?;
-    equal("mem_lower", word(4), 640)?;
+    equal("mem_lower", word(4), 639)?;
     equal("mem_upper", word(8), 15 * 1024)?;
     that("command line", holds(word(16), b"first=1 second\0"))?;
     equal("mods_count", word(20), 1)?;
@@ -55,7 +55,7 @@ fn test() -> Outcome {
     equal(
         "usable memory",
         usable_bytes(word(48), word(44)),
-        (15 << 20) + 0xa_0000,
+        (15 << 20) + 0x9_fc00,
     )?;
     equal("framebuffer_addr", mmio::read64(info + 88), 0xb_8000)?;
     equal("framebuffer_pitch", word(96), 160)?;

@@ -67,12 +67,12 @@ fn test() -> Outcome {
     that("module's bytes", holds(at, b"\x7fELF"))?;
     that("module's name", holds(module + 16, b"initrd\0"))?;
     let memory = find(info, MEMORY)?;
-    equal("mem_lower", mmio::read32(memory + 8).into(), 640)?;
+    equal("mem_lower", mmio::read32(memory + 8).into(), 639)?;
     equal("mem_upper", mmio::read32(memory + 12).into(), 15 * 1024)?;
     equal(
         "usable memory",
         usable_bytes(find(info, MEMORY_MAP)?),
-        (15 << 20) + 0xa_0000,
+        (15 << 20) + 0x9_fc00,
     )?;
     let screen = find(info, FRAMEBUFFER)?;
     equal("framebuffer_addr", mmio::read64(screen + 8), 0xb_8000)?;

@@ -45,5 +45,5 @@ fn test() -> Outcome {
         .filter(|at| mmio::read32(at + 16) == USABLE)
         .map(|at| mmio::read64(at + 8))
         .sum();
-    equal("usable memory", usable, (15 << 20) + 0xa_0000)
+    equal("usable memory", usable, (15 << 20) + 0x9_fc00)
 }

@@ -1,5 +1,6 @@
 //! What every exit means: one line each. Start reading here.
 
+use crate::bios;
 use crate::lifecycle::StopReason;
 use crate::mmio;
 use crate::ports::Ports;
@@ -97,6 +98,9 @@ impl<H: Host> VirtualCpu<H> {
     }
 
     fn hypercall(&mut self, call: Hypercall) -> Next {
+        if let Some(interrupt) = bios::called(&self.backend) {
+            return bios::answer(self, interrupt);
+        }
         call.answer(&mut self.backend, NO_SUCH_HYPERCALL);
         Next::Resume
     }

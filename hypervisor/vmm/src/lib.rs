@@ -11,6 +11,7 @@ extern crate std;
 mod alarm;
 mod assemble;
 mod bell;
+mod bios;
 mod board;
 mod bus;
 mod console;

@@ -203,7 +203,7 @@ fn stub(interrupt: u8, call: CallInsn) -> [u8; STUB_BYTES] {
             &pop_iret,
         ]
         .concat(),
-        IRQ_8..=0x77 => [&push[..], END_OF_SLAVE, &pop_iret].concat(),
+        0x71..=0x77 => [&push[..], END_OF_SLAVE, &pop_iret].concat(),
         // No other system to boot: jmp far to the reset.
         0x18 | 0x19 => {
             let [low, high] = RESET.to_le_bytes();

@@ -1,273 +1,406 @@
-//! Which vCPU a physical CPU runs next.
+//! Which vCPU a physical CPU runs next, and for how long.
 //!
-//! Round robin with equal slices: whoever is ready gets its turn, and goes to the back when its slice is over. A vCPU that wakes
-//! up goes to the front, because it has waited for an event and usually sleeps again soon; but only while those that came so
-//! have used less than a slice since a turn ended that began at the back. So a vCPU gets a slice by its wake-ups, however many
-//! there are, and another one in its turn, while each of the others gets one. A turn that was interrupted goes on with what
-//! was left of its slice.
+//! **Weights.** Each vCPU has a virtual clock that moves while it runs, the slower the larger its weight. Whose clock is furthest
+//! behind gets the next turn, so the clocks stay together and run times go as the weights. A turn is [`SLICE_NS`], or less for one
+//! whose weight is small beside the others'.
+//!
+//! **Sleepers.** A clock stands still during sleep. When its vCPU wakes up, it is moved to where it is at most about a slice's run
+//! behind the others: whoever sleeps gets no claim on the time he slept, but a small credit, with which he interrupts the turn of
+//! another one at once. Who uses more than his share has no credit left, and waits in line. So no number of wake-ups wins more than
+//! the weight does, and who uses less than his share never waits for those who want all they can get.
+//!
+//! **Caps** bound what all vCPUs of a VM use together: see [`Share`].
+//!
+//! **Giving way.** A vCPU that waits for another one hands over the rest of its turn; see [`RunQueue::give_way`].
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
-use alloc::collections::VecDeque;
+mod share;
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
+
+pub use share::{DEFAULT_WEIGHT, MAX_WEIGHT, Share};
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use device::Instant;
 
-/// How long a vCPU runs while others wait.
+/// How long a vCPU runs while others of the same weight wait.
 pub const SLICE_NS: u64 = 5_000_000;
 
-/// A vCPU in the queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Waiting {
-    vcpu: usize,
-    /// Whether it went to the front when it woke up.
-    has_jumped: bool,
-    /// What is left of its slice.
-    left_ns: u64,
-    /// Since when it keeps its turn without running: that time is its own too, unless another one runs meanwhile.
-    held_since: Option<Instant>,
+/// How long it runs at least, however small its weight.
+const LEAST_SLICE_NS: u64 = SLICE_NS / 10;
+
+/// After this the queue is asked again although nobody waits, so that run times are counted and changed shares are seen.
+const LONGEST_TURN_NS: u64 = 100_000_000;
+
+/// How far, in run time of its own, one that woke up must be behind to interrupt a turn.
+const LEAST_LEAD_NS: u64 = 100_000;
+
+/// Time on a vCPU's virtual clock: run time in ns, times [`MAX_WEIGHT`], divided by its weight.
+type Virtual = u128;
+
+/// How far the virtual clock moves in `ns` of run time.
+fn virtual_time(ns: u64, weight: u32) -> Virtual {
+    Virtual::from(ns.saturating_mul(u64::from(MAX_WEIGHT)) / u64::from(weight.max(1)))
 }
 
-/// The turn of the vCPU that was picked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Asleep,
+    Ready,
+    Running,
+}
+
+/// A vCPU as its queue sees it.
+#[derive(Debug)]
+struct Entity {
+    share: Arc<Share>,
+    state: State,
+    clock: Virtual,
+    /// It woke up and has not used up its credit: it may interrupt a turn.
+    has_credit: bool,
+    /// Its VM's cap forbids it to run.
+    is_held: bool,
+    ready_since: Instant,
+    /// How long it was ready and did not run.
+    waited_ns: u64,
+}
+
+impl Entity {
+    fn virtual_time(&self, ns: u64) -> Virtual {
+        virtual_time(ns, self.share.weight())
+    }
+
+    fn is_candidate(&self) -> bool {
+        self.state == State::Ready && !self.is_held
+    }
+}
+
+/// A slice that somebody has, from its begin to its end; those with credit run in between without ending it.
+#[derive(Clone, Copy, Debug)]
 struct Turn {
-    has_jumped: bool,
+    owner: usize,
+    left_ns: u64,
+}
+
+/// The vCPU that was picked and has not come back.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    vcpu: usize,
     since: Instant,
     end: Instant,
 }
 
-/// The ready vCPUs of one physical CPU, by their number there.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The vCPUs of one physical CPU, by their numbers there.
+///
+/// A vCPU [enters](Self::enter), [wakes](Self::wake), is [picked](Self::pick), and comes back from its run by exactly one of
+/// [`put_back`](Self::put_back), [`give_way`](Self::give_way), [`leave`](Self::leave) and [`remove`](Self::remove).
+#[derive(Debug, Default)]
 pub struct RunQueue {
-    ready: VecDeque<Waiting>,
+    entities: Vec<Option<Entity>>,
     turn: Option<Turn>,
-    /// How long vCPUs that went to the front ran since a turn from the back ended.
-    jumped_ns: u64,
+    run: Option<Run>,
+    /// Who gave way and is not to be picked now if anybody else can be.
+    skipped: Option<usize>,
+    /// Who came back last, and when: the time until the next pick is his if he is picked again.
+    last: Option<(usize, Instant)>,
+    /// Where the clock of the one furthest behind was; it never goes back.
+    floor: Virtual,
 }
 
 impl RunQueue {
-    /// An empty queue with room for `vcpus` entries, so that nothing allocates later.
+    /// Makes room for vCPUs numbered below `vcpus`, so that nothing allocates later.
     pub fn reserve(&mut self, vcpus: usize) {
-        self.ready.reserve(vcpus);
-    }
-
-    /// Whether anybody waits.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.ready.is_empty()
-    }
-
-    /// A vCPU has something to do after sleeping.
-    pub fn wake(&mut self, vcpu: usize) {
-        if self.ready.iter().any(|waiting| waiting.vcpu == vcpu) {
-            return;
+        if vcpus > self.entities.len() {
+            self.entities.reserve(vcpus - self.entities.len());
+            self.entities.resize_with(vcpus, || None);
         }
-        if self.jumped_ns < SLICE_NS {
-            self.ready.push_front(Waiting {
-                vcpu,
-                has_jumped: true,
-                left_ns: SLICE_NS,
-                held_since: None,
-            });
-        } else {
-            self.push_back(vcpu);
+    }
+
+    /// Takes in a vCPU, asleep. Its number is its caller's choice, and free again after [`RunQueue::remove`].
+    pub fn enter(&mut self, vcpu: usize, share: Arc<Share>) {
+        self.reserve(vcpu + 1);
+        self.entities[vcpu] = Some(Entity {
+            share,
+            state: State::Asleep,
+            clock: self.floor,
+            has_credit: false,
+            is_held: false,
+            ready_since: Instant::default(),
+            waited_ns: 0,
+        });
+    }
+
+    /// Forgets a vCPU, whatever it is doing.
+    pub fn remove(&mut self, vcpu: usize) {
+        if let Some(entity) = self.entities.get_mut(vcpu) {
+            *entity = None;
+        }
+        self.turn = self.turn.filter(|turn| turn.owner != vcpu);
+        self.run = self.run.filter(|run| run.vcpu != vcpu);
+        self.skipped = self.skipped.filter(|skipped| *skipped != vcpu);
+        self.last = self.last.filter(|(last, _)| *last != vcpu);
+    }
+
+    /// A sleeping vCPU has something to do. Nothing happens to one that is awake.
+    pub fn wake(&mut self, vcpu: usize, now: Instant) {
+        let least = self.least_clock(vcpu);
+        if let Some(entity) = self.entity(vcpu)
+            && entity.state == State::Asleep
+        {
+            entity.state = State::Ready;
+            entity.has_credit = true;
+            entity.clock = entity.clock.max(least);
+            entity.ready_since = now;
         }
     }
 
     /// A vCPU that was picked has more to do. It keeps its turn while its slice lasts.
     pub fn put_back(&mut self, vcpu: usize, now: Instant) {
-        match self.turn {
-            Some(turn) if now < turn.end => {
-                self.turn = None;
-                if turn.has_jumped {
-                    self.count_jump(turn, now);
-                }
-                self.ready.push_front(Waiting {
-                    vcpu,
-                    has_jumped: turn.has_jumped,
-                    left_ns: turn.end.since_ns(now),
-                    held_since: Some(now),
-                });
-            }
-            _ => self.yield_turn(vcpu, now),
+        self.come_back(vcpu, State::Ready, now);
+    }
+
+    /// A vCPU that was picked has more to do, but first waits for another one: the rest of its slice goes to the one furthest behind
+    /// of those that `is_meant` names, or else its turn ends, and somebody else runs if anybody can.
+    ///
+    /// What it gives up it does not get back later beyond a slice.
+    pub fn give_way(&mut self, vcpu: usize, now: Instant, is_meant: impl Fn(usize) -> bool) {
+        let left_ns = self.run.map_or(0, |run| run.end.since_ns(now));
+        self.come_back(vcpu, State::Ready, now);
+        let least = self.least_clock(vcpu);
+        if let Some(entity) = self.entity(vcpu) {
+            entity.has_credit = false;
+            entity.clock = entity.clock.max(least);
         }
+        let to = self.furthest_behind(|other| other != vcpu && is_meant(other));
+        self.turn = to.map(|owner| Turn {
+            owner,
+            left_ns: left_ns.min(SLICE_NS),
+        });
+        self.skipped = Some(vcpu);
     }
 
-    /// A vCPU that was picked gives up the rest of its slice but has more to do.
-    pub fn yield_turn(&mut self, vcpu: usize, now: Instant) {
-        self.leave(now);
-        self.push_back(vcpu);
+    /// A vCPU that was picked sleeps.
+    pub fn leave(&mut self, vcpu: usize, now: Instant) {
+        self.come_back(vcpu, State::Asleep, now);
+        self.turn = self.turn.filter(|turn| turn.owner != vcpu);
     }
 
-    /// A vCPU that was picked sleeps or is gone.
-    pub fn leave(&mut self, now: Instant) {
-        match self.turn.take() {
-            Some(turn) if turn.has_jumped => self.count_jump(turn, now),
-            Some(_) => self.jumped_ns = 0,
-            None => {}
-        }
-    }
-
-    /// Takes the next one.
+    /// Takes the next one; it runs until [`RunQueue::next_look`].
     pub fn pick(&mut self, now: Instant) -> Option<usize> {
-        let mut next = self.ready.pop_front()?;
-        if let Some(since) = next.held_since {
-            next.left_ns = next.left_ns.saturating_sub(now.since_ns(since));
-            if next.left_ns == 0 {
-                // Its slice ended while it did not run.
-                if !next.has_jumped {
-                    self.jumped_ns = 0;
-                }
-                self.push_back(next.vcpu);
-                next = self.ready.pop_front()?;
-            }
-        }
-        for waiting in &mut self.ready {
-            waiting.held_since = None;
-        }
-        let slice_ns = if next.has_jumped {
-            next.left_ns.min(SLICE_NS.saturating_sub(self.jumped_ns))
-        } else {
-            next.left_ns
+        self.look_at_caps(now);
+        let skipped = self.skipped.take();
+        let last = self.last.take();
+        let vcpu = self.choose(skipped)?;
+        let since = match last {
+            Some((same, at)) if same == vcpu => at,
+            _ => now,
         };
-        self.turn = Some(Turn {
-            has_jumped: next.has_jumped,
-            since: now,
-            end: now.after_ns(slice_ns),
-        });
-        Some(next.vcpu)
+        let end = now.after_ns(self.run_ns(vcpu));
+        self.run = Some(Run { vcpu, since, end });
+        if let Some(entity) = self.entity(vcpu) {
+            entity.state = State::Running;
+            let waited_ns = now.since_ns(entity.ready_since);
+            entity.waited_ns = entity.waited_ns.saturating_add(waited_ns);
+        }
+        Some(vcpu)
     }
 
-    fn count_jump(&mut self, turn: Turn, now: Instant) {
-        self.jumped_ns = self.jumped_ns.saturating_add(now.since_ns(turn.since));
-    }
-
-    fn push_back(&mut self, vcpu: usize) {
-        self.ready.push_back(Waiting {
-            vcpu,
-            has_jumped: false,
-            left_ns: SLICE_NS,
-            held_since: None,
-        });
-    }
-
-    /// When the picked vCPU must give way: never, while nobody waits.
+    /// When the queue wants to be asked again: the end of the present run, or when somebody's cap lets him run.
     #[must_use]
-    pub fn slice_end(&self) -> Option<Instant> {
-        if self.ready.is_empty() {
-            None
-        } else {
-            self.turn.map(|turn| turn.end)
+    pub fn next_look(&self, now: Instant) -> Option<Instant> {
+        let ready = self.entities.iter().flatten();
+        let held = ready.filter(|entity| entity.state == State::Ready && entity.is_held);
+        held.filter_map(|entity| entity.share.held_until(now))
+            .chain(self.run.map(|run| run.end))
+            .min()
+    }
+
+    /// Whether somebody could run now beside the one that does.
+    #[must_use]
+    pub fn is_contended(&self) -> bool {
+        self.candidates().next().is_some()
+    }
+
+    /// Whether a vCPU could run and does not.
+    #[must_use]
+    pub fn is_waiting(&self, vcpu: usize) -> bool {
+        matches!(self.entities.get(vcpu), Some(Some(entity)) if entity.state == State::Ready)
+    }
+
+    /// How long a vCPU was ready to run and did not, up to its last run: "steal time".
+    #[must_use]
+    pub fn waited_ns(&self, vcpu: usize) -> u64 {
+        match self.entities.get(vcpu) {
+            Some(Some(entity)) => entity.waited_ns,
+            _ => 0,
         }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    fn entity(&mut self, vcpu: usize) -> Option<&mut Entity> {
+        self.entities.get_mut(vcpu).and_then(Option::as_mut)
+    }
 
-    const AT: fn(u64) -> Instant = Instant::from_ns;
+    /// Those who could run.
+    fn candidates(&self) -> impl Iterator<Item = (usize, &Entity)> {
+        let all = self.entities.iter().enumerate();
+        let present = all.filter_map(|(vcpu, entity)| Some((vcpu, entity.as_ref()?)));
+        present.filter(|(_, entity)| entity.is_candidate())
+    }
 
-    #[test]
-    fn busy_vcpus_take_turns() {
-        let mut queue = RunQueue::default();
-        queue.wake(0);
-        queue.wake(1);
-        let mut ran = [0u32; 2];
-        let mut now = 0;
-        for _ in 0..100 {
-            let vcpu = queue.pick(AT(now)).expect("two are ready");
-            ran[vcpu] += 1;
-            now += SLICE_NS;
-            queue.put_back(vcpu, AT(now));
+    /// Of those that could run and are meant, the one furthest behind; of several, who has waited longest.
+    fn furthest_behind(&self, is_meant: impl Fn(usize) -> bool) -> Option<usize> {
+        self.candidates()
+            .filter(|(vcpu, _)| is_meant(*vcpu))
+            .min_by_key(|(_, entity)| (entity.clock, entity.ready_since))
+            .map(|(vcpu, _)| vcpu)
+    }
+
+    /// Where the clock of a vCPU must be at least when it joins the others.
+    ///
+    /// A slice's run of its own is its credit. And where the one it would overtake has had a turn in advance, because no turn is
+    /// shorter than the least slice, it may wait until that is made up for.
+    fn least_clock(&self, vcpu: usize) -> Virtual {
+        let Some(Some(entity)) = self.entities.get(vcpu) else {
+            return self.floor;
+        };
+        let others = self.candidates().filter(|(other, _)| *other != vcpu);
+        let first = others.min_by_key(|(_, other)| other.clock);
+        let (floor, advance) = match first {
+            Some((_, other)) => (other.clock, other.virtual_time(LEAST_SLICE_NS)),
+            None => (self.floor, 0),
+        };
+        floor.saturating_sub(entity.virtual_time(SLICE_NS).max(advance))
+    }
+
+    /// Ends the run of a vCPU and charges it.
+    fn come_back(&mut self, vcpu: usize, state: State, now: Instant) {
+        let run = self.run.take().filter(|run| run.vcpu == vcpu);
+        let turn = self.turn;
+        let Some(entity) = self.entity(vcpu) else {
+            return;
+        };
+        entity.state = state;
+        entity.ready_since = now;
+        let Some(run) = run else {
+            return;
+        };
+        let ran_ns = now.since_ns(run.since);
+        entity.clock = entity.clock.saturating_add(entity.virtual_time(ran_ns));
+        entity.share.charge(run.since, ran_ns);
+        let is_over = now >= run.end;
+        let is_owner = turn.is_some_and(|turn| turn.owner == vcpu);
+        if is_over && !is_owner {
+            entity.has_credit = false;
         }
-        assert_eq!(ran, [50, 50]);
-    }
-
-    #[test]
-    fn a_turn_survives_an_exit() {
-        let mut queue = RunQueue::default();
-        queue.wake(0);
-        queue.wake(1);
-        let first = queue.pick(AT(0)).expect("ready");
-        queue.put_back(first, AT(SLICE_NS / 2));
-        assert_eq!(queue.pick(AT(SLICE_NS / 2)), Some(first));
-        queue.put_back(first, AT(SLICE_NS));
-        assert_ne!(queue.pick(AT(SLICE_NS)), Some(first));
-    }
-
-    #[test]
-    fn an_exit_just_before_the_end_wins_no_new_slice() {
-        let mut queue = RunQueue::default();
-        queue.wake(0);
-        queue.wake(1);
-        let first = queue.pick(AT(0)).expect("ready");
-        queue.put_back(first, AT(SLICE_NS - 1));
-        assert_ne!(queue.pick(AT(SLICE_NS)), Some(first));
-    }
-
-    #[test]
-    fn an_interrupted_turn_goes_on_with_what_is_left() {
-        let mut queue = RunQueue::default();
-        queue.push_back(0);
-        queue.push_back(1);
-        assert_eq!(queue.pick(AT(0)), Some(0));
-        queue.put_back(0, AT(1_000));
-        queue.wake(2);
-        assert_eq!(queue.pick(AT(1_000)), Some(2));
-        queue.leave(AT(3_000));
-        assert_eq!(queue.pick(AT(3_000)), Some(0));
-        assert_eq!(queue.slice_end(), Some(AT(SLICE_NS + 2_000)));
-    }
-
-    #[test]
-    fn alone_there_is_no_slice() {
-        let mut queue = RunQueue::default();
-        queue.wake(3);
-        assert_eq!(queue.pick(AT(0)), Some(3));
-        assert_eq!(queue.slice_end(), None);
-    }
-
-    /// Nanoseconds a busy vCPU and one that always wakes up at once get, when the latter runs for `nap_ns` at a time.
-    fn shared(nap_ns: u64) -> [u64; 2] {
-        let mut queue = RunQueue::default();
-        let mut ran = [0; 2];
-        let mut now = AT(0);
-        queue.wake(0);
-        queue.wake(1);
-        while now < AT(1_000 * SLICE_NS) {
-            let vcpu = queue.pick(now).expect("two are ready");
-            let end = queue.slice_end().expect("another one waits");
-            // The busy one is interrupted by the other's wake-ups a microsecond apart.
-            let want = now.after_ns(if vcpu == 0 { 1_000 } else { nap_ns });
-            let until = want.min(end).max(now.after_ns(100));
-            ran[vcpu] += until.since_ns(now);
-            now = until;
-            if vcpu == 1 && want <= end {
-                queue.leave(now);
-                queue.wake(1);
+        let clock = entity.clock;
+        if is_owner && let Some(turn) = &mut self.turn {
+            turn.left_ns = if is_over {
+                0
             } else {
-                queue.put_back(vcpu, now);
-                queue.wake(1);
+                turn.left_ns.saturating_sub(ran_ns)
+            };
+        }
+        let others = self.candidates().map(|(_, entity)| entity.clock);
+        self.floor = self.floor.max(others.min().unwrap_or(clock).min(clock));
+        self.last = Some((vcpu, now));
+    }
+
+    /// Finds out whom a cap forbids to run, and lets those run whom it did.
+    fn look_at_caps(&mut self, now: Instant) {
+        for vcpu in 0..self.entities.len() {
+            let Some(entity) = self.entity(vcpu) else {
+                continue;
+            };
+            let is_held = entity.share.held_until(now).is_some();
+            let was_held = core::mem::replace(&mut entity.is_held, is_held);
+            if was_held && !is_held {
+                let least = self.least_clock(vcpu);
+                if let Some(entity) = self.entity(vcpu) {
+                    entity.clock = entity.clock.max(least);
+                }
             }
         }
-        ran
     }
 
-    #[test]
-    fn wake_ups_do_not_starve_a_busy_one() {
-        for nap_ns in [1_000, 100_000, SLICE_NS - 1, SLICE_NS, 10 * SLICE_NS] {
-            let [busy, sleepy] = shared(nap_ns);
-            assert!(busy * 21 >= sleepy * 10, "{nap_ns}: {busy} and {sleepy}");
+    /// Who is next: one with credit, the owner of the turn, or the one furthest behind, whose turn begins then.
+    fn choose(&mut self, skipped: Option<usize>) -> Option<usize> {
+        let owner = self.turn.filter(|turn| turn.left_ns > 0).and_then(|turn| {
+            let (_, entity) = self.candidates().find(|(vcpu, _)| *vcpu == turn.owner)?;
+            Some((turn.owner, entity.clock))
+        });
+        if let Some((owner, clock)) = owner {
+            let interrupts = |(vcpu, entity): &(usize, &Entity)| {
+                *vcpu != owner
+                    && Some(*vcpu) != skipped
+                    && entity.has_credit
+                    && entity
+                        .clock
+                        .saturating_add(entity.virtual_time(LEAST_LEAD_NS))
+                        <= clock
+            };
+            let first = self.candidates().filter(interrupts);
+            let first = first.min_by_key(|(_, entity)| (entity.clock, entity.ready_since));
+            return Some(first.map_or(owner, |(vcpu, _)| vcpu));
+        }
+        let next = self
+            .furthest_behind(|vcpu| Some(vcpu) != skipped)
+            .or_else(|| self.furthest_behind(|_| true))?;
+        let left_ns = self.slice_ns(next);
+        self.turn = Some(Turn {
+            owner: next,
+            left_ns,
+        });
+        if let Some(entity) = self.entity(next) {
+            entity.has_credit = false;
+        }
+        Some(next)
+    }
+
+    /// How long a turn is: a slice for the heaviest of those that could run, for others in proportion.
+    fn slice_ns(&self, vcpu: usize) -> u64 {
+        let weight = |entity: &Entity| u64::from(entity.share.weight());
+        let heaviest = self.candidates().map(|(_, entity)| weight(entity)).max();
+        match self.entities.get(vcpu) {
+            Some(Some(entity)) => {
+                let heaviest = heaviest.unwrap_or(1).max(1);
+                (SLICE_NS * weight(entity) / heaviest).clamp(LEAST_SLICE_NS, SLICE_NS)
+            }
+            _ => SLICE_NS,
         }
     }
 
-    #[test]
-    fn one_that_wakes_up_comes_first() {
-        let mut queue = RunQueue::default();
-        queue.push_back(0);
-        queue.push_back(1);
-        queue.wake(2);
-        assert_eq!(queue.pick(AT(0)), Some(2));
+    /// How long the one that was chosen runs before the queue is asked again.
+    fn run_ns(&self, vcpu: usize) -> u64 {
+        let Some(Some(entity)) = self.entities.get(vcpu) else {
+            return 0;
+        };
+        let is_alone = self.candidates().all(|(other, _)| other == vcpu);
+        let ns = match self.turn {
+            _ if is_alone => LONGEST_TURN_NS,
+            Some(turn) if turn.owner == vcpu => turn.left_ns,
+            _ => self.credit_ns(entity),
+        };
+        entity
+            .share
+            .quantum_ns()
+            .map_or(ns, |quantum| ns.min(quantum))
+    }
+
+    /// How long one that interrupts a turn runs until it has caught up with the turn's owner.
+    fn credit_ns(&self, entity: &Entity) -> u64 {
+        let owner = self
+            .turn
+            .and_then(|turn| self.entities.get(turn.owner)?.as_ref());
+        let lead = owner.map_or(0, |owner| owner.clock.saturating_sub(entity.clock));
+        let ns = lead.saturating_mul(entity.share.weight().into()) / Virtual::from(MAX_WEIGHT);
+        u64::try_from(ns)
+            .unwrap_or(u64::MAX)
+            .clamp(LEAST_LEAD_NS, SLICE_NS)
     }
 }

@@ -20,6 +20,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use cpu_model::{CpuModel, CpuPlan, Vendor};
 use guest_boot::MemoryLayout;
 use host::{Backing, Host, NoMemory, NotedName, Permissions, Slat};
+use sched::Share;
 use spin::Mutex;
 use vcpu::ArchState;
 use vm_spec::VmSpec;
@@ -160,6 +161,7 @@ pub(crate) fn assemble<H: Host>(
         model,
         board,
         stats: (0..spec.cpus).map(|_| Arc::new(Stats::default())).collect(),
+        share: Arc::new(Share::new(spec.weight, spec.cap_percent)),
         start: Mutex::new(ArchState::after_reset()),
         started_tsc: AtomicU64::new(0),
         started_ns: AtomicU64::new(0),

@@ -37,7 +37,7 @@ pub(crate) fn round<H: Host>(
     let chores = housekeeping.and_then(|keeper| keeper.keep(now));
     match home.pick(now) {
         Some(number) => {
-            let until = earliest(home.next_event(), chores);
+            let until = earliest(home.next_event(now), chores);
             // However many timers of sleeping guests are due, whoever runs gets somewhere.
             let until = until.map(|at| at.max(now.after_ns(LEAST_TURN_NS)));
             home.step(cpu, number, until);
@@ -45,8 +45,8 @@ pub(crate) fn round<H: Host>(
         // `fire` and `keep` ring the bell of this CPU for the vCPUs they wake, and nobody kicks a CPU for its own ring.
         None if home.is_called() => {}
         None => {
-            host.set_alarm(cpu, earliest(home.next_event(), chores));
-            host.idle(cpu);
+            host.set_alarm(cpu, earliest(home.next_event(now), chores));
+            home.idle(cpu, now);
         }
     }
 }

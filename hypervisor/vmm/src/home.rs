@@ -2,6 +2,7 @@
 
 use crate::bell::Bell;
 use crate::lifecycle::VmState;
+use crate::load::Load;
 use crate::vcpu::{Next, VirtualCpu};
 use crate::vm::Vm;
 use alloc::sync::Arc;
@@ -16,6 +17,7 @@ use spin::Mutex;
 /// What others leave for a home: vCPUs to take in.
 pub(crate) struct Porch<H: Host> {
     pub(crate) bell: Arc<Bell>,
+    pub(crate) load: Load,
     arrivals: Mutex<Vec<(Arc<Vm<H>>, usize)>>,
     /// A VM was destroyed whose vCPUs may live here.
     has_departures: AtomicBool,
@@ -25,6 +27,7 @@ impl<H: Host> Porch<H> {
     pub(crate) fn new(bell: Arc<Bell>) -> Self {
         Self {
             bell,
+            load: Load::default(),
             arrivals: Mutex::new(Vec::new()),
             has_departures: AtomicBool::new(false),
         }
@@ -70,6 +73,8 @@ pub(crate) struct Home<H: Host> {
     /// VMs whose devices are advanced here: those whose vCPU 0 lives here.
     vms: Vec<Arc<Vm<H>>>,
     queue: RunQueue,
+    /// When the vCPU that runs was picked.
+    picked_at: Instant,
     /// When the devices of `vms` want to be advanced next; a cache that `attend` and `fire` renew.
     next_device: Cell<Option<Instant>>,
 }
@@ -82,6 +87,7 @@ impl<H: Host> Home<H> {
             residents: Vec::new(),
             vms: Vec::new(),
             queue: RunQueue::default(),
+            picked_at: Instant::default(),
             next_device: Cell::new(None),
         }
     }
@@ -108,27 +114,31 @@ impl<H: Host> Home<H> {
         if self.porch.has_departures.swap(false, Ordering::SeqCst) {
             self.let_go();
         }
+        let now = self.host.now();
         for (number, resident) in numbered(&mut self.residents) {
             match resident.doing {
                 Doing::Ready => {}
                 Doing::Asleep => {
                     if resident.vcpu.has_mail() {
                         resident.doing = Doing::Ready;
-                        self.queue.wake(number);
+                        self.queue.wake(number, now);
                     }
                 }
                 Doing::Held => {
                     if resident.vcpu.let_go() {
                         resident.doing = Doing::Ready;
-                        self.queue.wake(number);
+                        self.queue.wake(number, now);
                     }
                 }
                 Doing::Parked => {
                     if resident.vcpu.has_mail() && resident.vcpu.unpark(cpu) {
                         resident.doing = Doing::Ready;
-                        self.queue.wake(number);
+                        self.queue.wake(number, now);
                     }
                 }
+            }
+            if resident.doing == Doing::Ready && resident.vcpu.has_orders() {
+                self.queue.hurry(number);
             }
         }
         self.renew_next_device();
@@ -152,12 +162,13 @@ impl<H: Host> Home<H> {
     fn let_go(&mut self) {
         let is_gone = |vm: &Vm<H>| vm.lifecycle().state() == VmState::Destroyed;
         self.vms.retain(|vm| !is_gone(vm));
-        for place in &mut self.residents {
+        for (number, place) in self.residents.iter_mut().enumerate() {
             if place
                 .as_ref()
                 .is_some_and(|resident| is_gone(&resident.vcpu.vm))
             {
                 *place = None;
+                self.queue.remove(number);
             }
         }
     }
@@ -169,11 +180,13 @@ impl<H: Host> Home<H> {
                     vcpu,
                     doing: Doing::Parked,
                 });
-                match self.residents.iter_mut().find(|place| place.is_none()) {
+                let free = self.residents.iter().position(Option::is_none);
+                let number = free.unwrap_or(self.residents.len());
+                match self.residents.get_mut(number) {
                     Some(place) => *place = resident,
                     None => self.residents.push(resident),
                 }
-                self.queue.reserve(self.residents.len());
+                self.queue.enter(number, vm.share.clone());
                 if id == 0 {
                     self.vms.push(vm.clone());
                 }
@@ -207,18 +220,26 @@ impl<H: Host> Home<H> {
                 && resident.vcpu.deadline().is_some_and(|at| at <= now)
             {
                 resident.doing = Doing::Ready;
-                self.queue.wake(number);
+                self.queue.wake(number, now);
             }
         }
     }
 
     /// Takes the next vCPU to run.
     pub(crate) fn pick(&mut self, now: Instant) -> Option<usize> {
+        self.picked_at = now;
         self.queue.pick(now)
     }
 
+    /// Sleeps until a physical interrupt comes.
+    pub(crate) fn idle(&mut self, cpu: &mut H::Cpu, now: Instant) {
+        self.porch.load.begin(now);
+        self.host.idle(cpu);
+        self.porch.load.end(self.host.now());
+    }
+
     /// When this CPU has to be back in its loop, apart from what the running vCPU itself wants.
-    pub(crate) fn next_event(&self) -> Option<Instant> {
+    pub(crate) fn next_event(&self, now: Instant) -> Option<Instant> {
         let sleepers = self
             .residents
             .iter()
@@ -228,7 +249,7 @@ impl<H: Host> Home<H> {
             .min();
         earliest(
             earliest(sleepers, self.next_device.get()),
-            self.queue.slice_end(),
+            self.queue.next_look(now),
         )
     }
 
@@ -237,34 +258,50 @@ impl<H: Host> Home<H> {
         let Some(Some(resident)) = self.residents.get_mut(number) else {
             return;
         };
-        match resident.vcpu.step(cpu, until) {
-            Next::Resume | Next::Yield => self.queue.put_back(number, self.host.now()),
-            Next::GiveWay => self.queue.yield_turn(number, self.host.now()),
+        let next = resident.vcpu.step(cpu, until);
+        let now = self.host.now();
+        resident.vcpu.stats.add_run_ns(now.since_ns(self.picked_at));
+        match next {
+            Next::Resume | Next::Yield => self.queue.put_back(number, now),
+            Next::GiveWay => self.give_way(number, now, |_| true),
             Next::Sleep => {
-                self.queue.leave(self.host.now());
+                self.queue.leave(number, now);
                 // Mail that came before the vCPU said it sleeps rang no bell.
                 if resident.vcpu.has_mail() {
-                    self.queue.wake(number);
+                    self.queue.wake(number, now);
                 } else {
                     resident.doing = Doing::Asleep;
                 }
             }
             Next::Hold => {
-                self.queue.leave(self.host.now());
+                self.queue.leave(number, now);
                 resident.vcpu.hold();
                 // What came before it held still rang no bell.
                 if resident.vcpu.let_go() {
-                    self.queue.wake(number);
+                    self.queue.wake(number, now);
                 } else {
                     resident.doing = Doing::Held;
                 }
             }
             Next::Stop => {
-                self.queue.leave(self.host.now());
+                self.queue.leave(number, now);
                 resident.doing = Doing::Parked;
                 resident.vcpu.park();
             }
         }
+    }
+
+    /// Lets another vCPU of the same VM run instead of this one, if one waits that is meant; else anybody.
+    fn give_way(&mut self, number: usize, now: Instant, is_meant: impl Fn(usize) -> bool) {
+        let residents = &self.residents;
+        let resident = |number: usize| residents.get(number)?.as_ref();
+        let own = resident(number).map(|resident| &resident.vcpu.vm);
+        self.queue.give_way(number, now, |other| {
+            let is_sibling =
+                |other: &&Resident<H>| own.is_some_and(|own| Arc::ptr_eq(own, &other.vcpu.vm));
+            let sibling = resident(other).filter(is_sibling);
+            sibling.is_some_and(|sibling| is_meant(sibling.vcpu.id))
+        });
     }
 }
 

@@ -26,6 +26,7 @@ mod housekeeping;
 mod kernel;
 mod kvm_clock;
 mod lifecycle;
+mod load;
 mod local;
 mod mailbox;
 mod mmio;

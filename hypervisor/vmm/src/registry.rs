@@ -120,6 +120,14 @@ impl<H: Host> Hypervisor<H> {
         self.registry.lock().vms.clone()
     }
 
+    /// How long each physical CPU has idled since it came up, in ns.
+    pub fn idle_ns(&self) -> impl Iterator<Item = u64> {
+        let now = self.host.now();
+        self.porches
+            .iter()
+            .map(move |porch| porch.load.idle_ns(now))
+    }
+
     /// The VM of this name.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<Arc<Vm<H>>> {

@@ -81,6 +81,11 @@ impl<H: Host> VirtualCpu<H> {
         self.mailbox.has_mail()
     }
 
+    /// Whether its VM is to end or to pause.
+    pub(crate) fn has_orders(&self) -> bool {
+        self.mailbox.has(Mail::HALT.union(Mail::PAUSE))
+    }
+
     pub(crate) fn mailbox(&self) -> &Mailbox {
         &self.mailbox
     }

@@ -18,6 +18,7 @@ use device::{Instant, Page};
 use guest_boot::MemoryLayout;
 use guest_memory::{GuestMemory, Unbacked};
 use host::{Host, NotedName};
+use sched::Share;
 use spin::Mutex;
 use vcpu::ArchState;
 use vm_spec::{After, VmSpec};
@@ -46,6 +47,7 @@ pub struct Vm<H: Host> {
     pub(crate) model: CpuModel,
     pub(crate) board: Board<H>,
     pub(crate) stats: Vec<Arc<Stats>>,
+    pub(crate) share: Arc<Share>,
     pub(crate) start: Mutex<ArchState>,
     pub(crate) started_tsc: AtomicU64,
     pub(crate) started_ns: AtomicU64,
@@ -138,6 +140,29 @@ impl<H: Host> Vm<H> {
 
     pub(crate) fn stats(&self) -> &[Arc<Stats>] {
         &self.stats
+    }
+
+    /// Changes the weight of each of its vCPUs where others want the same CPU, from their next turns on: 1 to
+    /// [`vm_spec::MAX_WEIGHT`]; what lies outside becomes the nearest.
+    pub fn set_weight(&self, weight: u32) {
+        self.share.set_weight(weight);
+    }
+
+    /// The weight of each of its vCPUs.
+    #[must_use]
+    pub fn weight(&self) -> u32 {
+        self.share.weight()
+    }
+
+    /// Changes what all its vCPUs together may use at most, in percent of one CPU, from their next turns on.
+    pub fn set_cap(&self, percent: Option<u32>) {
+        self.share.set_cap(percent);
+    }
+
+    /// What all its vCPUs together may use at most, in percent of one CPU.
+    #[must_use]
+    pub fn cap(&self) -> Option<u32> {
+        self.share.cap()
     }
 
     /// Its own clock.
@@ -424,6 +449,7 @@ impl<H: Host> Vm<H> {
                 out,
                 "  vCPU {id} on {home}: rip {rip:#x} cr3 {cr3:#x} rflags {rflags:#x}, last exit {code:#x} ({info1:#x}, {info2:#x})"
             )?;
+            writeln!(out, "    on its CPU for {} ms", stats.run_ns() / 1_000_000)?;
             let waiting = stats.waiting();
             write!(
                 out,

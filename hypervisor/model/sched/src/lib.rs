@@ -17,6 +17,7 @@
 
 extern crate alloc;
 
+mod entity;
 mod share;
 #[cfg(test)]
 mod simulation;
@@ -25,6 +26,7 @@ mod tests;
 
 pub use share::{DEFAULT_WEIGHT, MAX_WEIGHT, Share};
 
+use crate::entity::{Entity, State, Virtual};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use device::Instant;
@@ -40,46 +42,6 @@ const LONGEST_TURN_NS: u64 = 100_000_000;
 
 /// How far, in run time of its own, one that woke up must be behind to interrupt a turn.
 const LEAST_LEAD_NS: u64 = 100_000;
-
-/// Time on a vCPU's virtual clock: run time in ns, times [`MAX_WEIGHT`], divided by its weight.
-type Virtual = u128;
-
-/// How far the virtual clock moves in `ns` of run time.
-fn virtual_time(ns: u64, weight: u32) -> Virtual {
-    Virtual::from(ns.saturating_mul(u64::from(MAX_WEIGHT)) / u64::from(weight.max(1)))
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Asleep,
-    Ready,
-    Running,
-}
-
-/// A vCPU as its queue sees it.
-#[derive(Debug)]
-struct Entity {
-    share: Arc<Share>,
-    state: State,
-    clock: Virtual,
-    /// It woke up and has not used up its credit: it may interrupt a turn.
-    has_credit: bool,
-    /// Its VM's cap forbids it to run.
-    is_held: bool,
-    ready_since: Instant,
-    /// How long it was ready and did not run.
-    waited_ns: u64,
-}
-
-impl Entity {
-    fn virtual_time(&self, ns: u64) -> Virtual {
-        virtual_time(ns, self.share.weight())
-    }
-
-    fn is_candidate(&self) -> bool {
-        self.state == State::Ready && !self.is_held
-    }
-}
 
 /// A slice that somebody has, from its begin to its end; those with credit run in between without ending it.
 #[derive(Clone, Copy, Debug)]
@@ -100,17 +62,31 @@ struct Run {
 ///
 /// A vCPU [enters](Self::enter), [wakes](Self::wake), is [picked](Self::pick), and comes back from its run by exactly one of
 /// [`put_back`](Self::put_back), [`give_way`](Self::give_way), [`leave`](Self::leave) and [`remove`](Self::remove).
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct RunQueue {
     entities: Vec<Option<Entity>>,
     turn: Option<Turn>,
     run: Option<Run>,
     /// Who gave way and is not to be picked now if anybody else can be.
     skipped: Option<usize>,
-    /// Who came back last, and when: the time until the next pick is his if he is picked again.
+    /// Who came back last with more to do, and when: the time until the next pick is his too.
     last: Option<(usize, Instant)>,
     /// Where the clock of the one furthest behind was; it never goes back.
     floor: Virtual,
+}
+
+impl Default for RunQueue {
+    fn default() -> Self {
+        Self {
+            entities: Vec::new(),
+            turn: None,
+            run: None,
+            skipped: None,
+            last: None,
+            // So that there is room below for credits.
+            floor: 1 << 64,
+        }
+    }
 }
 
 impl RunQueue {
@@ -125,15 +101,7 @@ impl RunQueue {
     /// Takes in a vCPU, asleep. Its number is its caller's choice, and free again after [`RunQueue::remove`].
     pub fn enter(&mut self, vcpu: usize, share: Arc<Share>) {
         self.reserve(vcpu + 1);
-        self.entities[vcpu] = Some(Entity {
-            share,
-            state: State::Asleep,
-            clock: self.floor,
-            has_credit: false,
-            is_held: false,
-            ready_since: Instant::default(),
-            waited_ns: 0,
-        });
+        self.entities[vcpu] = Some(Entity::new(share));
     }
 
     /// Forgets a vCPU, whatever it is doing.
@@ -157,6 +125,15 @@ impl RunQueue {
             entity.has_credit = true;
             entity.clock = entity.clock.max(least);
             entity.ready_since = now;
+        }
+    }
+
+    /// A vCPU that is awake has an order to follow that cannot wait: it is picked next, once, whatever its share.
+    pub fn hurry(&mut self, vcpu: usize) {
+        if let Some(entity) = self.entity(vcpu)
+            && entity.state == State::Ready
+        {
+            entity.is_hurried = true;
         }
     }
 
@@ -195,16 +172,19 @@ impl RunQueue {
     pub fn pick(&mut self, now: Instant) -> Option<usize> {
         self.look_at_caps(now);
         let skipped = self.skipped.take();
-        let last = self.last.take();
+        if let Some((last, at)) = self.last.take() {
+            self.charge(last, at, now);
+        }
         let vcpu = self.choose(skipped)?;
-        let since = match last {
-            Some((same, at)) if same == vcpu => at,
-            _ => now,
-        };
         let end = now.after_ns(self.run_ns(vcpu));
-        self.run = Some(Run { vcpu, since, end });
+        self.run = Some(Run {
+            vcpu,
+            since: now,
+            end,
+        });
         if let Some(entity) = self.entity(vcpu) {
             entity.state = State::Running;
+            entity.is_hurried = false;
             let waited_ns = now.since_ns(entity.ready_since);
             entity.waited_ns = entity.waited_ns.saturating_add(waited_ns);
         }
@@ -281,7 +261,7 @@ impl RunQueue {
     /// Ends the run of a vCPU and charges it.
     fn come_back(&mut self, vcpu: usize, state: State, now: Instant) {
         let run = self.run.take().filter(|run| run.vcpu == vcpu);
-        let turn = self.turn;
+        let is_over = run.is_some_and(|run| now >= run.end);
         let Some(entity) = self.entity(vcpu) else {
             return;
         };
@@ -290,25 +270,37 @@ impl RunQueue {
         let Some(run) = run else {
             return;
         };
-        let ran_ns = now.since_ns(run.since);
-        entity.clock = entity.clock.saturating_add(entity.virtual_time(ran_ns));
-        entity.share.charge(run.since, ran_ns);
-        let is_over = now >= run.end;
-        let is_owner = turn.is_some_and(|turn| turn.owner == vcpu);
-        if is_over && !is_owner {
-            entity.has_credit = false;
+        self.charge(vcpu, run.since, now);
+        if is_over {
+            match &mut self.turn {
+                Some(turn) if turn.owner == vcpu => turn.left_ns = 0,
+                _ => {
+                    if let Some(entity) = self.entity(vcpu) {
+                        entity.has_credit = false;
+                    }
+                }
+            }
         }
+        self.last = (state == State::Ready).then_some((vcpu, now));
+    }
+
+    /// Moves the clock of a vCPU that had the CPU, and what depends on it.
+    fn charge(&mut self, vcpu: usize, since: Instant, now: Instant) {
+        let ran_ns = now.since_ns(since);
+        let Some(entity) = self.entity(vcpu) else {
+            return;
+        };
+        let moves = entity.virtual_time(ran_ns);
+        entity.clock = entity.clock.saturating_add(moves);
         let clock = entity.clock;
-        if is_owner && let Some(turn) = &mut self.turn {
-            turn.left_ns = if is_over {
-                0
-            } else {
-                turn.left_ns.saturating_sub(ran_ns)
-            };
+        entity.share.charge(since, ran_ns);
+        if let Some(turn) = &mut self.turn
+            && turn.owner == vcpu
+        {
+            turn.left_ns = turn.left_ns.saturating_sub(ran_ns);
         }
         let others = self.candidates().map(|(_, entity)| entity.clock);
         self.floor = self.floor.max(others.min().unwrap_or(clock).min(clock));
-        self.last = Some((vcpu, now));
     }
 
     /// Finds out whom a cap forbids to run, and lets those run whom it did.
@@ -328,8 +320,12 @@ impl RunQueue {
         }
     }
 
-    /// Who is next: one with credit, the owner of the turn, or the one furthest behind, whose turn begins then.
+    /// Who is next: one in a hurry, one with credit, the owner of the turn, or the one furthest behind, whose turn begins then.
     fn choose(&mut self, skipped: Option<usize>) -> Option<usize> {
+        let hurried = self.candidates().find(|(_, entity)| entity.is_hurried);
+        if let Some((vcpu, _)) = hurried {
+            return Some(vcpu);
+        }
         let owner = self.turn.filter(|turn| turn.left_ns > 0).and_then(|turn| {
             let (_, entity) = self.candidates().find(|(vcpu, _)| *vcpu == turn.owner)?;
             Some((turn.owner, entity.clock))

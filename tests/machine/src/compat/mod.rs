@@ -76,7 +76,7 @@ pub const ROWS: &[Row] = &[
         &[
             place(beds::QEMU, &[], &[1, 2, 4, 8]),
             place(beds::QEMU_SMP, &[], &[1, 2, 4, 8]),
-            place(beds::HASWELL, &[], &[1, 2]),
+            place(beds::HASWELL, &[], &[1, 2, 4]),
         ],
     ),
     row(
@@ -87,7 +87,8 @@ pub const ROWS: &[Row] = &[
         &[
             place(beds::QEMU, &[], &[1, 2, 4, 8]),
             place(beds::QEMU_SMP, &[4], &[1, 2, 8]),
-            place(beds::HASWELL, &[], &[1, 2]),
+            place(beds::HASWELL, &[], &[1, 2, 4, 8]),
+            place(beds::HASWELL_SMP, &[], &[2]),
         ],
     ),
     row(
@@ -98,7 +99,7 @@ pub const ROWS: &[Row] = &[
         &[
             place(beds::QEMU, &[], &[1, 2, 4, 8]),
             place(beds::QEMU_SMP, &[4], &[1, 2, 8]),
-            place(beds::HASWELL, &[], &[1]),
+            place(beds::HASWELL, &[], &[1, 2, 4]),
         ],
     ),
     row(
@@ -109,6 +110,7 @@ pub const ROWS: &[Row] = &[
         &[
             place(beds::QEMU, &[2], &[1, 4, 8]),
             place(beds::QEMU_SMP, &[], &[1, 2, 4, 8]),
+            place(beds::HASWELL, &[], &[1, 2]),
         ],
     ),
     row(
@@ -129,6 +131,7 @@ pub const ROWS: &[Row] = &[
         &[
             place(beds::QEMU, &[], &[1, 2, 4, 8]),
             place(beds::QEMU_SMP, &[], &[1, 2, 4, 8]),
+            place(beds::HASWELL, &[], &[1, 2]),
         ],
     ),
     row(
@@ -139,7 +142,7 @@ pub const ROWS: &[Row] = &[
         &[
             place(beds::QEMU, &[2], &[1]),
             place(beds::QEMU_SMP, &[], &[1, 2]),
-            place(beds::HASWELL, &[], &[1]),
+            place(beds::HASWELL, &[], &[1, 2]),
         ],
     ),
     row(
@@ -154,7 +157,10 @@ pub const ROWS: &[Row] = &[
         "bzImage, 32-bit",
         Depth::Line,
         50,
-        &[place(beds::QEMU, &[], &[1])],
+        &[
+            place(beds::QEMU, &[], &[1]),
+            place(beds::HASWELL, &[], &[1]),
+        ],
     ),
     row(
         "gnumach",
@@ -163,7 +169,7 @@ pub const ROWS: &[Row] = &[
         6,
         &[
             place(beds::QEMU, &[1], &[]),
-            place(beds::HASWELL, &[], &[1]),
+            place(beds::HASWELL, &[1], &[]),
         ],
     ),
     row(

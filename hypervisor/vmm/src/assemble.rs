@@ -1,7 +1,7 @@
 //! From a specification to a VM: RAM, second-level tables, board, vCPUs on their home CPUs.
 
 use crate::Module;
-use crate::board::Board;
+use crate::board::{Board, Purpose};
 use crate::bus::Overlap;
 use crate::console::Console;
 use crate::fabric::Cpus;
@@ -147,7 +147,15 @@ pub(crate) fn assemble<H: Host>(
         .collect();
     let cpus = Arc::new(Cpus::new(mailboxes));
     let home = site.porches[homes[0]].bell.clone();
-    let board = Board::new(site, id, spec, &layout, cpus, home).map_err(AssembleError::Overlap)?;
+    let ram = Arc::new(ram);
+    let purpose = Purpose {
+        id,
+        spec,
+        layout: &layout,
+        image: &image,
+        ram: &ram,
+    };
+    let board = Board::new(site, &purpose, cpus, home).map_err(AssembleError::Overlap)?;
     let vm = Arc::new(Vm {
         host: site.host,
         id,

@@ -7,10 +7,12 @@ use crate::bus::{MmioBus, Overlap, PioBus};
 use crate::console::Printer;
 use crate::display::Seat;
 use crate::fabric::{Cpus, Fabric, IoApicHarness, PicHarness, Wire};
+use crate::firmware;
 use crate::harness::{
-    DebugHarness, ExitHarness, HpetHarness, LegacyReplacement, PitHarness, PmHarness, ResetHarness,
-    RtcHarness, SerialPort, UartHarness,
+    DebugHarness, ExitHarness, FwCfgHarness, HpetHarness, LegacyReplacement, PitHarness, PmHarness,
+    ResetHarness, RtcHarness, SerialPort, UartHarness,
 };
+use crate::kernel::Image;
 use crate::lifecycle::Lifecycle;
 use crate::services::Services;
 use crate::slot::{AnySlot, Harness, Silent, Slot};
@@ -19,7 +21,7 @@ use addr::{Gpa, GpaRange};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use chipset::{
-    CmosMemory, DebugPort, ExitPort, Hpet, I8042, IoApic, PicPair, Pit, PowerManagement,
+    CmosMemory, DebugPort, ExitPort, FwCfg, Hpet, I8042, IoApic, PicPair, Pit, PowerManagement,
     ResetControl, Rtc, Uart16550, Vga,
 };
 use device::Device;
@@ -30,6 +32,16 @@ use vm_spec::VmSpec;
 
 /// Length of a page of device registers.
 const REGISTERS_BYTES: u64 = 0x1000;
+
+/// What the board is made for.
+pub(crate) struct Purpose<'a, H: Host> {
+    /// Number of the VM.
+    pub(crate) id: usize,
+    pub(crate) spec: &'a VmSpec,
+    pub(crate) layout: &'a MemoryLayout,
+    pub(crate) image: &'a Image,
+    pub(crate) ram: &'a Arc<H::Ram>,
+}
 
 /// All devices of a VM on their buses.
 pub(crate) struct Board<H: Host> {
@@ -51,12 +63,17 @@ impl<H: Host> Board<H> {
     /// Puts the PC together.
     pub(crate) fn new(
         site: &Site<'_, H>,
-        id: usize,
-        spec: &VmSpec,
-        layout: &MemoryLayout,
+        purpose: &Purpose<'_, H>,
         cpus: Arc<Cpus>,
         home: Arc<Bell>,
     ) -> Result<Self, Overlap> {
+        let Purpose {
+            id,
+            spec,
+            layout,
+            image,
+            ram,
+        } = *purpose;
         let clock = Arc::new(VmClock::default());
         let mut maker = Maker {
             services: site.host,
@@ -98,6 +115,8 @@ impl<H: Host> Board<H> {
         );
         let hpet = maker.slot("hpet", Hpet::new(), HpetHarness::new(&fabric, &replaced));
         let pci = maker.slot("pci", pci::q35(wiring::PM_BASE), Silent);
+        let fw_cfg = FwCfg::new(firmware::items(spec, layout, image));
+        let fw_cfg = maker.slot("fw_cfg", fw_cfg, FwCfgHarness::new(ram));
         let text = DebugHarness::new(site.console, Printer::background(&spec.name));
         let debug = maker.slot("debug", DebugPort::new(), text);
 
@@ -125,6 +144,7 @@ impl<H: Host> Board<H> {
         ] {
             pio.claim(ports, 0, vga.clone())?;
         }
+        pio.claim(0x510..=0x51b, 0, fw_cfg)?;
         pio.claim(wiring::PM_PORTS, wiring::PM_BASE, pm.clone())?;
         pio.claim(0xcf8..=0xcf8, 0, pci.clone())?;
         pio.claim(0xcf9..=0xcf9, 0, reset)?;

@@ -6,12 +6,14 @@ use crate::lifecycle::{Lifecycle, StopReason};
 use crate::slot::{Harness, Slot};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use chipset::fw_cfg::{DESCRIPTOR_BYTES, PieceContent};
 use chipset::{
-    DebugPort, ExitPort, Hpet, HpetSignal, I8042, Pit, PowerManagement, PowerRequest, ResetControl,
-    Rtc, Uart16550,
+    DebugPort, ExitPort, FwCfg, Hpet, HpetSignal, I8042, Pit, PowerManagement, PowerRequest,
+    ResetControl, Rtc, Uart16550,
 };
 use core::sync::atomic::{AtomicBool, Ordering};
 use device::{Device, Level};
+use guest_memory::GuestMemory;
 use host::Host;
 
 /// Whether the HPET has taken the interrupts of PIT and RTC. (IA-PC HPET specification 2.3.5, LEG_RT_CNF)
@@ -253,6 +255,39 @@ impl<H: Host> Harness<DebugPort> for DebugHarness<H> {
     fn after(&self, ports: &mut DebugPort) {
         while let Some(byte) = ports.take_byte() {
             self.printer.put(self.console, byte);
+        }
+    }
+}
+
+/// fw_cfg's copies to guest memory.
+pub(crate) struct FwCfgHarness<R> {
+    ram: Arc<R>,
+}
+
+impl<R: GuestMemory> FwCfgHarness<R> {
+    pub(crate) fn new(ram: &Arc<R>) -> Self {
+        Self { ram: ram.clone() }
+    }
+}
+
+impl<R: GuestMemory> Harness<FwCfg> for FwCfgHarness<R> {
+    fn after(&self, fw_cfg: &mut FwCfg) {
+        if let Some(at) = fw_cfg.descriptor() {
+            let mut bytes = [0; DESCRIPTOR_BYTES];
+            let is_read = self.ram.read(at, &mut bytes).is_ok();
+            fw_cfg.begin(is_read.then_some(bytes));
+        }
+        // At most the end of an item and the zeros behind it; the device says when the next piece is due.
+        while let Some(piece) = fw_cfg.piece() {
+            let written = match piece.content {
+                PieceContent::Bytes(bytes) => self.ram.write(piece.at, bytes),
+                PieceContent::Zeros(len_bytes) => self.ram.fill(piece.at, len_bytes, 0),
+            };
+            fw_cfg.moved(written.is_ok());
+        }
+        if let Some((at, control)) = fw_cfg.take_result() {
+            // Where a descriptor was read, memory is. A guest cannot take it away.
+            let _ = self.ram.write(at, &control);
         }
     }
 }

@@ -11,10 +11,10 @@ use vm_spec::{EntryMode, VmSpec};
 
 /// The files.
 pub(crate) struct Image {
-    kernel: &'static [u8],
-    initrd: Option<&'static [u8]>,
+    pub(crate) kernel: &'static [u8],
+    pub(crate) initrd: Option<&'static [u8]>,
     /// In the order of the specification's.
-    modules: Vec<&'static [u8]>,
+    pub(crate) modules: Vec<&'static [u8]>,
 }
 
 impl Image {

@@ -20,6 +20,7 @@ mod cpu_loop;
 mod display;
 mod exit;
 mod fabric;
+mod firmware;
 mod harness;
 mod home;
 mod housekeeping;

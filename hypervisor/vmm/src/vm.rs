@@ -41,7 +41,7 @@ pub struct Vm<H: Host> {
     pub(crate) spec: VmSpec,
     pub(crate) layout: MemoryLayout,
     pub(crate) image: Image,
-    pub(crate) ram: H::Ram,
+    pub(crate) ram: Arc<H::Ram>,
     pub(crate) ram_work: RamWork,
     pub(crate) slat: H::Slat,
     pub(crate) model: CpuModel,
@@ -380,8 +380,8 @@ impl<H: Host> Vm<H> {
         let plan = guest_boot::plan(&boot, &self.layout)
             .map_err(|error| crate::kernel::problem(&self.spec, &error))?;
         self.ram.write(tables.at, &tables.bytes).map_err(unbacked)?;
-        crate::display::clear(&self.ram).map_err(unbacked)?;
-        plan.apply(&self.ram).map_err(unbacked)?;
+        crate::display::clear(&*self.ram).map_err(unbacked)?;
+        plan.apply(&*self.ram).map_err(unbacked)?;
         *self.start.lock() = plan.start;
         self.clock().restart();
         let now = self.host.now();

@@ -1,8 +1,8 @@
 //! The chips of the virtual PC, each a value.
 //!
 //! Devices whose registers lie in one block take offsets from its base. Those whose ports are scattered ([`PicPair`], [`Pit`],
-//! [`I8042`], [`ResetControl`], [`Vga`], [`DebugPort`], [`ExitPort`]) say "absolute" in their documentation: register each of their ranges
-//! with base 0.
+//! [`I8042`], [`ResetControl`], [`Vga`], [`FwCfg`], [`DebugPort`], [`ExitPort`]) say "absolute" in their documentation: register each of
+//! their ranges with base 0.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -11,6 +11,7 @@ extern crate alloc;
 mod calendar;
 mod debug;
 mod frequency;
+pub mod fw_cfg;
 mod hpet;
 mod hpet_timer;
 mod i8042;
@@ -31,6 +32,7 @@ mod uart16550;
 mod vga;
 
 pub use debug::{DEBUG_PORT, DebugPort, EXIT_PORT, ExitPort, FIRMWARE_LOG_PORT};
+pub use fw_cfg::{FwCfg, FwCfgState};
 pub use hpet::{HPET_BLOCK_ID, HPET_BYTES, HPET_HZ, Hpet, HpetEvent, HpetSignal};
 pub use i8042::{I8042, I8042_COMMAND_PORT, I8042_DATA_PORT};
 pub use ioapic::{IOAPIC_BYTES, IOAPIC_PINS, IoApic};

@@ -21,7 +21,7 @@ const MOST_IN_BOCHS: u32 = 8;
 /// Never starts; has the console, so that the others' lines come whole.
 const CONSOLE: &str = "console";
 /// These are no tests by themselves.
-const HELPERS: [&str; 3] = ["bench", "echo", "idle"];
+const HELPERS: [&str; 4] = ["bench", "echo", "idle", "screen"];
 /// These end by design in another way than by their exit port: this is in the line that says why.
 const OTHER_ENDS: [(&str, &str); 3] = [
     ("delivery_to_nowhere", "stopped: event delivery touches"),

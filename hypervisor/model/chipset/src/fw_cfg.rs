@@ -1,0 +1,160 @@
+//! fw_cfg: what firmware and kernels may ask about their machine, by name or number.
+//!
+//! Follows QEMU's docs/specs/fw_cfg ("QEMU Firmware Configuration (fw_cfg) Device"), ports 0x510 to 0x51B. Items are read a byte at a
+//! time, or copied to guest memory. The device has no way to that memory: it says what is to be copied, its harness copies, in pieces
+//! between which others get their turn, and the guest sees in its descriptor when all is done. Nothing can be written.
+
+mod dma;
+mod items;
+#[cfg(test)]
+mod tests;
+
+pub use dma::{DESCRIPTOR_BYTES, Piece, PieceContent};
+pub use items::{Items, key};
+
+use addr::Gpa;
+use device::{Device, Instant, Page, PioDevice, Refused, Width};
+use dma::Transfer;
+use serde::{Deserialize, Serialize};
+
+/// Where the item is chosen.
+pub const SELECTOR_PORT: u16 = 0x510;
+/// Where its bytes are read.
+pub const DATA_PORT: u16 = 0x511;
+/// The descriptor's address, high half first; both halves and all fields of the descriptor are big-endian.
+pub const DMA_HIGH_PORT: u16 = 0x514;
+/// The low half, whose writing starts the transfer.
+pub const DMA_LOW_PORT: u16 = 0x518;
+
+/// What the address register reads as, which tells that there is one.
+const DMA_SIGNATURE: [u8; 8] = *b"QEMU CFG";
+/// In a selector: for writing, which changes nothing here.
+const WRITES: u16 = 1 << 14;
+
+/// Time between two pieces of one transfer.
+const PIECE_NS: u64 = 100_000;
+
+/// What of the device changes while a guest runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FwCfgState {
+    now: Instant,
+    selector: u16,
+    /// The next byte of the item.
+    offset: u32,
+    dma_high: u32,
+    transfer: Option<Transfer>,
+    next_piece_at: Instant,
+}
+
+/// The device, with its items.
+#[derive(Clone, Debug)]
+pub struct FwCfg {
+    items: Items,
+    state: FwCfgState,
+}
+
+impl FwCfg {
+    /// A device with these items.
+    #[must_use]
+    pub fn new(items: Items) -> Self {
+        Self {
+            items,
+            state: FwCfgState::default(),
+        }
+    }
+
+    /// What changes while a guest runs.
+    #[must_use]
+    pub const fn state(&self) -> &FwCfgState {
+        &self.state
+    }
+
+    /// Goes on from a state that a device with the same items was in.
+    pub fn set_state(&mut self, state: FwCfgState) {
+        self.state = state;
+    }
+
+    fn select(&mut self, selector: u16) {
+        (self.state.selector, self.state.offset) = (selector & !WRITES, 0);
+    }
+
+    /// What is left of the chosen item; nothing if there is no such item.
+    fn rest(&self) -> &[u8] {
+        let item = self.items.get(self.state.selector);
+        item.get(self.state.offset as usize..).unwrap_or_default()
+    }
+
+    fn read_byte(&mut self) -> u8 {
+        match self.rest().first().copied() {
+            Some(byte) => {
+                self.state.offset += 1;
+                byte
+            }
+            None => 0,
+        }
+    }
+}
+
+impl Device for FwCfg {
+    fn reset(&mut self) {
+        let Self { items: _, state } = self;
+        *state = FwCfgState {
+            now: state.now,
+            ..FwCfgState::default()
+        };
+    }
+
+    fn advance(&mut self, now: Instant) {
+        self.state.now = now;
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.state
+            .transfer
+            .is_some()
+            .then_some(self.state.next_piece_at)
+    }
+
+    fn inspect(&self, page: &mut Page<'_>) {
+        page.line("item", format_args!("{:#06x}", self.state.selector));
+        page.line("offset", self.state.offset);
+        page.line("transfer", format_args!("{:x?}", self.state.transfer));
+    }
+}
+
+impl PioDevice for FwCfg {
+    /// Reads a port; `at` is absolute.
+    fn read(&mut self, at: u16, width: Width) -> Result<u32, Refused> {
+        match (at, width) {
+            (DATA_PORT, Width::Byte) => Ok(u32::from(self.read_byte())),
+            (DATA_PORT, _) => Err(Refused::WrongWidth),
+            (DMA_HIGH_PORT..=0x51b, _) => {
+                let first = usize::from(at - DMA_HIGH_PORT);
+                let bytes = DMA_SIGNATURE.get(first..first + usize::from(width.bytes()));
+                let bytes = bytes.ok_or(Refused::Misaligned)?;
+                Ok(bytes
+                    .iter()
+                    .rev()
+                    .fold(0, |value, byte| value << 8 | u32::from(*byte)))
+            }
+            _ => Err(Refused::NoRegister),
+        }
+    }
+
+    /// Writes a port; `at` is absolute.
+    fn write(&mut self, at: u16, width: Width, value: u32) -> Result<(), Refused> {
+        match (at, width) {
+            (SELECTOR_PORT, Width::Word) => self.select(value as u16),
+            // Items cannot be written, and the specification wants that to be no error.
+            (DATA_PORT, Width::Byte) => {}
+            (DMA_HIGH_PORT, Width::Dword) => self.state.dma_high = value.swap_bytes(),
+            (DMA_LOW_PORT, Width::Dword) => {
+                let high = core::mem::take(&mut self.state.dma_high);
+                let at = u64::from(high) << 32 | u64::from(value.swap_bytes());
+                self.order(Gpa::new(at));
+            }
+            _ => return Err(Refused::NoRegister),
+        }
+        Ok(())
+    }
+}

@@ -9,6 +9,7 @@ guest!(test, cpus = 8);
 /// How often each CPU takes it.
 const ROUNDS: u32 = 40;
 
+static ARRIVED: AtomicU32 = AtomicU32::new(0);
 static TICKET: AtomicU32 = AtomicU32::new(0);
 static TURN: AtomicU32 = AtomicU32::new(0);
 /// Guarded by the lock: two halves of one number.
@@ -17,6 +18,9 @@ static BROKEN: AtomicU32 = AtomicU32::new(0);
 
 fn work() -> Outcome {
     cpu::sti();
+    ARRIVED.fetch_add(1, SeqCst);
+    let are_all_here = smp::wait(|| ARRIVED.load(SeqCst) == CPUS as u32);
+    that("not all arrive", are_all_here)?;
     for _ in 0..ROUNDS {
         let ticket = TICKET.fetch_add(1, SeqCst);
         that(

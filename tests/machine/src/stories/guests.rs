@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
-use crate::beds::{self, Bed, Emulator, Shape};
+use crate::beds::{self, Bed, Shape};
 use crate::boot::{Boot, Stage};
 use crate::config::{self, Vm};
 use crate::lines::Lines;
@@ -16,8 +16,6 @@ use crate::rig::{ALL_ENDED, PANIC, Rig};
 const END: &str = "all-end-and-the-machine-powers-off";
 /// Where there are several CPUs: all of them were started.
 const ALL_CPUS: &str = "all-cpus-run";
-/// The most vCPUs of a guest in Bochs, where each costs the others time.
-const MOST_IN_BOCHS: u32 = 8;
 /// Never starts; has the console, so that the others' lines come whole.
 const CONSOLE: &str = "console";
 /// These are no tests by themselves.
@@ -52,18 +50,12 @@ pub fn boot(bed: Bed, seconds: u32) -> Result<Boot> {
     boot_those(bed, "guests", seconds, |guest| guest.cpus == 1)
 }
 
-/// Boots those with several vCPUs on this bed; in Bochs without the largest.
+/// Boots those with several vCPUs on this bed.
 ///
 /// # Errors
 /// The folder of test guests cannot be read.
 pub fn smp_boot(bed: Bed, seconds: u32) -> Result<Boot> {
-    let most = match bed.emulator {
-        Emulator::Qemu => u32::MAX,
-        Emulator::Bochs => MOST_IN_BOCHS,
-    };
-    boot_those(bed, "smp-guests", seconds, move |guest| {
-        (2..=most).contains(&guest.cpus)
-    })
+    boot_those(bed, "smp-guests", seconds, |guest| guest.cpus > 1)
 }
 
 fn boot_those(

@@ -130,6 +130,10 @@ struct RunArgs {
     /// End when this text has appeared on the serial port.
     #[arg(long, value_name = "TEXT")]
     exit_when: Option<String>,
+    /// End when a VM ends by its exit port (`exit-port = true` in its caisson.toml), with what it wrote there as status; 255 for
+    /// anything above that. A machine that ends otherwise is a failure.
+    #[arg(long)]
+    exit_code: bool,
 }
 
 #[derive(Args)]
@@ -252,6 +256,7 @@ pub(crate) fn run() -> Result<ExitCode> {
                 is_debug: args.debug,
                 timeout: args.timeout.map(Duration::from_secs),
                 exit_when: args.exit_when,
+                is_exit_code: args.exit_code,
             });
         }
         Task::Build(args) => build(profile(args.debug))?,

@@ -43,6 +43,8 @@ pub struct Options {
     pub timeout: Option<Duration>,
     /// End when this text has appeared.
     pub exit_when: Option<String>,
+    /// End when a VM ends by its exit port, with its code as status.
+    pub is_exit_code: bool,
 }
 
 /// Keys typed into a pipe wait for this: firmware would take them for its own.
@@ -51,6 +53,8 @@ const GUEST_IS_UP: &str = "CAISSON-GUEST-UP";
 const LOADER_STARTS: &str = "BdsDxe: starting";
 /// Ctrl-A, the key that announces a command to us.
 const ESCAPE: u8 = 1;
+/// What the hypervisor says of a VM that ended by its exit port; the code follows.
+const ENDED_WITH_CODE: &str = "stopped: ended by the guest's exit port, code ";
 /// What `timeout` of coreutils exits with.
 const TIMED_OUT: u8 = 124;
 
@@ -149,13 +153,17 @@ fn connect(mut machine: Machine, options: &Options) -> Result<ExitCode> {
             "\nended: `{}` was seen",
             options.exit_when.as_deref().unwrap_or_default()
         )),
+        End::Code(code) => {
+            say(format!("\nended: the guest's exit code is {code}"));
+            return Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)));
+        }
         End::TimedOut => {
             say("\nended: the time is over");
             return Ok(ExitCode::from(TIMED_OUT));
         }
         End::Stopped(status) => {
             say(format!("\nthe machine has ended ({status})"));
-            if options.exit_when.is_some() || !status.success() {
+            if options.exit_when.is_some() || options.is_exit_code || !status.success() {
                 say(machine.diagnosis());
                 return Ok(ExitCode::FAILURE);
             }
@@ -167,6 +175,7 @@ fn connect(mut machine: Machine, options: &Options) -> Result<ExitCode> {
 enum End {
     Quit,
     Seen,
+    Code(u32),
     TimedOut,
     Stopped(std::process::ExitStatus),
 }
@@ -207,6 +216,9 @@ fn watch(
             {
                 return End::Seen;
             }
+            if let Some(code) = exit_code(&recent).filter(|_| options.is_exit_code) {
+                return End::Code(code);
+            }
             let keep = recent.len().saturating_sub(512);
             let keep = (keep..=recent.len())
                 .find(|at| recent.is_char_boundary(*at))
@@ -225,6 +237,14 @@ fn watch(
             return End::TimedOut;
         }
     }
+}
+
+/// The code of a VM that ended by its exit port, once the number is complete.
+fn exit_code(text: &str) -> Option<u32> {
+    text.match_indices(ENDED_WITH_CODE).find_map(|(at, said)| {
+        let (number, _) = text.get(at + said.len()..)?.split_once(['\r', '\n'])?;
+        number.parse().ok()
+    })
 }
 
 /// Takes keys from standard input to the machine until the input or the machine ends.
@@ -331,6 +351,14 @@ mod tests {
         assert_eq!(firmware.filter(b"1HBds"), b"Bds");
         firmware.is_over = true;
         assert_eq!(firmware.filter(b"\x1b[2J"), b"\x1b[2J");
+    }
+
+    #[test]
+    fn an_exit_code_is_read_when_its_line_is_complete() {
+        let line = "[  1.2] info  vmm: vm a: stopped: ended by the guest's exit port, code 17";
+        assert_eq!(exit_code(line), None);
+        assert_eq!(exit_code(&format!("{line}\r\n")), Some(17));
+        assert_eq!(exit_code("vm a: stopped: triple fault\r\n"), None);
     }
 
     #[test]

@@ -10,6 +10,7 @@
 )]
 
 pub mod apic;
+pub mod bios_calls;
 pub mod cpu;
 pub mod ioapic;
 pub mod mmio;

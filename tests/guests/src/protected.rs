@@ -136,3 +136,66 @@ mod bare {
         )
     }
 }
+
+/// The 32-bit entry `entry_32` of a kernel that is told of its command line in EDI and of the ACPI root pointer in ESI, for
+/// `global_asm!`: notes both and ESP, and goes on with EAX = 32 and EBX = where the notes are.
+#[macro_export]
+macro_rules! entry_32_code {
+    () => {
+        concat!(
+            ".code32\n",
+            ".globl entry_32\n",
+            "entry_32:\n",
+            "mov dword ptr [entry_notes], edi\n",
+            "mov dword ptr [entry_notes + 4], esi\n",
+            "mov dword ptr [entry_notes + 8], esp\n",
+            "mov eax, 32\n",
+            "mov ebx, offset entry_notes\n",
+            "jmp start_32\n",
+            ".balign 8\n",
+            "entry_notes: .fill 12, 1, 0\n",
+            ".code64\n",
+        )
+    };
+}
+
+/// The same for a 64-bit entry, with RDI, RSI and RSP.
+#[macro_export]
+macro_rules! entry_64_code {
+    () => {
+        concat!(
+            ".globl entry_64\n",
+            "entry_64:\n",
+            "mov dword ptr [rip + entry_notes], edi\n",
+            "mov dword ptr [rip + entry_notes + 4], esi\n",
+            "mov dword ptr [rip + entry_notes + 8], esp\n",
+            "mov dword ptr [rip + ENTRY_REGISTERS], 64\n",
+            "lea rax, [rip + entry_notes]\n",
+            "mov dword ptr [rip + ENTRY_REGISTERS + 4], eax\n",
+            "mov rax, cr0\n",
+            "mov dword ptr [rip + ENTRY_REGISTERS + 8], eax\n",
+            "jmp _start\n",
+            ".balign 8\n",
+            "entry_notes: .fill 12, 1, 0\n",
+        )
+    };
+}
+
+/// What a kernel without a protocol of its own is told: command line, root pointer, a stack.
+///
+/// # Errors
+/// What is not so.
+pub fn check_plain_entry(bits: u32, cmdline: &[u8]) -> crate::Outcome {
+    let start = registers();
+    crate::equal("way in", start.eax.into(), bits.into())?;
+    let paging = if bits == 64 { 0x8000_0000 } else { 0 };
+    crate::equal(
+        "CR0.PE and PG",
+        (start.cr0 & 0x8000_0001).into(),
+        paging | 1,
+    )?;
+    let note = |at: u64| u64::from(mmio::read32(u64::from(start.ebx) + at));
+    crate::that("command line", holds(note(0), cmdline))?;
+    crate::that("root pointer", holds(note(4), b"RSD PTR "))?;
+    crate::equal("stack", note(8), 0x7000)
+}

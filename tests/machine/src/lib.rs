@@ -9,6 +9,7 @@ pub mod bench;
 pub mod boot;
 pub mod compat;
 pub mod config;
+pub mod forms;
 pub mod lines;
 pub mod parts;
 pub mod rig;

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use crate::beds::{self, Bed, Shape};
 use crate::boot::{Boot, Stage};
 use crate::config::{self, Vm};
+use crate::forms::{SPECIALS, Special};
 use crate::lines::Lines;
 use crate::parts::{self, TestGuest};
 use crate::rig::{ALL_ENDED, PANIC, Rig};
@@ -32,15 +33,10 @@ const GOOD_END: &str = "stopped: ended by the guest's exit port, code 0";
 /// Bochs' AMD-V ends the emulator at this guest's triple fault, although shutdown is intercepted; QEMU's passes it on.
 const NOT_ON_TRINITY: &str = "triple_fault";
 
-/// These start in protected mode without paging, which VT-x without unrestricted guest refuses in words.
+/// Most of these start without paging, which VT-x without unrestricted guest refuses in words.
 const UNPAGED: &str = "boot_";
-/// What their module is: an ELF file.
+/// The module of some of them: an ELF file.
 const MODULE: &str = "idle";
-/// What they are told.
-const TOLD: [&str; 2] = [
-    "cmdline = \"first=1 second\"",
-    "initrd = \"guests/test/idle\"",
-];
 
 /// Boots those with one vCPU on this bed.
 ///
@@ -67,7 +63,7 @@ fn boot_those(
     let guests: BTreeMap<String, u32> = parts::test_guests()?
         .into_iter()
         .filter(|guest| is_meant(guest))
-        .map(|guest| (guest.name, guest.cpus))
+        .flat_map(|guest| names_of(&guest.name).map(move |name| (name, guest.cpus)))
         .filter(|(name, _)| !HELPERS.contains(&name.as_str()))
         .filter(|(name, _)| bed != beds::TRINITY || name != NOT_ON_TRINITY)
         .filter(|(name, _)| bed != beds::LYNNFIELD || !name.starts_with(UNPAGED))
@@ -82,6 +78,21 @@ fn boot_those(
     Ok(Boot::new(bed, name, seconds, tests, move |stage| {
         story(stage, name, &guests)
     }))
+}
+
+/// The tests there are of a program: itself, or the ways in which it is started.
+fn names_of(program: &str) -> impl Iterator<Item = String> {
+    let ways = SPECIALS
+        .iter()
+        .filter(move |special| special.program == program);
+    let names: Vec<String> = ways.map(|special| special.name.to_owned()).collect();
+    let itself = names.is_empty().then(|| program.to_owned());
+    names.into_iter().chain(itself)
+}
+
+/// What a test needs beyond its program.
+fn special(guest: &str) -> Option<&'static Special> {
+    SPECIALS.iter().find(|special| special.name == guest)
 }
 
 fn test_of(guest: &str) -> String {
@@ -106,19 +117,23 @@ fn story(stage: &mut Stage<'_>, name: &str, cpus: &BTreeMap<String, u32>) -> Res
         let mut vm = Vm::test_guest(guest)
             .line("on-reboot = \"stop\"")
             .line(&format!("cpus = {}", cpus[guest]));
-        if guest.starts_with(UNPAGED) {
-            vm = TOLD.iter().fold(vm, |vm, line| vm.line(line));
+        for line in special(guest).map_or(&[][..], |special| special.lines) {
+            vm = vm.line(line);
         }
         text += &vm.text();
     }
     let mut image = stage.parts.image(&text);
-    let mut files = guests.clone();
-    if guests.iter().any(|guest| guest.starts_with(UNPAGED)) {
-        files.push(MODULE.to_owned());
+    for guest in &guests {
+        let path = config::on_volume(guest);
+        image = match special(guest) {
+            Some(special) => {
+                let program = stage.parts.test_guest(special.program);
+                image.bytes(&path, special.form.make(&program)?)
+            }
+            None => image.file(&path, &stage.parts.test_guest(guest)),
+        };
     }
-    for guest in &files {
-        image = image.file(&config::on_volume(guest), &stage.parts.test_guest(guest));
-    }
+    image = image.file(&config::on_volume(MODULE), &stage.parts.test_guest(MODULE));
     let mut rig = stage.start(&image, Shape::of(stage.bed()))?;
     let mut watch = Watch::new(guests);
     let outcome = watch.until_the_end(stage, &mut rig);
@@ -214,8 +229,10 @@ impl Watch {
 
     /// Takes in one line; returns the guest it tells of.
     fn note(&mut self, line: &str) -> Option<String> {
-        if let Some((_, rest)) = line.split_once("] verdict ") {
-            let (name, verdict) = rest.split_once(": ")?;
+        if let Some((before, rest)) = line.split_once("] verdict ") {
+            // A program that is started in several ways calls itself the same in each: the VM's name counts.
+            let (_, name) = before.rsplit_once('[')?;
+            let (_, verdict) = rest.split_once(": ")?;
             self.guests.get_mut(name)?.verdict = Some(verdict.trim().to_owned());
             return Some(name.to_owned());
         }

@@ -33,8 +33,6 @@ const GOOD_END: &str = "stopped: ended by the guest's exit port, code 0";
 /// Bochs' AMD-V ends the emulator at this guest's triple fault, although shutdown is intercepted; QEMU's passes it on.
 const NOT_ON_TRINITY: &str = "triple_fault";
 
-/// Most of these start without paging, which VT-x without unrestricted guest refuses in words.
-const UNPAGED: &str = "boot_";
 /// The module of some of them: an ELF file.
 const MODULE: &str = "idle";
 
@@ -63,10 +61,14 @@ fn boot_those(
     let guests: BTreeMap<String, u32> = parts::test_guests()?
         .into_iter()
         .filter(|guest| is_meant(guest))
-        .flat_map(|guest| names_of(&guest.name).map(move |name| (name, guest.cpus)))
+        .flat_map(|guest| {
+            names_of(&guest.name)
+                .into_iter()
+                .map(move |name| (name, guest.cpus))
+        })
         .filter(|(name, _)| !HELPERS.contains(&name.as_str()))
         .filter(|(name, _)| bed != beds::TRINITY || name != NOT_ON_TRINITY)
-        .filter(|(name, _)| bed != beds::LYNNFIELD || !name.starts_with(UNPAGED))
+        .filter(|(name, _)| bed != beds::LYNNFIELD || !is_unpaged(name))
         .collect();
     let own = |test: &str| format!("{name}/{test}");
     let tests: Vec<String> = guests
@@ -81,13 +83,19 @@ fn boot_those(
 }
 
 /// The tests there are of a program: itself, or the ways in which it is started.
-fn names_of(program: &str) -> impl Iterator<Item = String> {
-    let ways = SPECIALS
-        .iter()
-        .filter(move |special| special.program == program);
+fn names_of(program: &str) -> Vec<String> {
+    let ways = SPECIALS.iter().filter(|special| special.program == program);
     let names: Vec<String> = ways.map(|special| special.name.to_owned()).collect();
-    let itself = names.is_empty().then(|| program.to_owned());
-    names.into_iter().chain(itself)
+    if names.is_empty() {
+        vec![program.to_owned()]
+    } else {
+        names
+    }
+}
+
+/// Whether it starts without paging, which VT-x without unrestricted guest refuses in words.
+fn is_unpaged(guest: &str) -> bool {
+    guest.starts_with("boot_") && !guest.ends_with("64")
 }
 
 /// What a test needs beyond its program.

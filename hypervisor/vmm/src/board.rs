@@ -4,7 +4,6 @@ use crate::alarm::Alarm;
 use crate::assemble::Site;
 use crate::bell::Bell;
 use crate::bus::{MmioBus, Overlap, PioBus};
-use crate::console::Printer;
 use crate::display::Seat;
 use crate::fabric::{Cpus, Fabric, IoApicHarness, PicHarness, Wire};
 use crate::firmware;
@@ -16,6 +15,7 @@ use crate::kernel::Image;
 use crate::lifecycle::Lifecycle;
 use crate::services::Services;
 use crate::slot::{AnySlot, Harness, Silent, Slot};
+use crate::view::{LinePrinter, View};
 use crate::vm_clock::VmClock;
 use addr::{Gpa, GpaRange};
 use alloc::sync::Arc;
@@ -54,7 +54,8 @@ pub(crate) struct Board<H: Host> {
     /// The loop that advances the devices.
     pub(crate) home: Arc<Bell>,
     pub(crate) uart: SerialPort<H>,
-    #[expect(dead_code, reason = "no view shows a screen yet")]
+    /// What the operator sees of the VM's serial port.
+    pub(crate) view: Arc<View<H>>,
     pub(crate) seat: Seat,
     pm: Arc<Slot<PowerManagement, PmHarness>>,
 }
@@ -97,9 +98,10 @@ impl<H: Host> Board<H> {
         // IRQ 0 is at pin 2 of the IOAPIC, as the MADT says.
         let timer = Wire::new(&fabric, Some(0), wiring::PIT_GSI);
         let pit = maker.slot("pit", Pit::new(), PitHarness::new(timer, &replaced));
-        let com1 = UartHarness::new(isa(4), site.console, Some(Printer::new(id, &spec.name)));
+        let view = Arc::new(View::new(id, &spec.name, site.console));
+        let com1 = UartHarness::new(isa(4), Some(view.clone()));
         let com1 = maker.slot("com1", Uart16550::new(), com1);
-        let com2 = UartHarness::new(isa(3), site.console, None);
+        let com2 = UartHarness::<H>::new(isa(3), None);
         let com2 = maker.slot("com2", Uart16550::new(), com2);
         let rtc = Rtc::new(site.host.wall_clock_at_start(), cmos_memory(layout));
         let rtc = maker.slot("rtc", rtc, RtcHarness::new(isa(8), &replaced));
@@ -117,7 +119,7 @@ impl<H: Host> Board<H> {
         let pci = maker.slot("pci", pci::q35(wiring::PM_BASE), Silent);
         let fw_cfg = FwCfg::new(firmware::items(spec, layout, image));
         let fw_cfg = maker.slot("fw_cfg", fw_cfg, FwCfgHarness::new(ram));
-        let text = DebugHarness::new(site.console, Printer::background(&spec.name));
+        let text = DebugHarness::new(LinePrinter::new(&spec.name, site.console));
         let debug = maker.slot("debug", DebugPort::new(), text);
 
         let mut pio = PioBus::default();
@@ -168,12 +170,18 @@ impl<H: Host> Board<H> {
             clock,
             home,
             uart: SerialPort { slot: com1 },
+            view,
             seat: Seat {
                 vga,
                 keyboard: i8042,
             },
             pm,
         })
+    }
+
+    /// Whether the guest has asked to hear of the power button.
+    pub(crate) fn heeds_power_button(&self) -> bool {
+        self.pm.with(|pm| pm.heeds_power_button())
     }
 
     /// What a person does who wants the system to shut down.

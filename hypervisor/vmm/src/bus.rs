@@ -104,6 +104,13 @@ impl PioBus {
         Ok(())
     }
 
+    /// Who answers where: the slot's name, its first and its last port.
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = (&'static str, u16, u16)> + '_ {
+        self.ranges
+            .iter()
+            .map(|range| (range.target.name(), range.first, range.last))
+    }
+
     fn find(&self, port: u16) -> Option<&PioRange> {
         let at = self.ranges.partition_point(|range| range.last < port);
         self.ranges.get(at).filter(|range| range.first <= port)
@@ -191,6 +198,14 @@ impl MmioBus {
         }
         self.ranges.insert(at, MmioRange { range, target });
         Ok(())
+    }
+
+    /// Who answers where: the slot's name, its first and its last address.
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = (&'static str, u64, u64)> + '_ {
+        self.ranges.iter().map(|other| {
+            let (first, end) = (other.range.start().raw(), other.range.end().raw());
+            (other.target.name(), first, end - 1)
+        })
     }
 
     fn find(&self, at: Gpa) -> Option<(&dyn MmioTarget, u64)> {

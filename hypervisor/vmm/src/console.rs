@@ -1,12 +1,12 @@
-//! Who speaks and who is heard on the machine's serial port and screen.
+//! The physical console: who speaks and who is heard on the machine's serial port and screen.
 //!
-//! The VM in focus has the console to itself, byte for byte. Other VMs' lines come whole, with their name in front. What is typed
-//! goes to the VM in focus, or to the operator's shell after the escape key.
+//! One has the focus: the operator's shell, or a VM's view (`view.rs`). Others' lines come whole, with their name in front, above the
+//! line that whoever has the focus is at, which is shown again. A picture that fills the screen is not disturbed: lines that come
+//! meanwhile are counted, and can be read in the log and in the scrollback of their VM.
 
 use alloc::collections::VecDeque;
-use alloc::string::String;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use host::Host;
 use spin::Mutex;
 use spin::mutex::TicketMutex;
@@ -15,22 +15,28 @@ use spin::mutex::TicketMutex;
 const WAITING_BYTES: usize = 64 * 1024;
 /// Guests are asked to wait when so much output waits, and lines of those in the background are dropped: the rest of the room is
 /// the operator's and the hypervisor's, whom no guest may silence.
-const FULL_BYTES: usize = 16 * 1024;
+pub(crate) const FULL_BYTES: usize = 16 * 1024;
 /// How long the end of the machine waits for a slow serial port.
 const DRAIN_NS: u64 = 3_000_000_000;
 /// The longest line of a VM in the background, and of a message.
-const LINE_BYTES: usize = 256;
+pub(crate) const LINE_BYTES: usize = 256;
+/// The longest line of whoever has the focus that is shown again after a line of somebody else's, its sequences included.
+const OPEN_LINE_BYTES: usize = 1024;
+/// A line this long is on one row of any terminal, and can be wiped.
+const ROW_BYTES: usize = 79;
 
 /// The operator's shell, as a focus.
 pub(crate) const SHELL: usize = usize::MAX;
 
-/// Never in focus.
-const NOBODY: usize = usize::MAX - 1;
-
-/// The physical console. Lock order: a device's slot, then this.
+/// The physical console. Lock order: a device's slot, then a view, then this.
 pub(crate) struct Console<H: Host> {
     host: &'static H,
+    /// Changed with the view of the VM in question locked, and `output`.
     focus: AtomicUsize,
+    /// Whether the VM in focus is seen by its screen, not by its serial port.
+    is_screen: AtomicBool,
+    /// How much waits, for those who need not know it to the byte.
+    waiting: AtomicUsize,
     /// Taken in turn, as all VMs meet here.
     output: TicketMutex<Output>,
     /// A message of the hypervisor that comes in pieces.
@@ -58,11 +64,23 @@ impl<H: Host> MessageSink for Console<H> {
     }
 }
 
-#[derive(Default)]
 struct Output {
     waiting: VecDeque<u8>,
     dropped: u64,
-    is_at_line_start: bool,
+    /// What whoever has the focus has written of its line, and whether that is all of it.
+    open_line: Vec<u8>,
+    is_open_line_whole: bool,
+    /// Whether a line in between would spoil what is on the screen.
+    is_picture: bool,
+    /// Lines that were not shown for that.
+    held_back: u64,
+}
+
+impl Output {
+    fn end_line(&mut self) {
+        self.open_line.clear();
+        self.is_open_line_whole = true;
+    }
 }
 
 impl<H: Host> Console<H> {
@@ -70,10 +88,15 @@ impl<H: Host> Console<H> {
         Self {
             host,
             focus: AtomicUsize::new(0),
+            is_screen: AtomicBool::new(false),
+            waiting: AtomicUsize::new(0),
             output: TicketMutex::new(Output {
                 waiting: VecDeque::with_capacity(WAITING_BYTES),
                 dropped: 0,
-                is_at_line_start: true,
+                open_line: Vec::with_capacity(OPEN_LINE_BYTES),
+                is_open_line_whole: true,
+                is_picture: false,
+                held_back: 0,
             }),
             message: Mutex::new(Vec::with_capacity(LINE_BYTES)),
         }
@@ -84,44 +107,102 @@ impl<H: Host> Console<H> {
         self.focus.load(Ordering::Relaxed)
     }
 
-    /// Gives the console to a VM, or to the shell.
-    pub(crate) fn set_focus(&self, to: usize) {
+    /// Whether the VM in focus is seen by its screen.
+    pub(crate) fn is_screen(&self) -> bool {
+        self.is_screen.load(Ordering::Relaxed)
+    }
+
+    /// Whether this VM's serial port is what the operator sees.
+    pub(crate) fn shows_serial_of(&self, vm: usize) -> bool {
+        self.focus() == vm && !self.is_screen()
+    }
+
+    /// Gives the console to a VM's serial port, to its screen, or to the shell. Views do, with themselves locked.
+    pub(crate) fn set_focus(&self, to: usize, is_screen: bool) {
+        let mut output = self.output.lock();
         self.focus.store(to, Ordering::Relaxed);
+        self.is_screen.store(is_screen, Ordering::Relaxed);
+        output.is_picture = is_screen;
+    }
+
+    /// Says whether what is seen is a picture. Returns how many lines were held back for the one that was.
+    pub(crate) fn set_picture(&self, is_picture: bool) -> u64 {
+        let mut output = self.output.lock();
+        output.is_picture = is_picture;
+        if is_picture {
+            return 0;
+        }
+        output.end_line();
+        core::mem::take(&mut output.held_back)
     }
 
     /// Writes for whoever has the focus.
     pub(crate) fn write(&self, bytes: &[u8]) {
         let mut output = self.output.lock();
         self.push(&mut output, bytes);
+        let line = match bytes.iter().rposition(|byte| *byte == b'\n') {
+            Some(at) => {
+                output.end_line();
+                bytes.get(at + 1..).unwrap_or_default()
+            }
+            None => bytes,
+        };
+        if output.open_line.len() + line.len() <= OPEN_LINE_BYTES {
+            output.open_line.extend(line);
+        } else {
+            output.is_open_line_whole = false;
+        }
+    }
+
+    /// Asks the operator's terminal something. No part of anybody's line.
+    pub(crate) fn ask(&self, question: &[u8]) {
+        let mut output = self.output.lock();
+        self.push(&mut output, question);
     }
 
     /// Writes a line, given in pieces, that does not come from whoever has the focus: whole, and on a line of its own.
     fn write_line(&self, pieces: &[&[u8]]) {
         let mut output = self.output.lock();
-        if !output.is_at_line_start {
-            self.push(&mut output, b"\r\n");
+        self.put_line(&mut output, pieces);
+    }
+
+    fn put_line(&self, output: &mut Output, pieces: &[&[u8]]) {
+        if output.is_picture {
+            output.held_back += 1;
+            return;
+        }
+        let open_line = core::mem::take(&mut output.open_line);
+        // Symbols may be dressed in the middle of a line; what is shown again dresses itself.
+        if open_line.contains(&0x1b) {
+            self.push(output, b"\x1b[m\x1b(B\x0f");
+        }
+        if !output.is_open_line_whole || open_line.len() > ROW_BYTES {
+            self.push(output, b"\r\n");
+        } else if !open_line.is_empty() {
+            self.push(output, b"\r\x1b[K");
         }
         for piece in pieces {
-            self.push(&mut output, piece);
+            self.push(output, piece);
         }
-        self.push(&mut output, b"\r\n");
+        self.push(output, b"\r\n");
+        if output.is_open_line_whole {
+            self.push(output, &open_line);
+        }
+        output.open_line = open_line;
     }
 
     /// Writes one line of a VM in the background, with its name.
-    fn write_line_of(&self, name: &str, line: &[u8]) {
+    pub(crate) fn write_line_of(&self, name: &str, line: &[u8]) {
         let mut output = self.output.lock();
         if output.waiting.len() > FULL_BYTES {
             output.dropped += line.len() as u64;
             return;
         }
-        drop(output);
-        self.write_line(&[b"[", name.as_bytes(), b"] ", line]);
+        self.put_line(&mut output, &[b"[", name.as_bytes(), b"] ", line]);
     }
 
     fn push(&self, output: &mut Output, bytes: &[u8]) {
         self.host.screen_write(bytes);
-        let Some(last) = bytes.last() else { return };
-        output.is_at_line_start = *last == b'\n';
         let mut rest = bytes;
         if output.waiting.is_empty() {
             rest = &bytes[self.host.console_write(bytes).min(bytes.len())..];
@@ -130,11 +211,12 @@ impl<H: Host> Console<H> {
         let kept = rest.len().min(room);
         output.waiting.extend(&rest[..kept]);
         output.dropped += (rest.len() - kept) as u64;
+        self.waiting.store(output.waiting.len(), Ordering::Relaxed);
     }
 
-    /// Whether so much waits that guests should wait too.
-    pub(crate) fn is_full(&self) -> bool {
-        self.output.lock().waiting.len() > FULL_BYTES
+    /// How much waits for the serial port, in bytes.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// Passes on what waited; returns whether some still does.
@@ -150,13 +232,13 @@ impl<H: Host> Console<H> {
                 return true;
             }
             output.waiting.drain(..taken);
+            self.waiting.store(output.waiting.len(), Ordering::Relaxed);
         }
         let dropped = core::mem::take(&mut output.dropped);
-        if dropped != 0 {
+        if dropped != 0 && !output.is_picture {
             // Not by way of the log, which ends here.
-            let text =
-                alloc::format!("\r\n[{dropped} bytes were lost: the console is too slow]\r\n");
-            self.push(&mut output, text.as_bytes());
+            let text = alloc::format!("[{dropped} bytes were lost: the console is too slow]");
+            self.put_line(&mut output, &[text.as_bytes()]);
         }
         false
     }
@@ -166,59 +248,6 @@ impl<H: Host> Console<H> {
         let end = self.host.now().after_ns(DRAIN_NS);
         while self.flush() && self.host.now() < end {
             core::hint::spin_loop();
-        }
-    }
-}
-
-/// What a VM prints, on its way to the console.
-pub(crate) struct Printer {
-    vm: usize,
-    name: String,
-    line: Mutex<Vec<u8>>,
-}
-
-impl Printer {
-    pub(crate) fn new(vm: usize, name: &str) -> Self {
-        Self {
-            vm,
-            name: name.into(),
-            line: Mutex::new(Vec::with_capacity(LINE_BYTES)),
-        }
-    }
-
-    /// A printer whose VM never has the console to itself on its account.
-    pub(crate) fn background(name: &str) -> Self {
-        Self::new(NOBODY, name)
-    }
-
-    /// Shows what a VM that comes into focus has printed of its line: a prompt, usually.
-    pub(crate) fn show_rest<H: Host>(&self, console: &Console<H>) {
-        let mut line = self.line.lock();
-        console.write(&line);
-        line.clear();
-    }
-
-    /// One byte from the VM's serial port.
-    pub(crate) fn put<H: Host>(&self, console: &Console<H>, byte: u8) {
-        if console.focus() == self.vm {
-            console.write(&[byte]);
-            return;
-        }
-        let mut line = self.line.lock();
-        match byte {
-            b'\r' => {}
-            b'\n' => {
-                console.write_line_of(&self.name, &line);
-                line.clear();
-            }
-            b'\t' => line.push(b' '),
-            // Control characters, escape sequences among them, stay with their VM; above ASCII are more of them.
-            0..0x20 | 0x7f.. => line.push(b'.'),
-            _ => line.push(byte),
-        }
-        if line.len() >= LINE_BYTES {
-            console.write_line_of(&self.name, &line);
-            line.clear();
         }
     }
 }

@@ -170,6 +170,11 @@ impl Wire {
         }
     }
 
+    /// The line's number at the IOAPIC.
+    pub(crate) fn gsi(&self) -> u8 {
+        self.pin
+    }
+
     /// Puts a level on the line. Costs one load when it is there already.
     ///
     /// `is_high` needs no stronger order: a wire belongs to one slot, and only its harness moves it, under the slot's lock.

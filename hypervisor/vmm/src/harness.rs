@@ -1,9 +1,9 @@
 //! What each device's harness carries outward.
 
-use crate::console::{Console, Printer};
 use crate::fabric::{Fabric, Wire};
 use crate::lifecycle::{Lifecycle, StopReason};
 use crate::slot::{Harness, Slot};
+use crate::view::{LinePrinter, View};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use chipset::fw_cfg::{DESCRIPTOR_BYTES, PieceContent};
@@ -49,6 +49,10 @@ impl Harness<Pit> for PitHarness {
             }
         }
     }
+
+    fn gsi(&self) -> Option<u8> {
+        Some(self.wire.gsi())
+    }
 }
 
 /// The RTC's line, to IRQ 8.
@@ -72,24 +76,26 @@ impl Harness<Rtc> for RtcHarness {
         let is_high = rtc.line().is_high() && !self.replaced.is_on();
         self.wire.set(Level::when(is_high));
     }
+
+    fn gsi(&self) -> Option<u8> {
+        Some(self.wire.gsi())
+    }
 }
 
 /// A UART's line, and its bytes to the console.
 pub(crate) struct UartHarness<H: Host> {
     wire: Wire,
-    console: &'static Console<H>,
     /// None: the cable ends nowhere.
-    printer: Option<Printer>,
-    /// Whether the guest waits because the console is full.
+    view: Option<Arc<View<H>>>,
+    /// Whether the guest waits because it has printed its share.
     is_held: AtomicBool,
 }
 
 impl<H: Host> UartHarness<H> {
-    pub(crate) fn new(wire: Wire, console: &'static Console<H>, printer: Option<Printer>) -> Self {
+    pub(crate) fn new(wire: Wire, view: Option<Arc<View<H>>>) -> Self {
         Self {
             wire,
-            console,
-            printer,
+            view,
             is_held: AtomicBool::new(false),
         }
     }
@@ -102,15 +108,16 @@ impl<H: Host> Harness<Uart16550> for UartHarness<H> {
             let Some(byte) = uart.take_transmitted() else {
                 break;
             };
-            if let Some(printer) = &self.printer {
-                printer.put(self.console, byte);
-                if self.console.is_full() {
-                    uart.set_backpressure(true);
-                    self.is_held.store(true, Ordering::Relaxed);
-                }
+            if self.view.as_ref().is_some_and(|view| view.put(byte)) {
+                uart.set_backpressure(true);
+                self.is_held.store(true, Ordering::Relaxed);
             }
         }
         self.wire.set(uart.line());
+    }
+
+    fn gsi(&self) -> Option<u8> {
+        Some(self.wire.gsi())
     }
 }
 
@@ -120,14 +127,6 @@ pub(crate) struct SerialPort<H: Host> {
 }
 
 impl<H: Host> SerialPort<H> {
-    /// The VM comes into focus.
-    pub(crate) fn show_rest(&self) {
-        let harness = self.slot.harness();
-        if let Some(printer) = &harness.printer {
-            printer.show_rest(harness.console);
-        }
-    }
-
     /// A byte for the guest. Returns false, and takes nothing, when there is no room.
     pub(crate) fn receive(&self, byte: u8) -> bool {
         self.slot.with(|uart| uart.receive(byte))
@@ -167,6 +166,10 @@ impl Harness<I8042> for ResetHarness {
             self.lifecycle.end(StopReason::Reset("keyboard controller"));
         }
     }
+
+    fn gsi(&self) -> Option<u8> {
+        self.wire.as_ref().map(Wire::gsi)
+    }
 }
 
 impl Harness<ResetControl> for ResetHarness {
@@ -197,6 +200,10 @@ impl Harness<PowerManagement> for PmHarness {
             Some(PowerRequest::Reset) => self.lifecycle.end(StopReason::Reset("ACPI")),
             None => {}
         }
+    }
+
+    fn gsi(&self) -> Option<u8> {
+        Some(self.wire.gsi())
     }
 }
 
@@ -241,20 +248,19 @@ impl Harness<Hpet> for HpetHarness {
 
 /// Text from the debug ports, as whole lines of the VM.
 pub(crate) struct DebugHarness<H: Host> {
-    console: &'static Console<H>,
-    printer: Printer,
+    printer: LinePrinter<H>,
 }
 
 impl<H: Host> DebugHarness<H> {
-    pub(crate) fn new(console: &'static Console<H>, printer: Printer) -> Self {
-        Self { console, printer }
+    pub(crate) fn new(printer: LinePrinter<H>) -> Self {
+        Self { printer }
     }
 }
 
 impl<H: Host> Harness<DebugPort> for DebugHarness<H> {
     fn after(&self, ports: &mut DebugPort) {
         while let Some(byte) = ports.take_byte() {
-            self.printer.put(self.console, byte);
+            self.printer.put(byte);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::Hypervisor;
 use crate::console::SHELL;
+use crate::display::Display;
 use crate::shell::Shell;
 use crate::vm::Vm;
 use alloc::collections::VecDeque;
@@ -19,6 +20,10 @@ const BUSY_TICK_NS: u64 = 1_000_000;
 const INPUT_LIMIT: usize = 64;
 /// The most bytes of input kept for a guest that does not take them; more are dropped.
 const HELD_BYTES: usize = 256;
+/// How often a guest may ask the operator's terminal something.
+const QUESTION_NS: u64 = 100_000_000;
+/// A guest's screen is drawn only while no more than this waits for the serial port: an old picture is of no use.
+const PICTURE_BACKLOG: usize = 1024;
 /// Ctrl-], which leads to the operator's shell.
 const ESCAPE: u8 = 0x1d;
 
@@ -32,6 +37,10 @@ pub(crate) struct Housekeeping<H: Host> {
     generation: u64,
     /// What its guest had no room for yet, so that what is typed behind it is read all the same: Ctrl-] may be there.
     held: VecDeque<u8>,
+    /// The screen of the VM in focus, and which VM that is.
+    display: Display,
+    on_display: Option<Arc<Vm<H>>>,
+    next_question: Instant,
 }
 
 impl<H: Host> Housekeeping<H> {
@@ -40,14 +49,19 @@ impl<H: Host> Housekeeping<H> {
         if hypervisor.console.focus() == SHELL {
             shell.open();
         }
-        Self {
+        let mut keeper = Self {
             hypervisor,
             shell,
             due: Instant::default(),
             vms: hypervisor.vms(),
             generation: hypervisor.registry.generation(),
             held: VecDeque::with_capacity(HELD_BYTES),
-        }
+            display: Display::new(),
+            on_display: None,
+            next_question: Instant::default(),
+        };
+        keeper.change_display();
+        keeper
     }
 
     /// Does what is due; returns when to come back.
@@ -59,11 +73,20 @@ impl<H: Host> Housekeeping<H> {
         for vm in &self.vms {
             vm.count_down(now);
         }
-        self.read();
-        let is_waiting = self.hypervisor.console.flush();
-        if !self.hypervisor.console.is_full() {
-            for vm in &self.vms {
+        self.read(now);
+        self.draw_guest(now);
+        self.shell.keep(now);
+        let is_waiting = self.hypervisor.console.flush() || self.shell.is_waiting();
+        for vm in &self.vms {
+            vm.count_down(now);
+            if vm.board.view.renew_share(self.vms.len()) {
                 vm.board.uart.release();
+            }
+        }
+        if self.next_question <= now {
+            self.next_question = now.after_ns(QUESTION_NS);
+            for vm in &self.vms {
+                vm.board.view.allow_question();
             }
         }
         let is_drawing = self.hypervisor.host.screen_draw();
@@ -86,7 +109,7 @@ impl<H: Host> Housekeeping<H> {
         }
     }
 
-    fn read(&mut self) {
+    fn read(&mut self, now: Instant) {
         for _ in 0..INPUT_LIMIT {
             let Some(byte) = self.hypervisor.host.console_read() else {
                 break;
@@ -99,13 +122,44 @@ impl<H: Host> Housekeeping<H> {
                 } else {
                     self.shell.open();
                 }
+                self.change_display();
             } else if focus == SHELL {
-                self.shell.key(byte);
+                self.shell.byte(byte);
+                self.change_display();
+            } else if let Some(vm) = &self.on_display {
+                self.display.type_byte(byte, &vm.board.seat, now);
             } else if self.held.len() < HELD_BYTES {
                 self.held.push_back(byte);
             }
         }
         self.hand_over();
+    }
+
+    /// Follows the focus to a VM's screen, or away from it.
+    fn change_display(&mut self) {
+        let console = self.hypervisor.console;
+        let wanted = console.is_screen().then(|| console.focus());
+        if self.on_display.as_ref().map(|vm| vm.id()) == wanted {
+            return;
+        }
+        if let Some(vm) = self.on_display.take() {
+            self.display.leave(&vm.board.seat);
+        }
+        self.on_display = wanted.and_then(|id| self.hypervisor.by_id(id));
+        self.display.redraw();
+    }
+
+    /// Shows what changed on the screen of the VM in focus.
+    fn draw_guest(&mut self, now: Instant) {
+        let console = self.hypervisor.console;
+        if let Some(vm) = &self.on_display
+            && console.waiting() <= PICTURE_BACKLOG
+        {
+            let bytes = self.display.render(&vm.board.seat, vm.ram(), now);
+            if !bytes.is_empty() {
+                console.write(bytes);
+            }
+        }
     }
 
     /// Gives the VM in focus as much of what was typed as it has room for.
@@ -125,6 +179,8 @@ impl<H: Host> Housekeeping<H> {
     fn end_when_done(&self) {
         let hypervisor = self.hypervisor;
         if hypervisor.config.host.shutdown_when_done && self.vms.iter().all(|vm| vm.is_done()) {
+            // The last picture is not to hide it.
+            hypervisor.console.set_picture(false);
             log::info!("all VMs have ended; powering off");
             hypervisor.console.drain();
             hypervisor.host.power(PowerAction::Off);

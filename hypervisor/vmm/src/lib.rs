@@ -16,7 +16,6 @@ mod board;
 mod bus;
 mod console;
 mod cpu_loop;
-#[expect(dead_code, reason = "no view shows a screen yet")]
 mod display;
 mod exit;
 mod fabric;
@@ -44,6 +43,7 @@ mod stats;
 mod tests;
 mod text;
 mod vcpu;
+mod view;
 mod vm;
 mod vm_clock;
 
@@ -128,12 +128,12 @@ pub fn start<H: Host>(
     }
     drop(list);
     if let Some(vm) = hypervisor.vms().first() {
-        console.set_focus(vm.id());
+        console.set_focus(vm.id(), vm.spec.console == vm_spec::GuestConsole::Screen);
         // Past the log, whatever its level: without it nobody finds the shell.
         console.write(b"Press Ctrl-] for the operator's shell.\r\n");
     } else {
         log::warn!("no VM to run; press Ctrl-] for the operator's shell");
-        console.set_focus(console::SHELL);
+        console.set_focus(console::SHELL, false);
     }
     hypervisor
 }

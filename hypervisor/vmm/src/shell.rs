@@ -1,112 +1,74 @@
 //! The operator's shell: a small prompt behind the escape key.
 
+mod line;
+mod orders;
+mod pages;
+mod tables;
+
 use crate::Hypervisor;
-use crate::console::{Console, SHELL};
+use crate::console::{FULL_BYTES, SHELL};
 use crate::lifecycle::VmState;
 use crate::vm::Vm;
 use alloc::string::String;
 use alloc::sync::Arc;
-use core::convert::Infallible;
+use alloc::vec::Vec;
 use core::fmt::{self, Write};
-use embedded_cli::Command;
-use embedded_cli::cli::{Cli, CliBuilder};
+use device::Instant;
 use host::{Host, PowerAction};
+use line::{Line, Names, SharedOutbox};
+use orders::Order;
+use pages::{PAGE_COLUMNS, Page, Pager, Rates};
+use terminal::{Key, Keys};
 use vm_spec::After;
 
-/// Longest command line.
-const COMMAND_BYTES: usize = 128;
-/// How much of the past can be called back.
-const HISTORY_BYTES: usize = 512;
+/// How long a VM may take to heed its power button.
+const GRACE_NS: u64 = 30_000_000_000;
 
-/// What the operator can say.
-#[derive(Debug, Command)]
-enum Order<'a> {
-    /// List the VMs
-    Vms,
-
-    /// Show a VM: exits by reason, memory, vCPUs, devices
-    Info {
-        /// Which VM
-        name: &'a str,
-    },
-
-    /// Give the console to a VM (Ctrl-] leads back here)
-    Attach {
-        /// Which VM
-        name: &'a str,
-    },
-
-    /// Start a stopped VM
-    Start {
-        /// Which VM
-        name: &'a str,
-    },
-
-    /// Stop a VM at once
-    Stop {
-        /// Which VM
-        name: &'a str,
-    },
-
-    /// Press a VM's power button: its system shuts down by itself
-    Button {
-        /// Which VM
-        name: &'a str,
-    },
-
-    /// Reset a VM
-    Reset {
-        /// Which VM
-        name: &'a str,
-    },
-
-    /// Show the last messages of the hypervisor
-    Log,
-
-    /// Show the machine: CPUs, memory, time
-    Host,
-
-    /// Reset the machine
-    Reboot,
-
-    /// Switch the machine off
-    Poweroff,
-}
-
-/// Text for the console. The editor gives lines the ends a terminal wants.
-struct Writer<H: Host>(&'static Console<H>);
-
-impl<H: Host> embedded_io::ErrorType for Writer<H> {
-    type Error = Infallible;
-}
-
-impl<H: Host> embedded_io::Write for Writer<H> {
-    fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
-        self.0.write(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> Result<(), Infallible> {
-        Ok(())
-    }
-}
-
-type Editor<H> = Cli<Writer<H>, Infallible, [u8; COMMAND_BYTES], [u8; HISTORY_BYTES]>;
-
-/// The shell with its line editor.
+/// The shell.
 pub(crate) struct Shell<H: Host> {
     hypervisor: &'static Hypervisor<H>,
-    editor: Option<Editor<H>>,
-    /// The VM that had the console before.
-    back_to: usize,
+    line: Option<Line>,
+    keys: Keys,
+    outbox: SharedOutbox,
+    /// What fills the screen instead of the prompt.
+    page: Option<Page>,
+    /// The VM that had the console before, and whether by its screen.
+    back_to: (usize, bool),
+}
+
+/// What follows a command, besides its answer.
+enum Then<H: Host> {
+    Attach(Arc<Vm<H>>, bool),
+    Show(Page),
+}
+
+impl<H: Host> Names for &'static Hypervisor<H> {
+    fn candidates(&self, words: &[&str]) -> Vec<String> {
+        let vms = || self.vms().iter().map(|vm| vm.name().into()).collect();
+        match words {
+            ["help"] => line::commands(),
+            ["create"] => {
+                let specs = self.config.vms.iter();
+                specs.map(|spec| spec.name.clone()).collect()
+            }
+            ["attach", _] => ["serial", "screen"].map(String::from).into(),
+            ["inspect", name] => self.find(name).map_or(Vec::new(), |vm| tables::parts(&vm)),
+            ["vms" | "top" | "log" | "host" | "reboot" | "poweroff"] => Vec::new(),
+            [_] => vms(),
+            _ => Vec::new(),
+        }
+    }
 }
 
 impl<H: Host> Shell<H> {
     pub(crate) fn new(hypervisor: &'static Hypervisor<H>) -> Self {
         Self {
             hypervisor,
-            editor: None,
-            back_to: 0,
+            line: None,
+            keys: Keys::default(),
+            outbox: SharedOutbox::default(),
+            page: None,
+            back_to: (0, false),
         }
     }
 
@@ -115,96 +77,199 @@ impl<H: Host> Shell<H> {
         let console = self.hypervisor.console;
         let focus = console.focus();
         if focus != SHELL {
-            self.back_to = focus;
+            self.back_to = (focus, console.is_screen());
         }
-        console.set_focus(SHELL);
-        console.write(
-            b"\r\nCaisson operator's shell: `help` lists the commands, Ctrl-] goes back.\r\n",
-        );
-        // The builder prints the prompt; a new editor each time leaves no half-typed line behind.
-        self.editor = CliBuilder::default()
-            .writer(Writer(console))
-            .command_buffer([0; COMMAND_BYTES])
-            .history_buffer([0; HISTORY_BYTES])
-            .prompt("caisson> ")
-            .build()
-            .ok();
+        match self.hypervisor.by_id(focus) {
+            Some(vm) => vm.board.view.leave(),
+            None => console.set_focus(SHELL, false),
+        }
+        self.keys = Keys::default();
+        self.say("\nCaisson operator's shell: `help` lists the commands, Ctrl-] goes back.\n");
+        match &mut self.line {
+            // A line that is kept keeps its history.
+            Some(line) => line.show(),
+            None => self.line = Line::new(&self.outbox),
+        }
     }
 
     /// Gives the console back.
     pub(crate) fn close(&mut self) {
-        if let Some(vm) = self.hypervisor.by_id(self.back_to) {
-            self.attach(&vm);
+        self.end_page();
+        let (id, is_screen) = self.back_to;
+        let found = self.hypervisor.by_id(id).map(|vm| (vm, is_screen));
+        let first = || self.hypervisor.vms().into_iter().next();
+        match found.or_else(|| first().map(|vm| (vm, false))) {
+            Some((vm, is_screen)) => self.attach(&vm, is_screen),
+            None => {
+                self.say("\nthere is no VM to go back to; `create` makes one\n");
+                self.show_line();
+            }
         }
     }
 
-    fn attach(&self, vm: &Vm<H>) {
-        let text = alloc::format!(
-            "\r\nconsole of vm {}; Ctrl-] leads to the shell\r\n",
-            vm.name()
-        );
-        self.hypervisor.console.write(text.as_bytes());
-        self.hypervisor.console.set_focus(vm.id());
-        vm.board.uart.show_rest();
+    fn attach(&mut self, vm: &Vm<H>, is_screen: bool) {
+        // What does not get out now would come in the middle of the VM's output.
+        self.pump();
+        self.outbox.lock().clear();
+        if is_screen {
+            vm.board.view.attach_screen();
+        } else {
+            vm.board.view.attach();
+        }
+    }
+
+    fn say(&self, text: &str) {
+        self.outbox.lock().write_text(text);
+    }
+
+    fn show_line(&mut self) {
+        if let Some(line) = &mut self.line {
+            line.show();
+        }
     }
 
     /// One byte typed by the operator.
-    pub(crate) fn key(&mut self, byte: u8) {
-        let Some(mut editor) = self.editor.take() else {
+    pub(crate) fn byte(&mut self, byte: u8) {
+        let Some(key) = self.keys.take(byte) else {
             return;
         };
-        let mut attached = None;
-        let shell = &*self;
-        // The writer cannot fail, and what the editor refuses it has shown.
-        let _ = editor.process_byte::<Order<'_>, _>(
-            byte,
-            &mut Order::processor(|cli, order| {
-                let mut answer = String::new();
-                // Writing to a string cannot fail.
-                let _ = shell.carry_out(&order, &mut answer, &mut attached);
-                cli.writer().write_str(&answer)?;
-                Ok(())
-            }),
-        );
-        self.editor = Some(editor);
-        if let Some(vm) = attached {
-            self.attach(&vm);
+        if let Some(page) = &mut self.page {
+            if !page.key(key) {
+                self.end_page();
+                self.show_line();
+            }
+            return;
         }
+        match key {
+            // Stops a long answer.
+            Key::Control('c') => self.outbox.lock().clear(),
+            Key::PageUp => return self.page_back(),
+            Key::Control('t') => return self.toggle(),
+            _ => {}
+        }
+        let Some(mut line) = self.line.take() else {
+            return;
+        };
+        let mut then = None;
+        let shell = &*self;
+        line.key(key, &shell.hypervisor, |order| {
+            let mut answer = String::new();
+            // Writing to a string cannot fail.
+            let _ = shell.carry_out(order, &mut answer, &mut then);
+            answer
+        });
+        self.line = Some(line);
+        match then {
+            Some(Then::Attach(vm, is_screen)) => self.attach(&vm, is_screen),
+            Some(Then::Show(page)) => self.show_page(page),
+            None => {}
+        }
+    }
+
+    /// Pages through what the VM has printed that had the console before.
+    fn page_back(&mut self) {
+        if let Some(vm) = self.hypervisor.by_id(self.back_to.0) {
+            let pager = Pager::new(vm.name().into(), vm.board.view.text(PAGE_COLUMNS));
+            self.show_page(Page::Text(pager));
+        }
+    }
+
+    /// Goes back to the VM, to its other view.
+    fn toggle(&mut self) {
+        if let Some(vm) = self.hypervisor.by_id(self.back_to.0) {
+            self.attach(&vm, !self.back_to.1);
+        }
+    }
+
+    fn show_page(&mut self, page: Page) {
+        self.outbox.lock().write(b"\x1b[2J");
+        self.page = Some(page);
+    }
+
+    fn end_page(&mut self) {
+        if self.page.take().is_none() {
+            return;
+        }
+        self.outbox.lock().write(b"\r\n");
+        let held_back = self.hypervisor.console.set_picture(false);
+        if held_back != 0 {
+            let text =
+                alloc::format!("[{held_back} lines came meanwhile: `log` has the hypervisor's]\n");
+            self.say(&text);
+        }
+    }
+
+    /// Does what time brings: tables that change, answers that wait for room.
+    pub(crate) fn keep(&mut self, now: Instant) {
+        if self.hypervisor.console.focus() != SHELL {
+            return;
+        }
+        if let Some(page) = &mut self.page
+            && self.outbox.lock().is_small()
+            && let Some(text) = page.refresh(self.hypervisor, now)
+        {
+            self.hypervisor.console.set_picture(true);
+            let mut outbox = self.outbox.lock();
+            outbox.write(b"\x1b[H");
+            for line in text.lines() {
+                outbox.write(line.as_bytes());
+                outbox.write(b"\x1b[K\r\n");
+            }
+            outbox.write(b"\x1b[J");
+        }
+        self.pump();
+    }
+
+    /// Passes on what the shell has to say as far as there is room.
+    fn pump(&self) {
+        let console = self.hypervisor.console;
+        // Beyond what guests may fill.
+        let room = (2 * FULL_BYTES).saturating_sub(console.waiting());
+        let bytes = self.outbox.lock().take(room);
+        if !bytes.is_empty() {
+            console.write(&bytes);
+        }
+    }
+
+    /// Whether answers wait for room.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.hypervisor.console.focus() == SHELL && !self.outbox.lock().is_empty()
     }
 
     fn carry_out(
         &self,
         order: &Order<'_>,
         out: &mut String,
-        attached: &mut Option<Arc<Vm<H>>>,
+        then: &mut Option<Then<H>>,
     ) -> fmt::Result {
         let hypervisor = self.hypervisor;
         match *order {
-            Order::Vms => self.list(out),
-            Order::Info { name } => match self.find(name, out)? {
-                Some(vm) => vm.inspect(out),
-                None => Ok(()),
-            },
-            Order::Attach { name } => {
-                *attached = self.find(name, out)?;
+            Order::Vms => tables::vms(hypervisor, out),
+            Order::Top => {
+                *then = Some(Then::Show(Page::Top(Rates::new(hypervisor))));
                 Ok(())
             }
-            Order::Start { name } => match self.find(name, out)? {
-                Some(vm) if vm.start() => writeln!(out, "{name} starts"),
-                Some(_) => writeln!(out, "{name} is not stopped"),
-                None => Ok(()),
-            },
-            Order::Stop { name } => self.end(name, After::Stop, "stops", out),
-            Order::Reset { name } => self.end(name, After::Restart, "restarts", out),
-            Order::Button { name } => match self.find(name, out)? {
-                Some(vm) => {
-                    vm.board.press_power_button();
-                    writeln!(out, "{name}: power button pressed")
+            Order::Exits { name } => {
+                if let Some(name) = name
+                    && self.find(name, out)?.is_none()
+                {
+                    return Ok(());
                 }
-                None => Ok(()),
+                let rates = Rates::new(hypervisor);
+                *then = Some(Then::Show(Page::Exits(name.map(String::from), rates)));
+                Ok(())
+            }
+            Order::Create { spec, name } => match hypervisor.create(spec, name) {
+                Ok(vm) => writeln!(out, "{0} is there; `start {0}` starts it", vm.name()),
+                Err(error) => writeln!(out, "{error}"),
+            },
+            Order::Destroy { name } => match hypervisor.destroy(name) {
+                Ok(()) => writeln!(out, "{name} is gone"),
+                Err(crate::DestroyError::NoVm) => no_vm(name, out),
+                Err(error) => writeln!(out, "{name}: {error}"),
             },
             Order::Log => hypervisor.host.log_tail(out),
-            Order::Host => self.host_page(out),
+            Order::Host => tables::host(hypervisor, out),
             Order::Reboot => {
                 self.farewell("resetting the machine");
                 hypervisor.host.power(PowerAction::Reset)
@@ -213,11 +278,136 @@ impl<H: Host> Shell<H> {
                 self.farewell("powering off");
                 hypervisor.host.power(PowerAction::Off)
             }
+            Order::Attach { name, .. }
+            | Order::Scrollback { name, .. }
+            | Order::Start { name }
+            | Order::Stop { name }
+            | Order::Kill { name }
+            | Order::Button { name }
+            | Order::Reset { name }
+            | Order::Pause { name }
+            | Order::Resume { name }
+            | Order::Info { name }
+            | Order::Devices { name }
+            | Order::Inspect { name, .. } => match self.find(name, out)? {
+                Some(vm) => self.carry_out_on(&vm, order, out, then),
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// What is said to one VM.
+    fn carry_out_on(
+        &self,
+        vm: &Arc<Vm<H>>,
+        order: &Order<'_>,
+        out: &mut String,
+        then: &mut Option<Then<H>>,
+    ) -> fmt::Result {
+        let name = vm.name();
+        match *order {
+            Order::Attach { view, .. } => {
+                let is_screen = match view {
+                    None if self.back_to.0 == vm.id() => self.back_to.1,
+                    None => vm.spec.console == vm_spec::GuestConsole::Screen,
+                    Some("serial") => false,
+                    Some("screen") => true,
+                    Some(other) => {
+                        return writeln!(out, "there is no view {other:?}: `serial` or `screen`");
+                    }
+                };
+                *then = Some(Then::Attach(vm.clone(), is_screen));
+                Ok(())
+            }
+            Order::Scrollback { lines, .. } => {
+                let text = vm.board.view.text(PAGE_COLUMNS);
+                let Some(count) = lines else {
+                    *then = Some(Then::Show(Page::Text(Pager::new(name.into(), text))));
+                    return Ok(());
+                };
+                let lines: Vec<&str> = text.lines().collect();
+                let first = lines.len().saturating_sub(count as usize);
+                for line in lines.iter().skip(first) {
+                    writeln!(out, "{line}")?;
+                }
+                Ok(())
+            }
+            Order::Start { .. } if vm.start() => writeln!(out, "{name} starts"),
+            Order::Start { .. } => writeln!(out, "{name} is not stopped"),
+            Order::Stop { .. } => self.stop(vm, out),
+            Order::Kill { .. } if vm.kill() => writeln!(out, "{name} stops"),
+            Order::Kill { .. } => writeln!(out, "{name} is not running"),
+            Order::Button { .. } => {
+                vm.board.press_power_button();
+                writeln!(out, "{name}: power button pressed")
+            }
+            Order::Reset { .. } if vm.end(After::Restart) => writeln!(out, "{name} restarts"),
+            Order::Reset { .. } if vm.start() => writeln!(out, "{name} starts"),
+            Order::Pause { .. } if vm.pause() => {
+                writeln!(out, "{name} pauses; `resume {name}` lets it go on")
+            }
+            Order::Resume { .. } if vm.resume() => writeln!(out, "{name} goes on"),
+            Order::Resume { .. } => writeln!(out, "{name} is not paused"),
+            Order::Pause { .. } => writeln!(out, "{name} is not running"),
+            Order::Reset { .. } => writeln!(out, "{name} is not running"),
+            Order::Info { .. } => vm.inspect(out),
+            Order::Devices { .. } => tables::devices(vm, out),
+            Order::Inspect { part: None, .. } => vm.inspect(out),
+            Order::Inspect {
+                part: Some(part), ..
+            } => {
+                if !tables::part(vm, part, out)? {
+                    writeln!(
+                        out,
+                        "{name} has no {part:?}; it has {}",
+                        tables::parts(vm).join(", ")
+                    )?;
+                }
+                Ok(())
+            }
+            // Those that name no VM.
+            Order::Vms
+            | Order::Top
+            | Order::Exits { .. }
+            | Order::Create { .. }
+            | Order::Destroy { .. }
+            | Order::Log
+            | Order::Host
+            | Order::Reboot
+            | Order::Poweroff => Ok(()),
+        }
+    }
+
+    fn stop(&self, vm: &Vm<H>, out: &mut String) -> fmt::Result {
+        let name = vm.name();
+        let is_on = matches!(
+            vm.lifecycle().state(),
+            VmState::Running | VmState::Pausing | VmState::Paused
+        );
+        if is_on && vm.board.heeds_power_button() && vm.stop_gently(GRACE_NS) {
+            return writeln!(
+                out,
+                "{name}: power button pressed; stopped hard if it is not down in {} s",
+                GRACE_NS / 1_000_000_000
+            );
+        }
+        if vm.kill() {
+            writeln!(
+                out,
+                "{name} stops at once: its system does not listen to a power button"
+            )
+        } else {
+            writeln!(out, "{name} is not running")
         }
     }
 
     fn farewell(&self, what: &str) {
         let console = self.hypervisor.console;
+        let end = self.hypervisor.host.now().after_ns(GRACE_NS / 10);
+        while !self.outbox.lock().is_empty() && self.hypervisor.host.now() < end {
+            self.pump();
+            console.flush();
+        }
         console.write(what.as_bytes());
         console.write(b"\r\n");
         console.drain();
@@ -226,76 +416,12 @@ impl<H: Host> Shell<H> {
     fn find(&self, name: &str, out: &mut String) -> Result<Option<Arc<Vm<H>>>, fmt::Error> {
         let found = self.hypervisor.find(name);
         if found.is_none() {
-            writeln!(out, "there is no VM {name:?}; `vms` lists them")?;
+            no_vm(name, out)?;
         }
         Ok(found)
     }
+}
 
-    fn end(&self, name: &str, then: After, verb: &str, out: &mut String) -> fmt::Result {
-        let Some(vm) = self.find(name, out)? else {
-            return Ok(());
-        };
-        if vm.end(then) {
-            writeln!(out, "{name} {verb}")
-        } else if then == After::Restart && vm.start() {
-            writeln!(out, "{name} starts")
-        } else {
-            writeln!(out, "{name} is not running")
-        }
-    }
-
-    fn list(&self, out: &mut String) -> fmt::Result {
-        writeln!(
-            out,
-            "{:<16} {:<8} {:>5} {:>9} {:>12}",
-            "name", "state", "vCPUs", "memory", "exits"
-        )?;
-        for vm in self.hypervisor.vms() {
-            let exits: u64 = vm
-                .stats()
-                .iter()
-                .map(|stats| stats.exits().iter().sum::<u64>())
-                .sum();
-            let state = match vm.lifecycle().state() {
-                VmState::Stopped => "stopped",
-                VmState::Running => "running",
-                VmState::Halting => "ending",
-                VmState::Starting => "starting",
-                VmState::Destroyed => "gone",
-                VmState::Pausing => "pausing",
-                VmState::Paused => "paused",
-            };
-            writeln!(
-                out,
-                "{:<16} {:<8} {:>5} {:>5} MiB {:>12}",
-                vm.name(),
-                state,
-                vm.spec.cpus,
-                vm.spec.memory_bytes >> 20,
-                exits
-            )?;
-        }
-        Ok(())
-    }
-
-    fn host_page(&self, out: &mut String) -> fmt::Result {
-        let host = self.hypervisor.host;
-        let memory = host.memory();
-        writeln!(
-            out,
-            "{} CPUs at {} MHz (TSC), up {} s",
-            host.cpu_count(),
-            host.clock().khz() / 1000,
-            host.now().as_ns() / 1_000_000_000
-        )?;
-        writeln!(
-            out,
-            "memory: {} MiB in all, {} MiB free, {} MiB guests, {} KiB files, {} KiB hypervisor",
-            memory.total >> 20,
-            memory.free >> 20,
-            memory.guests >> 20,
-            memory.files >> 10,
-            memory.hypervisor >> 10
-        )
-    }
+fn no_vm(name: &str, out: &mut String) -> fmt::Result {
+    writeln!(out, "there is no VM {name:?}; `vms` lists them")
 }

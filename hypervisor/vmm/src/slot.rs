@@ -9,6 +9,11 @@ use spin::mutex::TicketMutex;
 pub(crate) trait Harness<D>: Send + Sync {
     /// Asks the device and passes on; called after every access, with the device's lock held.
     fn after(&self, device: &mut D);
+
+    /// The line its interrupts go to, if it has one of its own.
+    fn gsi(&self) -> Option<u8> {
+        None
+    }
 }
 
 /// A device that says nothing by itself.
@@ -95,6 +100,8 @@ pub(crate) trait AnySlot: Send + Sync {
     fn reset(&self);
     /// What an operator wants to see.
     fn inspect(&self, page: &mut Page<'_>);
+    /// The line its interrupts go to, if it has one of its own.
+    fn gsi(&self) -> Option<u8>;
 }
 
 impl<D: Device, W: Harness<D>> AnySlot for Slot<D, W> {
@@ -116,5 +123,9 @@ impl<D: Device, W: Harness<D>> AnySlot for Slot<D, W> {
 
     fn inspect(&self, page: &mut Page<'_>) {
         self.with(|device| device.inspect(page));
+    }
+
+    fn gsi(&self) -> Option<u8> {
+        self.harness.gsi()
     }
 }

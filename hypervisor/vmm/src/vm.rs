@@ -396,6 +396,7 @@ impl<H: Host> Vm<H> {
 
     /// Carries out an order to end; all vCPUs are parked.
     pub(crate) fn conclude(&self, order: Order) {
+        self.board.view.end();
         // A guest that answers the power button with a reset was to stop all the same.
         let was_to_stop = self.stops_hard_at_ns.swap(NEVER, Ordering::SeqCst) != NEVER;
         let is_operators = order.reason == StopReason::Operator;
@@ -427,6 +428,44 @@ impl<H: Host> Vm<H> {
         self.board.home.ring();
     }
 
+    /// Where a vCPU is, what it waits for and what it did. Returns false when there is none of that number.
+    pub(crate) fn inspect_vcpu(
+        &self,
+        id: usize,
+        out: &mut dyn Write,
+    ) -> Result<bool, core::fmt::Error> {
+        let Some(stats) = self.stats.get(id) else {
+            return Ok(false);
+        };
+        let (rip, cr3, rflags) = stats.place();
+        let [code, info1, info2] = stats.last_exit();
+        let home = self.cpus().mailboxes()[id].bell().cpu();
+        writeln!(
+            out,
+            "  vCPU {id} on {home}: rip {rip:#x} cr3 {cr3:#x} rflags {rflags:#x}, last exit {code:#x} ({info1:#x}, {info2:#x})"
+        )?;
+        writeln!(out, "    on its CPU for {} ms", stats.run_ns() / 1_000_000)?;
+        let waiting = stats.waiting();
+        write!(
+            out,
+            "    interrupt requested {:#04x}, in service {:#04x}, timer ",
+            waiting.requested, waiting.in_service
+        )?;
+        match waiting.deadline_ns {
+            u64::MAX => writeln!(out, "off")?,
+            ns => {
+                let now = self.now().as_ns();
+                writeln!(out, "in {} us", (ns as i64).wrapping_sub(now as i64) / 1000)?;
+            }
+        }
+        for (name, count) in crate::stats::KIND_NAMES.iter().zip(stats.exits()) {
+            if count != 0 {
+                writeln!(out, "    {name:<18}{count:>12}")?;
+            }
+        }
+        Ok(true)
+    }
+
     /// Everything an operator wants to know of it.
     pub(crate) fn inspect(&self, out: &mut dyn Write) -> core::fmt::Result {
         writeln!(
@@ -441,33 +480,8 @@ impl<H: Host> Vm<H> {
         if let Some(reason) = self.lifecycle().last_stop() {
             writeln!(out, "  last stop: {reason}")?;
         }
-        for (id, stats) in self.stats.iter().enumerate() {
-            let (rip, cr3, rflags) = stats.place();
-            let [code, info1, info2] = stats.last_exit();
-            let home = self.cpus().mailboxes()[id].bell().cpu();
-            writeln!(
-                out,
-                "  vCPU {id} on {home}: rip {rip:#x} cr3 {cr3:#x} rflags {rflags:#x}, last exit {code:#x} ({info1:#x}, {info2:#x})"
-            )?;
-            writeln!(out, "    on its CPU for {} ms", stats.run_ns() / 1_000_000)?;
-            let waiting = stats.waiting();
-            write!(
-                out,
-                "    interrupt requested {:#04x}, in service {:#04x}, timer ",
-                waiting.requested, waiting.in_service
-            )?;
-            match waiting.deadline_ns {
-                u64::MAX => writeln!(out, "off")?,
-                ns => {
-                    let now = self.now().as_ns();
-                    writeln!(out, "in {} us", (ns as i64).wrapping_sub(now as i64) / 1000)?;
-                }
-            }
-            for (name, count) in crate::stats::KIND_NAMES.iter().zip(stats.exits()) {
-                if count != 0 {
-                    writeln!(out, "    {name:<18}{count:>12}")?;
-                }
-            }
+        for id in 0..self.stats.len() {
+            self.inspect_vcpu(id, out)?;
         }
         for slot in &self.board.slots {
             writeln!(out, "  {}", slot.name())?;

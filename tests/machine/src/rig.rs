@@ -97,6 +97,7 @@ impl Rig {
     /// It does not come.
     pub fn open_prompt(&mut self) -> Result<()> {
         self.machine.send(ESCAPE)?;
+        self.expect("Ctrl-] goes back.", 10)?;
         self.expect(PROMPT, 10).map(|_| ())
     }
 
@@ -115,12 +116,13 @@ impl Rig {
     /// No prompt comes back.
     pub fn order(&mut self, command: &str) -> Result<String> {
         self.type_line(command)?;
-        let text = self.expect(PROMPT, 15)?;
-        // The editor shows the command as it is typed; the answer begins behind its last line end.
-        let answer = text.split_once('\n').map_or("", |(_, answer)| answer);
+        // The command is shown as it is typed, and once more, as a whole, behind each line of somebody else's that comes
+        // meanwhile. So its prompt, too, may come again, but not with the line end.
+        self.expect(&format!("{command}\r\n"), 15)?;
+        let answer = self.expect(PROMPT, 15)?;
         Ok(answer
             .strip_suffix(PROMPT)
-            .unwrap_or(answer)
+            .unwrap_or(&answer)
             .replace('\r', ""))
     }
 

@@ -83,6 +83,12 @@ impl PowerManagement {
         self.status |= STATUS_POWER_BUTTON;
     }
 
+    /// Whether the guest wants an SCI when the power button is pressed. (ACPI 6.5 4.8.3.1.2, PWRBTN_EN)
+    #[must_use]
+    pub const fn heeds_power_button(&self) -> bool {
+        self.enable & STATUS_POWER_BUTTON != 0
+    }
+
     /// Raises general-purpose event `event`, 0 to 15.
     pub fn raise_gpe(&mut self, event: u8) {
         if event < 16 {

@@ -139,6 +139,11 @@ impl Modes {
         }
     }
 
+    /// As [`Modes::dress`], whatever the symbols looked like before.
+    pub fn dress_anew(&self, sink: &mut impl Sink) {
+        self.dress.put_on(sink);
+    }
+
     pub(crate) fn addressed(&mut self) {
         self.is_addressed = true;
         self.plain_lines = 0;

@@ -1,5 +1,6 @@
 //! The last of what a guest has printed, in a fixed number of bytes.
 
+use crate::confine::Sink;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec;
@@ -126,9 +127,50 @@ impl Scrollback {
             .unwrap_or(self.end)
     }
 
+    /// Shows what is from a place on, up to `end`. Sequences that set modes are left out: the modes that hold now are set by
+    /// [`Modes::enter`](crate::Modes::enter) before.
+    pub fn replay(&self, from: u64, end: u64, sink: &mut impl Sink) {
+        let mut piece = [0; REPLAY_BYTES];
+        let mut len = 0;
+        for place in from.max(self.oldest())..end.min(self.end) {
+            let Some(byte) = self.at(place) else { break };
+            let starts_sequence = byte == 0x1b;
+            let is_whole = piece.first() == Some(&0x1b) && is_sequence(&piece[..len]);
+            if len == REPLAY_BYTES || starts_sequence || is_whole {
+                show(&piece[..len], sink);
+                len = 0;
+            }
+            piece[len] = byte;
+            len += 1;
+        }
+        show(&piece[..len], sink);
+    }
+
     /// The bytes from a place on.
     pub fn from(&self, place: u64) -> impl Iterator<Item = u8> + '_ {
         (place.max(self.oldest())..self.end).filter_map(|at| self.at(at))
+    }
+}
+
+/// Longer than any sequence that [`Confined`](crate::Confined) lets through.
+const REPLAY_BYTES: usize = 256;
+
+/// Whether confined output that begins with ESC is complete.
+fn is_sequence(bytes: &[u8]) -> bool {
+    match bytes {
+        [_, b'['] | [_, b'(' | b')'] | [_] | [] => false,
+        [_, b'[', .., last] => matches!(last, b'@'..=b'~'),
+        _ => true,
+    }
+}
+
+/// Passes on a piece of text or one sequence, if it sets no mode.
+fn show(piece: &[u8], sink: &mut impl Sink) {
+    match piece {
+        [] | [0x1b, b'=' | b'>'] | [0x1b, b'[', .., b'h' | b'l' | b'r'] => {}
+        // Cut off by the end: not whole, not shown.
+        [0x1b, ..] if !is_sequence(piece) => {}
+        piece => sink.emit(piece),
     }
 }
 

@@ -426,3 +426,17 @@ fn a_terminals_answers_are_no_keys() {
     // An unfinished one ends with the line.
     assert_eq!(keys("\x1b]10;rgb\rx"), [Key::Enter, Key::Symbol('x')]);
 }
+
+#[test]
+fn a_replay_shows_the_picture_and_sets_no_mode() {
+    let mut back = Scrollback::new(1024);
+    back.push(b"a\x1b[?1049h\x1b[1;31mb\x1b[2;9r\x1b=\x1b(0q\x1b[?25l\x1b[4hc\x1bMd\x1b[");
+    let mut out = Out::default();
+    back.replay(0, back.end(), &mut out);
+    assert_eq!(out.bytes, b"a\x1b[1;31mb\x1b(0qc\x1bMd");
+    let mut out = Out::default();
+    let long = "x".repeat(600);
+    back.push(long.as_bytes());
+    back.replay(back.end() - 600, back.end(), &mut out);
+    assert_eq!(out.bytes, long.as_bytes());
+}

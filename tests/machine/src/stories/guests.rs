@@ -9,7 +9,7 @@ use crate::beds::{self, Bed, Shape};
 use crate::boot::{Boot, Stage};
 use crate::config::{self, Vm};
 use crate::forms::{SPECIALS, Special};
-use crate::lines::Lines;
+use crate::lines;
 use crate::parts::{self, TestGuest};
 use crate::rig::{ALL_ENDED, PANIC, Rig};
 
@@ -194,7 +194,6 @@ impl Watch {
         rig.expect("the hypervisor starts", 60)
             .context("the loader did not get through")?;
         let until = Instant::now() + rig.bed.patience(60);
-        let mut lines = Lines::default();
         loop {
             if Instant::now() > until {
                 let names: Vec<&str> = self.running().collect();
@@ -207,14 +206,12 @@ impl Watch {
             let Some(raw) = rig.machine.next_line(Duration::from_secs(1))? else {
                 continue;
             };
-            let Some(line) = lines.take(&raw) else {
-                continue;
-            };
+            let line = lines::shown(&raw);
             ensure!(!line.contains(PANIC), "{}", rig.last_words());
             if line.contains(ALL_ENDED) {
                 break;
             }
-            if let Some(guest) = self.note(&line) {
+            if let Some(guest) = self.note(line) {
                 self.judge(stage, &guest);
             }
         }

@@ -98,7 +98,7 @@ fn story(stage: &mut Stage<'_>) -> Result<()> {
         stage.verdict("operator/attach", heard);
         rig.open_prompt()?;
 
-        rig.type_line(&format!("stop {vm}"))?;
+        rig.type_line(&format!("kill {vm}"))?;
         rig.expect(&format!("vm {vm}: stopped: stopped by the operator"), 10)?;
         let vms = rig.order("vms")?;
         stage.verdict("operator/stop", has_state(&vms, vm, "stopped"));

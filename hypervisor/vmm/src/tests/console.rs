@@ -1,0 +1,437 @@
+//! Views, the shell's line, and what fills the screen.
+
+use super::rig::{Rig, out, out_wide, spec};
+use crate::console::SHELL;
+use crate::lifecycle::VmState;
+use core::num::NonZero;
+use std::string::String;
+use std::vec::Vec;
+use vm_spec::{Config, VmSpec};
+
+const ESCAPE: &str = "\u{1d}";
+
+/// What an operator sees who has watched it all.
+struct Watcher(vt100::Parser);
+
+impl Watcher {
+    fn new() -> Self {
+        let size = |count| NonZero::new(count).expect("a size");
+        Self(vt100::Parser::new(size(24), size(80), 0))
+    }
+
+    fn see(&mut self, text: &str) -> Vec<String> {
+        self.0.process(text.as_bytes());
+        self.0.screen().rows(0, 80).collect()
+    }
+}
+
+fn two() -> Rig {
+    let rig = Rig::with(1, [spec("front", 1), spec("back", 1)]);
+    rig.host.text();
+    rig
+}
+
+#[test]
+fn a_guests_sequences_stay_in_its_view() {
+    let mut rig = two();
+    rig.print(
+        0,
+        "a\u{1b}]0;title\u{7}\u{1b}[21t\u{5}\u{1b}[5i\u{1b}P+q\u{1b}\\b",
+    );
+    assert_eq!(rig.host.text(), "ab");
+    // Half a sequence is nothing, and nothing of the shell's is swallowed by it.
+    rig.print(0, "\u{1b}[31m\u{1b}]0;never ends");
+    let text = rig.operator(ESCAPE);
+    let mut watcher = Watcher::new();
+    let rows = watcher.see(&text);
+    assert!(
+        rows.iter().any(|row| row.starts_with("caisson> ")),
+        "{text:?}"
+    );
+    assert_eq!(watcher.0.screen().fgcolor(), vt100::Color::Default);
+}
+
+#[test]
+fn leaving_a_view_puts_the_terminal_back_and_coming_back_shows_it_again() {
+    let mut rig = two();
+    let mut watcher = Watcher::new();
+    rig.print(
+        0,
+        "\u{1b}[?1049h\u{1b}[2J\u{1b}[3;5H\u{1b}[1;37;44mDialogue\u{1b}[?25l\u{1b}(0",
+    );
+    let rows = watcher.see(&rig.host.text());
+    assert!(rows[2].starts_with("    Dialogue"), "{rows:?}");
+    let rows = watcher.see(&rig.operator(ESCAPE));
+    assert!(!rows.iter().any(|row| row.contains("Dialogue")));
+    let screen = watcher.0.screen();
+    assert!(!screen.hide_cursor() && !screen.alternate_screen() && !screen.bold());
+    let rows = watcher.see(&rig.operator(ESCAPE));
+    assert!(rows[2].starts_with("    Dialogue"), "{rows:?}");
+    let screen = watcher.0.screen();
+    assert!(screen.hide_cursor() && screen.alternate_screen() && screen.bold());
+}
+
+#[test]
+fn the_last_lines_come_again_before_the_header_and_the_prompt_after_it() {
+    let mut rig = two();
+    rig.print(1, "one\r\ntwo\r\nlogin: ");
+    let text = rig.order("attach back");
+    let shown = text.rsplit_once("caisson> ").map_or("", |(_, shown)| shown);
+    let (lines, prompt) = shown
+        .split_once("console of vm back")
+        .unwrap_or_else(|| panic!("no header: {text:?}"));
+    assert!(lines.contains("one\r\ntwo\r\n"), "{text:?}");
+    assert!(prompt.ends_with("\r\nlogin: "), "{text:?}");
+}
+
+#[test]
+fn a_picture_is_not_disturbed_and_what_was_missed_is_said() {
+    let mut rig = two();
+    rig.print(0, "\u{1b}[2J\u{1b}[10;1Hpicture");
+    rig.host.text();
+    rig.print(1, "first\r\nsecond\r\n");
+    log::info!("nobody logs here");
+    assert_eq!(rig.host.text(), "");
+    let text = rig.operator(ESCAPE);
+    assert!(text.contains("[2 lines came meanwhile"), "{text:?}");
+    let text = rig.order("scrollback back 1");
+    assert!(
+        text.contains("\r\nsecond\r\n") && !text.contains("first"),
+        "{text:?}"
+    );
+}
+
+#[test]
+fn the_end_of_a_vm_puts_its_terminal_back() {
+    let mut rig = two();
+    let mut watcher = Watcher::new();
+    rig.print(0, "\u{1b}[?1049h\u{1b}[?25l\u{1b}[7m");
+    rig.run([vcpu::Exit::Shutdown]);
+    watcher.see(&rig.host.text());
+    let screen = watcher.0.screen();
+    assert!(!screen.hide_cursor() && !screen.alternate_screen() && !screen.inverse());
+}
+
+#[test]
+fn a_half_typed_command_is_there_again_after_a_line_of_somebody_elses() {
+    let mut rig = two();
+    let mut watcher = Watcher::new();
+    watcher.see(&rig.operator(ESCAPE));
+    watcher.see(&rig.operator("attach frnot\u{1b}[D\u{1b}[D"));
+    rig.print(1, "boo\r\n");
+    let rows = watcher.see(&rig.host.text());
+    let at = rows
+        .iter()
+        .position(|row| row.starts_with("[back] boo"))
+        .expect("the line");
+    assert!(
+        rows[at + 1].starts_with("caisson> attach frnot"),
+        "{rows:?}"
+    );
+    assert_eq!(watcher.0.screen().cursor_position().1, 9 + 10);
+}
+
+#[test]
+fn a_terminals_answer_is_no_input_of_the_shell() {
+    let mut rig = two();
+    rig.print(0, "\u{1b}[6n");
+    assert_eq!(rig.host.text(), "\u{1b}[6n");
+    // Not more often than now and then.
+    rig.print(0, &"\u{1b}[6n".repeat(50));
+    assert_eq!(rig.host.text(), "");
+    rig.operator(ESCAPE);
+    let text = rig.operator("v\u{1b}[24;80Rms\u{1b}[?6c\r");
+    assert!(text.contains("running"), "{text:?}");
+    // In the background nobody asks.
+    rig.pass_ns(1_000_000_000);
+    rig.host.text();
+    rig.print(0, "\u{1b}[6n");
+    assert_eq!(rig.host.text(), "");
+}
+
+#[test]
+fn the_line_can_be_edited_and_completed() {
+    let mut rig = two();
+    rig.operator(ESCAPE);
+    let mut run = |keys: &str| rig.operator(&std::format!("{keys}\r"));
+    // Home, End, Delete, Ctrl-U, Ctrl-W, Ctrl-A, Ctrl-K.
+    assert!(run("ms\u{1b}[Hv\u{1b}[F").contains("running"));
+    assert!(run("rubbish\u{15}vms").contains("running"));
+    assert!(run("info nobody \u{17}front").contains("vm front: "));
+    assert!(run("xvms\u{1}\u{1b}[3~").contains("running"));
+    assert!(run("vms rubbish\u{1b}[1~\u{1b}OC\u{1b}OC\u{1b}OC\u{b}").contains("running"));
+    // Names of commands, of VMs, of views and of parts.
+    assert!(run("inf\tb\t").contains("vm back: "));
+    assert!(run("ins\tba\tvc\t").contains("rip"));
+    assert!(run("inspect back com1").contains("ier"));
+    rig.operator("s\t");
+    let text = rig.operator("\t");
+    assert!(
+        text.contains("start") && text.contains("scrollback"),
+        "{text:?}"
+    );
+    // Nothing of it is carried out.
+    let text = rig.operator("\u{3}vms\r");
+    assert!(text.contains("running"), "{text:?}");
+    // History.
+    let text = rig.operator("\u{1b}[A\u{1b}[A\r");
+    assert!(text.contains("ier"), "{text:?}");
+}
+
+#[test]
+fn help_knows_every_command() {
+    let mut rig = two();
+    let list = rig.order("help");
+    for name in [
+        "vms",
+        "start",
+        "stop",
+        "kill",
+        "pause",
+        "resume",
+        "reset",
+        "create",
+        "destroy",
+        "attach",
+        "info",
+        "exits",
+        "top",
+        "devices",
+        "inspect",
+        "log",
+        "host",
+        "scrollback",
+        "button",
+        "reboot",
+        "poweroff",
+    ] {
+        assert!(list.contains(&std::format!("  {name} ")), "{name}: {list}");
+        let text = rig.order(&std::format!("help {name}"));
+        assert!(!text.contains("unknown"), "{text}");
+    }
+}
+
+#[test]
+fn tables_change_until_a_key() {
+    let mut rig = two();
+    let text = rig.order("top");
+    assert!(
+        text.contains("front") && text.contains("exits/s"),
+        "{text:?}"
+    );
+    let text = rig.operator("q");
+    assert!(text.ends_with("caisson> "), "{text:?}");
+    rig.operator("exits\r");
+    rig.host.text();
+    rig.run((0..50).map(|_| super::rig::cpuid(0)));
+    rig.pass_ns(1_000_000_000);
+    let text = rig.host.text();
+    let row = text
+        .lines()
+        .find(|line| line.contains("cpuid"))
+        .expect("a row");
+    assert!(row.contains(" 4") || row.contains(" 5"), "{row:?}");
+    // Ctrl-] leads all the way back.
+    rig.operator(ESCAPE);
+    assert_eq!(rig.hypervisor.console.focus(), 0);
+    assert!(rig.order("exits nobody").contains("there is no VM"));
+}
+
+#[test]
+fn what_a_vm_printed_can_be_paged_through() {
+    let mut rig = two();
+    for line in 0..100 {
+        rig.print(0, &std::format!("line {line}\r\n"));
+    }
+    let mut watcher = Watcher::new();
+    watcher.see(&rig.operator(ESCAPE));
+    let rows = watcher.see(&rig.operator("\u{1b}[5~"));
+    assert_eq!(rows[21].trim_end(), "line 99", "{rows:?}");
+    let rows = watcher.see(&rig.operator("\u{1b}[5~"));
+    assert_eq!(rows[21].trim_end(), "line 77", "{rows:?}");
+    let rows = watcher.see(&rig.operator("g"));
+    assert_eq!(rows[0].trim_end(), "line 0", "{rows:?}");
+    let text = rig.operator("qvms\r");
+    assert!(text.contains("running"), "{text:?}");
+    assert!(
+        rig.order("scrollback front 2")
+            .contains("\r\nline 98\r\nline 99\r\n")
+    );
+}
+
+#[test]
+fn a_long_answer_over_a_slow_line_is_whole() {
+    let mut rig = Rig::with(1, [spec("vm", 32)]);
+    rig.operator(ESCAPE);
+    let whole = {
+        let mut text = String::new();
+        rig.vm(0).inspect(&mut text).expect("a string");
+        text.lines().count()
+    };
+    rig.host
+        .takes
+        .store(0, core::sync::atomic::Ordering::Relaxed);
+    rig.host.text();
+    for _ in 0..10 {
+        rig.host.type_text("info vm\r");
+    }
+    let mut text = String::new();
+    for _ in 0..2_000 {
+        // As much as 115,200 baud.
+        rig.host
+            .takes
+            .store(115, core::sync::atomic::Ordering::Relaxed);
+        rig.pass_ns(10_000_000);
+        text += &rig.host.text();
+    }
+    assert!(!text.contains("lost"), "{}", text.len());
+    assert!(
+        text.lines().count() >= 10 * whole,
+        "{} of {whole}",
+        text.lines().count()
+    );
+}
+
+#[test]
+fn vms_are_made_paused_and_taken_away() {
+    let template = VmSpec {
+        is_template: true,
+        ..spec("mould", 1)
+    };
+    let config = Config {
+        vms: [spec("vm", 1), template].into(),
+        ..Config::default()
+    };
+    let mut rig = Rig::configured(1, &config);
+    assert!(rig.order("create mould a").contains("`start a` starts it"));
+    assert!(rig.order("create mould a").contains("already"));
+    assert!(rig.order("create nothing").contains("no VM or template"));
+    assert!(rig.order("start a").contains("a starts"));
+    rig.settle();
+    assert_eq!(rig.state(1), VmState::Running);
+    assert!(rig.order("pause a").contains("`resume a`"));
+    rig.settle();
+    assert!(rig.order("vms").contains("paused"));
+    assert!(rig.order("resume a").contains("goes on"));
+    rig.settle();
+    assert!(rig.order("destroy a").contains("`kill` stops it"));
+    assert!(rig.order("kill a").contains("a stops"));
+    rig.settle();
+    assert!(rig.order("destroy a").contains("a is gone"));
+    assert!(rig.order("destroy a").contains("`vms` lists them"));
+}
+
+#[test]
+fn stop_presses_the_button_first_if_somebody_listens() {
+    let mut rig = Rig::new();
+    rig.run([out_wide(0x602, x86::Width::Word, 0x100)]);
+    assert!(rig.order("stop vm").contains("power button pressed"));
+    rig.settle();
+    assert_eq!(rig.state(0), VmState::Running);
+    rig.pass_ns(31_000_000_000);
+    rig.settle();
+    assert_eq!(rig.state(0), VmState::Stopped);
+}
+
+#[test]
+fn devices_have_addresses_and_wires() {
+    let mut rig = Rig::new();
+    let text = rig.order("devices vm");
+    let row = |name: &str| {
+        let row = text
+            .lines()
+            .find(|line| line.starts_with(name))
+            .unwrap_or_default();
+        row.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(row("com1"), "com1 4 ports 0x3f8-0x3ff");
+    assert_eq!(row("ioapic"), "ioapic - 0xfec00000-0xfec00fff");
+    assert_eq!(row("pit"), "pit 2 ports 0x40-0x43, port 0x61");
+    let text = rig.order("inspect vm nothing");
+    assert!(text.contains("vm has no \"nothing\"; it has pic"), "{text}");
+}
+
+#[test]
+fn the_operator_switches_to_a_vms_screen_and_back() {
+    let mut rig = two();
+    let text = rig.order("attach back screen");
+    assert!(text.contains("screen of vm back"), "{text:?}");
+    rig.pass_ns(100_000_000);
+    assert!(rig.hypervisor.console.is_screen());
+    let mut watcher = Watcher::new();
+    watcher.see(&rig.host.text());
+    // Typed bytes go to the keyboard, not to the serial port.
+    rig.operator("x");
+    watcher.see(&rig.operator(ESCAPE));
+    assert_eq!(rig.hypervisor.console.focus(), SHELL);
+    let screen = watcher.0.screen();
+    assert!(!screen.hide_cursor(), "the cursor is shown");
+    // Ctrl-T: the other view.
+    let text = rig.operator("\u{14}");
+    assert!(text.contains("console of vm back"), "{text:?}");
+    assert!(!rig.hypervisor.console.is_screen());
+}
+
+#[test]
+fn a_flood_in_focus_leaves_others_their_share() {
+    let mut rig = two();
+    rig.host
+        .takes
+        .store(0, core::sync::atomic::Ordering::Relaxed);
+    // Until it is asked to wait.
+    for _ in 0..40 {
+        rig.print(0, &"x".repeat(1000));
+    }
+    rig.host
+        .takes
+        .store(usize::MAX, core::sync::atomic::Ordering::Relaxed);
+    rig.pass_ns(10_000_000);
+    rig.host
+        .takes
+        .store(0, core::sync::atomic::Ordering::Relaxed);
+    rig.print(0, &"y".repeat(100_000));
+    // The neighbour's transmitter takes a line all the same.
+    rig.print(1, "heard\r\n");
+    rig.host
+        .takes
+        .store(usize::MAX, core::sync::atomic::Ordering::Relaxed);
+    rig.pass_ns(10_000_000);
+    rig.pass_ns(10_000_000);
+    assert!(rig.host.text().contains("[back] heard"));
+}
+
+#[test]
+fn no_noise_gets_out_of_a_view() {
+    let mut rig = two();
+    let mut seed = 0x9e37_79b9_7f4a_7c15u64;
+    for _ in 0..60 {
+        let noise: Vec<_> = (0..200)
+            .map(|_| {
+                seed ^= seed << 13;
+                seed ^= seed >> 7;
+                seed ^= seed << 17;
+                let odd = b"\x1b[]P0;?hlmrHJ4125790\x0e\x0f\r\n(8c";
+                let byte = (seed >> 24) as u8;
+                if seed & 3 == 0 {
+                    byte
+                } else {
+                    odd[byte as usize % odd.len()]
+                }
+            })
+            .map(|byte| out(0x3f8, byte))
+            .collect();
+        rig.run_on(0, 0, noise);
+        let mut watcher = Watcher::new();
+        watcher.see(&rig.host.text());
+        watcher.see(&rig.operator(ESCAPE));
+        let screen = watcher.0.screen();
+        assert!(!screen.hide_cursor() && !screen.alternate_screen());
+        assert!(!screen.bold() && !screen.inverse() && !screen.application_cursor());
+        assert_eq!(screen.bgcolor(), vt100::Color::Default);
+        let text = rig.operator("vms\r");
+        assert!(text.contains("running"), "{text:?}");
+        watcher.see(&text);
+        watcher.see(&rig.operator(ESCAPE));
+        rig.host.text();
+    }
+}

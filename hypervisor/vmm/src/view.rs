@@ -1,0 +1,311 @@
+//! A VM's own view of the console: what it prints on its serial port is confined, kept, and shown while it has the focus.
+
+use crate::console::{Console, FULL_BYTES, LINE_BYTES, SHELL};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use host::Host;
+use spin::Mutex;
+use terminal::{Confined, Scrollback, Sink};
+
+/// How much is kept of what a VM printed.
+const SCROLLBACK_BYTES: usize = 64 * 1024;
+/// How many lines are shown again to an operator who comes back, and how many bytes at most.
+const SCREEN_LINES: usize = 23;
+const SCREEN_BYTES: u64 = 4 * 1024;
+/// The most bytes of a picture that are shown again.
+const PICTURE_BYTES: u64 = 16 * 1024;
+/// What a VM may print in a round of the console's chores while output waits; the least, so that each gets somewhere.
+const LEAST_SHARE_BYTES: usize = 64;
+
+/// A VM's view. Lock order: the UART's slot, then this, then the console.
+pub(crate) struct View<H: Host> {
+    vm: usize,
+    name: String,
+    console: &'static Console<H>,
+    state: Mutex<State>,
+    /// What is left of the VM's share of the room for output that waits.
+    share: AtomicU32,
+    /// Whether the VM may ask the operator's terminal something.
+    may_ask: AtomicBool,
+}
+
+struct State {
+    confined: Confined,
+    back: Scrollback,
+    /// The text of the line it is at, for when it is shown as a line among others.
+    line: Vec<u8>,
+    is_picture: bool,
+}
+
+impl<H: Host> View<H> {
+    pub(crate) fn new(vm: usize, name: &str, console: &'static Console<H>) -> Self {
+        Self {
+            vm,
+            name: name.into(),
+            console,
+            state: Mutex::new(State {
+                confined: Confined::default(),
+                back: Scrollback::new(SCROLLBACK_BYTES),
+                line: Vec::with_capacity(LINE_BYTES + 4),
+                is_picture: false,
+            }),
+            share: AtomicU32::new(FULL_BYTES as u32),
+            may_ask: AtomicBool::new(true),
+        }
+    }
+
+    /// Takes one byte from the VM's serial port. Returns whether the VM had better wait until the next [`View::renew_share`].
+    #[inline]
+    pub(crate) fn put(&self, byte: u8) -> bool {
+        let mut state = self.state.lock();
+        let State {
+            confined,
+            back,
+            line,
+            is_picture,
+        } = &mut *state;
+        let is_shown = self.console.shows_serial_of(self.vm);
+        let mut gate = Gate {
+            view: self,
+            back,
+            line,
+            is_shown,
+            is_quiet: *is_picture,
+        };
+        confined.put(byte, &mut gate);
+        let is_full_screen = confined.modes().is_full_screen();
+        if is_full_screen != *is_picture {
+            *is_picture = is_full_screen;
+            if is_shown {
+                let held_back = self.console.set_picture(is_full_screen);
+                self.tell_held_back(held_back);
+            }
+        }
+        drop(state);
+        // As long as the serial port takes everything at once, nobody waits.
+        if self.console.waiting() == 0 {
+            return false;
+        }
+        let left = self.share.load(Ordering::Relaxed).saturating_sub(1);
+        self.share.store(left, Ordering::Relaxed);
+        left == 0
+    }
+
+    /// Gives each of `count` VMs its share of the room for output that waits. Returns false when there is no room.
+    pub(crate) fn renew_share(&self, count: usize) -> bool {
+        let room = FULL_BYTES.saturating_sub(self.console.waiting());
+        let share = (room / count.max(1)).max(LEAST_SHARE_BYTES);
+        self.share.store(share as u32, Ordering::Relaxed);
+        room != 0
+    }
+
+    /// Lets the VM ask the operator's terminal one more question.
+    pub(crate) fn allow_question(&self) {
+        self.may_ask.store(true, Ordering::Relaxed);
+    }
+
+    /// Gives the console to the VM's serial port, and shows the last of what it printed.
+    pub(crate) fn attach(&self) {
+        let state = self.state.lock();
+        let console = self.console;
+        console.set_focus(self.vm, false);
+        let header = alloc::format!("console of vm {}; Ctrl-] leads to the shell\r\n", self.name);
+        let modes = state.confined.modes();
+        let back = &state.back;
+        let mut shown = Shown(console);
+        console.write(b"\r\n");
+        if state.is_picture {
+            console.write(header.as_bytes());
+            modes.enter(&mut shown);
+            shown.emit(b"\x1b[H\x1b[2J");
+            let lines = || back.lines_start(SCREEN_LINES, SCREEN_BYTES);
+            let from = back.picture_start(PICTURE_BYTES).unwrap_or_else(lines);
+            back.replay(from, back.end(), &mut shown);
+            modes.dress_anew(&mut shown);
+            console.set_picture(true);
+        } else {
+            // The header comes behind the lines that are whole: what follows it is new, but for a prompt.
+            let open = back.open_line_start(SCREEN_BYTES);
+            back.replay(
+                back.lines_start(SCREEN_LINES, SCREEN_BYTES),
+                open,
+                &mut shown,
+            );
+            shown.emit(b"\x1b[m\x1b(B\x0f");
+            console.write(header.as_bytes());
+            modes.enter(&mut shown);
+            back.replay(open, back.end(), &mut shown);
+            modes.dress(&mut shown);
+        }
+    }
+
+    /// Gives the console to the VM's screen, which then draws itself.
+    pub(crate) fn attach_screen(&self) {
+        let _state = self.state.lock();
+        let text = alloc::format!(
+            "\r\nscreen of vm {}; Ctrl-] leads to the shell\r\n",
+            self.name
+        );
+        self.console.write(text.as_bytes());
+        self.console.set_focus(self.vm, true);
+    }
+
+    /// Takes the console from the VM, if it has it, and puts the terminal back as it was.
+    pub(crate) fn leave(&self) {
+        let state = self.state.lock();
+        if self.console.focus() != self.vm {
+            return;
+        }
+        if !self.console.is_screen() {
+            state.confined.modes().leave(&mut Shown(self.console));
+        }
+        self.console.set_focus(SHELL, false);
+        let held_back = self.console.set_picture(false);
+        self.tell_held_back(held_back);
+    }
+
+    /// The VM has ended: what it left half done on the terminal is put back.
+    pub(crate) fn end(&self) {
+        let mut state = self.state.lock();
+        let is_shown = self.console.shows_serial_of(self.vm);
+        let confined = core::mem::take(&mut state.confined);
+        let mut gate = Gate {
+            view: self,
+            back: &mut Scrollback::new(1),
+            line: &mut Vec::new(),
+            is_shown,
+            is_quiet: true,
+        };
+        confined.modes().leave(&mut gate);
+        confined.modes().leave(&mut Kept(&mut state.back));
+        if state.is_picture {
+            state.is_picture = false;
+            if is_shown {
+                let held_back = self.console.set_picture(false);
+                self.tell_held_back(held_back);
+            }
+        }
+    }
+
+    fn tell_held_back(&self, lines: u64) {
+        if lines != 0 {
+            let text = alloc::format!(
+                "[{lines} lines came meanwhile: `log` has the hypervisor's, `scrollback NAME` a VM's]\r\n"
+            );
+            self.console.write(text.as_bytes());
+        }
+    }
+
+    /// What is kept of the VM's output, as plain lines of at most `width` symbols.
+    pub(crate) fn text(&self, width: usize) -> String {
+        let state = self.state.lock();
+        let bytes: Vec<u8> = state.back.from(0).collect();
+        // Taking it apart takes a while: not with the VM waiting.
+        drop(state);
+        terminal::plain_text(bytes.into_iter(), width)
+    }
+}
+
+/// Where a byte's consequences go.
+struct Gate<'a, H: Host> {
+    view: &'a View<H>,
+    back: &'a mut Scrollback,
+    line: &'a mut Vec<u8>,
+    is_shown: bool,
+    /// Whether its lines are none: they are places in a picture.
+    is_quiet: bool,
+}
+
+impl<H: Host> Gate<'_, H> {
+    fn end_line(&mut self) {
+        if !self.is_shown && !self.is_quiet {
+            self.view.console.write_line_of(&self.view.name, self.line);
+        }
+        self.line.clear();
+    }
+}
+
+impl<H: Host> Sink for Gate<'_, H> {
+    #[inline]
+    fn emit(&mut self, bytes: &[u8]) {
+        self.back.push(bytes);
+        if self.is_shown {
+            self.view.console.write(bytes);
+        }
+        match bytes {
+            [b'\n'] => self.end_line(),
+            [b'\t'] => self.line.push(b' '),
+            [0x08] => {
+                self.line.pop();
+            }
+            [first, ..] if *first >= b' ' => self.line.extend(bytes),
+            _ => {}
+        }
+        if self.line.len() >= LINE_BYTES {
+            self.end_line();
+        }
+    }
+
+    fn cleared(&mut self) {
+        self.back.clear();
+    }
+
+    fn ask(&mut self, question: &[u8]) {
+        // One at a time: answers take room where the operator types.
+        if self.is_shown && self.view.may_ask.swap(false, Ordering::Relaxed) {
+            self.view.console.ask(question);
+        }
+    }
+}
+
+/// To the terminal only.
+struct Shown<H: Host>(&'static Console<H>);
+
+impl<H: Host> Sink for Shown<H> {
+    fn emit(&mut self, bytes: &[u8]) {
+        self.0.write(bytes);
+    }
+}
+
+/// To the scrollback only.
+struct Kept<'a>(&'a mut Scrollback);
+
+impl Sink for Kept<'_> {
+    fn emit(&mut self, bytes: &[u8]) {
+        self.0.push(bytes);
+    }
+}
+
+/// Text that has no view of its own, as whole lines of a VM.
+pub(crate) struct LinePrinter<H: Host> {
+    name: String,
+    console: &'static Console<H>,
+    line: Mutex<Vec<u8>>,
+}
+
+impl<H: Host> LinePrinter<H> {
+    pub(crate) fn new(name: &str, console: &'static Console<H>) -> Self {
+        Self {
+            name: name.into(),
+            console,
+            line: Mutex::new(Vec::with_capacity(LINE_BYTES)),
+        }
+    }
+
+    /// Takes one byte.
+    pub(crate) fn put(&self, byte: u8) {
+        let mut line = self.line.lock();
+        match byte {
+            b'\r' | b'\n' => {}
+            b'\t' => line.push(b' '),
+            // Control characters, escape sequences among them, stay with their VM; above ASCII are more of them.
+            0..0x20 | 0x7f.. => line.push(b'.'),
+            _ => line.push(byte),
+        }
+        if byte == b'\n' || line.len() >= LINE_BYTES {
+            self.console.write_line_of(&self.name, &line);
+            line.clear();
+        }
+    }
+}

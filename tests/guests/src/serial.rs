@@ -35,6 +35,15 @@ pub fn receive() -> Option<u8> {
     (port::in8(LSR) & DATA_READY != 0).then(|| port::in8(COM1))
 }
 
+/// Lets COM1 interrupt for each byte that comes.
+pub fn interrupt_on_receive() {
+    const MCR: u16 = COM1 + 4;
+    const DTR_RTS_OUT2: u8 = 0b1011;
+    const RECEIVED: u8 = 1 << 0;
+    port::out8(MCR, DTR_RTS_OUT2);
+    port::out8(IER, RECEIVED);
+}
+
 /// COM1 as a place to write text.
 pub struct Console;
 

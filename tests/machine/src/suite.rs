@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use crate::beds;
 use crate::boot::Boot;
 use crate::compat;
-use crate::stories::{bad_input, guests, linux, operator, processors};
+use crate::stories::{bad_input, four_vms, guests, linux, load, operator, processors};
 
 const CLOUD: &str = "debian-cloud";
 const GENERAL: &str = "debian";
@@ -39,6 +39,11 @@ pub fn all() -> Result<Vec<Boot>> {
         operator::boot(beds::QEMU, 60),
         operator::boot(beds::SKYLAKE, 300).long(),
         processors::boot(beds::QEMU, 40),
+        load::boot(beds::QEMU, 60),
+        load::boot(beds::QEMU_SMP, 60),
+        load::boot(beds::HASWELL_SMP, 500).long(),
+        four_vms::boot(beds::QEMU_SMP, 120),
+        four_vms::boot(beds::HASWELL_SMP, 900).long(),
     ];
     boots.extend(bad_input::boots());
     boots.extend(compat::boots());

@@ -20,7 +20,14 @@ const ALL_CPUS: &str = "all-cpus-run";
 /// Never starts; has the console, so that the others' lines come whole.
 const CONSOLE: &str = "console";
 /// These are no tests by themselves.
-const HELPERS: [&str; 4] = ["bench", "echo", "idle", "screen"];
+const HELPERS: [&str; 6] = [
+    "bench",
+    "echo",
+    "idle",
+    "multiboot_echo",
+    "real_mode_echo",
+    "screen",
+];
 /// These end by design in another way than by their exit port: this is in the line that says why.
 const OTHER_ENDS: [(&str, &str); 3] = [
     ("delivery_to_nowhere", "stopped: event delivery touches"),

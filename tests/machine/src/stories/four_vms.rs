@@ -1,0 +1,201 @@
+//! Four VMs at once on a machine with several CPUs, each another kind of kernel but for two Linux with four vCPUs each; the
+//! operator works in all of them, kills one, starts it again, and does so many times.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::beds::{Bed, Shape};
+use crate::boot::{Boot, Stage};
+use crate::config::{self, Vm};
+use crate::rig::{PANIC, Rig};
+use crate::stories::{kernel_log, linux};
+
+/// The two Linux, by the names of their VMs.
+const LINUX: [&str; 2] = ["one", "two"];
+const LINUX_CPUS: u32 = 4;
+const LINUX_MEMORY: &str = "256M";
+/// A Multiboot 1 kernel of ours: its VM and its program.
+const MULTIBOOT: (&str, &str) = ("multiboot", "multiboot_echo");
+/// A kernel of 16 bits of ours.
+const REAL_MODE: (&str, &str) = ("real", "real_mode_echo");
+/// What those two say first.
+const ECHOES_UP: [&str; 2] = ["multiboot echo up", "real mode echo up"];
+
+/// How often VMs are killed and started at the end.
+const ROUNDS: usize = 50;
+/// The longest way up of both Linux in QEMU, in seconds, on a busy machine.
+const UP_S: u64 = 300;
+
+/// Lines read before all that was said is looked at again.
+const LINES_PER_LOOK: u32 = 50;
+
+const ALL_RUN: &str = "four-vms/all-run";
+const ATTACH: &str = "four-vms/the-operator-works-in-each";
+const KILL: &str = "four-vms/one-is-killed-and-the-others-work-on";
+const START: &str = "four-vms/the-killed-one-starts-again";
+const LOGS: &str = "four-vms/kernel-logs";
+const MEMORY: &str = "four-vms/no-memory-is-lost-in-50-rounds";
+
+/// Boots them on this bed.
+pub fn boot(bed: Bed, seconds: u32) -> Boot {
+    let tests = [ALL_RUN, ATTACH, KILL, START, LOGS, MEMORY];
+    Boot::new(bed, "four-vms", seconds, tests, story)
+}
+
+fn story(stage: &mut Stage<'_>) -> Result<()> {
+    let mut guest = xtask::guest::fetch(xtask::guest::DEFAULT)?;
+    guest.vm.cpus = LINUX_CPUS;
+    guest.vm.memory = LINUX_MEMORY.to_owned();
+    let section = guest.vm_section();
+    let named = format!("name = \"{}\"", guest.name);
+    let mut text = config::host(false);
+    for name in LINUX {
+        text += &section.replace(&named, &format!("name = \"{name}\""));
+    }
+    let volume = |program: &str| config::on_volume(program);
+    text += &Vm::new(MULTIBOOT.0, volume(MULTIBOOT.1), config::SMALL).text();
+    text += &Vm::new(REAL_MODE.0, volume(REAL_MODE.1), config::SMALL)
+        .line("entry = \"16\"")
+        .line("load-address = \"64K\"")
+        .text();
+    let image = stage
+        .parts
+        .image(&text)
+        .guest(&guest)
+        .file(&volume(MULTIBOOT.1), &stage.parts.test_guest(MULTIBOOT.1))
+        .file(
+            &volume(REAL_MODE.1),
+            &stage.parts.flat_test_guest(REAL_MODE.1)?,
+        );
+    let mut rig = stage.start(&image, Shape::of(stage.bed()))?;
+    let vms = [LINUX[0], LINUX[1], MULTIBOOT.0, REAL_MODE.0];
+    rig.play(&vms, |rig| play(stage, rig))
+}
+
+fn play(stage: &mut Stage<'_>, rig: &mut Rig) -> Result<()> {
+    rig.expect("the hypervisor starts", 60)?;
+    // Both Linux come up side by side, and everything is said among what the others say.
+    let is_up = |transcript: &str| {
+        transcript.matches(linux::MARKER).count() == LINUX.len()
+            && ECHOES_UP.iter().all(|up| transcript.contains(up))
+    };
+    until(rig, UP_S, is_up).context("not all four came up")?;
+    stage.pass(ALL_RUN);
+
+    rig.open_prompt()?;
+    let before = memory_line(rig)?;
+    let mut talk = Talk::default();
+    talk.with_all(rig)?;
+    stage.pass(ATTACH);
+
+    let victim = LINUX[1];
+    kill(rig, victim)?;
+    for vm in [LINUX[0], MULTIBOOT.0, REAL_MODE.0] {
+        talk.with(rig, vm)?;
+    }
+    stage.pass(KILL);
+
+    let markers = rig.machine.transcript().matches(linux::MARKER).count();
+    start(rig, victim)?;
+    let is_up_again = |text: &str| text.matches(linux::MARKER).count() > markers;
+    until(rig, UP_S, is_up_again).context("the killed one does not come up again")?;
+    talk.with_all(rig)?;
+    stage.pass(START);
+    stage.verdict(LOGS, kernel_log::check(rig.bed, &rig.machine.transcript()));
+
+    let turns = [REAL_MODE.0, MULTIBOOT.0, LINUX[1]];
+    for (round, vm) in (0..ROUNDS).zip(turns.iter().cycle()) {
+        kill(rig, vm).with_context(|| format!("in round {round}"))?;
+        start(rig, vm).with_context(|| format!("in round {round}"))?;
+    }
+    let after = memory_line(rig)?;
+    ensure!(
+        before == after,
+        "before: {before}\nafter {ROUNDS} rounds: {after}"
+    );
+    for vm in [LINUX[0], MULTIBOOT.0, REAL_MODE.0] {
+        talk.with(rig, vm)?;
+    }
+    stage.pass(MEMORY);
+    rig.type_line("poweroff")?;
+    rig.expect("powering off", 10)?;
+    rig.is_off()
+}
+
+/// What is said to the guests: something else each time, so that no answer is an old one.
+#[derive(Default)]
+struct Talk {
+    said: u32,
+}
+
+impl Talk {
+    fn with_all(&mut self, rig: &mut Rig) -> Result<()> {
+        [LINUX[0], LINUX[1], MULTIBOOT.0, REAL_MODE.0]
+            .iter()
+            .try_for_each(|vm| self.with(rig, vm))
+    }
+
+    /// Attaches to a VM, works there and comes back to the operator's prompt.
+    fn with(&mut self, rig: &mut Rig, vm: &str) -> Result<()> {
+        self.said += 1;
+        let said = self.said;
+        rig.type_line(&format!("attach {vm}"))?;
+        rig.expect(&format!("console of vm {vm}"), 20)?;
+        let (line, answer) = match vm {
+            "multiboot" => (format!("m{said}"), format!("multiboot heard m{said}\r")),
+            "real" => (format!("r{said}"), format!("real mode heard r{said}\r")),
+            _ => (
+                format!("echo $((10000+{said}))"),
+                format!("\n{}\r", 10000 + said),
+            ),
+        };
+        rig.type_line(&line)?;
+        rig.expect(&answer, 60)
+            .with_context(|| format!("vm {vm} does not answer"))?;
+        rig.open_prompt()
+    }
+}
+
+fn kill(rig: &mut Rig, vm: &str) -> Result<()> {
+    rig.type_line(&format!("kill {vm}"))?;
+    rig.expect(&format!("vm {vm}: stopped: stopped by the operator"), 20)
+        .map(|_| ())
+}
+
+fn start(rig: &mut Rig, vm: &str) -> Result<()> {
+    rig.type_line(&format!("start {vm}"))?;
+    rig.expect(&format!("vm {vm}: starts, "), 30).map(|_| ())
+}
+
+/// What the operator's `host` says of memory.
+fn memory_line(rig: &mut Rig) -> Result<String> {
+    let page = rig.order("host")?;
+    let line = page.lines().find(|line| line.starts_with("memory:"));
+    line.map(str::to_owned)
+        .with_context(|| format!("`host` says nothing of memory:\n{page}"))
+}
+
+/// Reads on until what was said satisfies, as long as something may take that takes `qemu_s` seconds at most in QEMU.
+fn until(rig: &mut Rig, qemu_s: u64, is_so: impl Fn(&str) -> bool) -> Result<()> {
+    let until = Instant::now() + rig.bed.patience(qemu_s);
+    loop {
+        let transcript = rig.machine.transcript();
+        if is_so(&transcript) {
+            return Ok(());
+        }
+        if transcript.contains(PANIC) {
+            bail!("{}", rig.last_words());
+        }
+        ensure!(
+            Instant::now() < until && rig.machine.ended().is_none(),
+            "{}",
+            rig.machine.diagnosis()
+        );
+        for _ in 0..LINES_PER_LOOK {
+            if rig.machine.next_line(Duration::from_millis(500))?.is_none() {
+                break;
+            }
+        }
+    }
+}

@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use crate::beds;
 use crate::boot::Boot;
 use crate::compat;
-use crate::stories::{bad_input, four_vms, guests, linux, load, operator, processors};
+use crate::stories::{bad_images, bad_input, four_vms, guests, linux, load, operator, processors};
 
 const CLOUD: &str = "debian-cloud";
 const GENERAL: &str = "debian";
@@ -45,6 +45,7 @@ pub fn all() -> Result<Vec<Boot>> {
         four_vms::boot(beds::QEMU_SMP, 120),
         four_vms::boot(beds::HASWELL_SMP, 900).long(),
     ];
+    boots.extend([beds::QEMU, beds::HASWELL].map(|bed| bad_images::boot(bed, 20)));
     boots.extend(bad_input::boots());
     boots.extend(compat::boots());
     Ok(boots)

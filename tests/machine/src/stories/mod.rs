@@ -1,5 +1,6 @@
 //! What is done with a booted machine, and what is looked for.
 
+pub mod bad_images;
 pub mod bad_input;
 pub mod four_vms;
 pub mod guests;

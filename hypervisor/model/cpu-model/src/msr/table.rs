@@ -205,6 +205,11 @@ pub(super) const TABLE: &[MsrRow] = &[
     needing(msr::IA32_GS_BASE, Needs::LongMode),
     needing(msr::IA32_KERNEL_GS_BASE, Needs::LongMode),
     needing(msr::IA32_TSC_AUX, Needs::TscAux),
+    // Event selectors and counters that every AMD CPU has: nothing is counted. Xen clears them, unguarded. (APM vol. 2 13.2.1)
+    MsrRow {
+        only: Some(Vendor::Amd),
+        ..span(0xc001_0000, 0xc001_0007, Rule::Constant(0))
+    },
     // No extended MTRR types and no memory above 4 GiB that is write-back by force; kernels clear bit 19.
     amd(
         msr::AMD_SYSCFG,

@@ -58,6 +58,19 @@ fn msrs_are_denied_unless_listed() {
 }
 
 #[test]
+fn amd_counters_are_there_and_count_nothing() {
+    let model = amd();
+    let mut file = model.new_msr_file();
+    for index in 0xc001_0000..0xc001_0008 {
+        let written = write(&model, &mut file, index, 0x53_0076);
+        assert_eq!(written, MsrWrite::Done, "{index:#x}");
+        assert_eq!(model.read_msr(&file, index), MsrRead::Value(0));
+        let file = intel().new_msr_file();
+        assert_eq!(intel().read_msr(&file, index), MsrRead::Denied);
+    }
+}
+
+#[test]
 fn the_rows_are_sorted_and_do_not_overlap() {
     for model in [intel(), amd()] {
         let file = model.new_msr_file();

@@ -12,6 +12,7 @@ extern crate alloc;
 mod cpuid;
 pub mod features;
 pub mod msr;
+mod saved;
 mod topology;
 mod xsave;
 

@@ -6,6 +6,7 @@ mod table;
 use crate::cpuid::Leaves;
 use crate::{CpuModel, CpuPlan, Vendor};
 use alloc::vec::Vec;
+use check::Check;
 use serde::{Deserialize, Serialize};
 use table::{Rule, TABLE};
 use vcpu::{GuestMsr, Paging};
@@ -75,6 +76,12 @@ impl MsrFile {
     /// A write to the TSC moved it by `by`, modulo 2^64; IA32_TSC_ADJUST moves with it. (Intel SDM vol. 3B 19.17.3)
     pub fn note_tsc_moved(&mut self, by: u64) {
         self.tsc_adjust = self.tsc_adjust.wrapping_add(by);
+    }
+
+    /// Puts `value` everywhere, as a bad saved state might.
+    #[cfg(test)]
+    pub(crate) fn spoil(&mut self, value: u64) {
+        self.values.fill(value);
     }
 }
 
@@ -152,6 +159,25 @@ impl CpuModel {
                 *value = as_left;
             }
         }
+    }
+
+    /// Whether `file` has a value that was written for each MSR of this model that stores one.
+    pub(crate) fn has_good_values(&self, file: &MsrFile) -> bool {
+        let is_good = |entry: &Entry, index: u32, check: Check| {
+            let slot = entry.slot + (index - entry.first) as usize;
+            let reset = self.msrs.slots.get(slot).map(|slot| slot.reset);
+            let value = file.values.get(slot).copied();
+            value.is_some_and(|value| {
+                reset == Some(value) || check.accepts(index, value, self.msrs.physical_bits)
+            })
+        };
+        file.values.len() == self.msrs.slots.len()
+            && self.msrs.entries.iter().all(|entry| match entry.rule {
+                Rule::Stored { check, .. } => {
+                    (entry.first..=entry.last).all(|index| is_good(entry, index, check))
+                }
+                _ => true,
+            })
     }
 
     /// Who answers RDMSR of `index`.
@@ -243,6 +269,16 @@ impl CpuModel {
         }
         MsrWrite::Guest(GuestMsr::Efer, (value & !active) | (paging.efer & active))
     }
+}
+
+/// Whether an MSR that the backend holds takes this value; not for EFER.
+pub(crate) fn takes(guest: GuestMsr, value: u64) -> bool {
+    check::guest(guest, value)
+}
+
+/// Bits 63 to 47 are all equal.
+pub(crate) fn is_canonical(value: u64) -> bool {
+    check::is_canonical(value)
 }
 
 fn x2apic_register(index: u32) -> Option<u8> {

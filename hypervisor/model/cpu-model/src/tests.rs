@@ -299,3 +299,5 @@ fn osxsave_and_apic_follow_the_vcpu() {
     // Asked only where it matters.
     let _ = model.cpuid(0, 0, || panic!("leaf 0 follows nothing"));
 }
+
+mod saved;

@@ -2,10 +2,10 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-#[cfg(feature = "test-vcpu")]
 extern crate alloc;
 
 mod exit;
+mod hidden;
 mod msr;
 mod state;
 #[cfg(feature = "test-vcpu")]
@@ -15,16 +15,19 @@ pub use exit::{
     Access, Cpuid, EntryRefused, Exit, Halt, Hypercall, InsnBytes, InsnLen, Pause, PioDirection,
     PioIn, PioOut, PioString, RawExit, ReadMsr, SlatFault, WriteMsr, Xsetbv,
 };
+pub use hidden::{BadState, HiddenState};
 pub use msr::GuestMsr;
 pub use state::{Activity, ArchState, Paging, Shadow};
 #[cfg(feature = "test-vcpu")]
 pub use test_vcpu::TestVcpu;
 
+use alloc::vec::Vec;
 use core::fmt;
+use serde::{Deserialize, Serialize};
 use x86::{Fault, Gpr, Segment, SegmentRegister, Vector};
 
 /// What can be delivered to a guest through its IDT.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// A maskable external interrupt.
     Interrupt(Vector),
@@ -81,6 +84,25 @@ pub trait Vcpu {
 
     /// Gives x87, SSE, AVX… their state after reset, and XCR0 its 1.
     fn reset_vector_state(&mut self);
+
+    /// x87, SSE, AVX… as an XSAVE area in the standard format, or an FXSAVE area where there is no XSAVE. (Intel SDM vol. 1 13.4)
+    fn vector_image(&self) -> Vec<u8>;
+
+    /// Replaces x87, SSE, AVX… by what [`Vcpu::vector_image`] gave, perhaps of another vCPU on a CPU like this one, with no components
+    /// but those of `allowed`, a value of XCR0.
+    ///
+    /// # Errors
+    /// [`BadState`] for what the CPU would not take; nothing has changed then.
+    fn set_vector_image(&mut self, image: &[u8], allowed: u64) -> Result<(), BadState>;
+
+    /// What neither [`Vcpu::save`] nor [`Vcpu::vector_image`] tells.
+    fn hidden(&self) -> HiddenState;
+
+    /// Completes [`Vcpu::load`] with what [`Vcpu::hidden`] gave.
+    ///
+    /// # Errors
+    /// [`BadState`] when it does not fit the state that was loaded.
+    fn set_hidden(&mut self, hidden: &HiddenState) -> Result<(), BadState>;
 
     /// One of the MSRs that are part of the vCPU itself.
     fn msr(&self, msr: GuestMsr) -> u64;

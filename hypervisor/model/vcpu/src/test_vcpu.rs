@@ -1,6 +1,9 @@
 //! A virtual CPU for tests on a PC: plain state, and exits that the test queues.
 
-use crate::{ArchState, Event, Exit, GuestMsr, InsnLen, NotNow, Paging, RawExit, Shadow, Vcpu};
+use crate::{
+    ArchState, BadState, Event, Exit, GuestMsr, HiddenState, InsnLen, NotNow, Paging, RawExit,
+    Shadow, Vcpu,
+};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -30,6 +33,10 @@ pub struct TestVcpu {
     pub retired: u64,
     /// How often `run` was called.
     pub entries: u64,
+    /// x87, SSE, AVX…: four bytes.
+    pub vector: [u8; 4],
+    /// Whether an NMI is being handled.
+    pub is_nmi_blocked: bool,
     /// Dropped with the vCPU, so that a test can tell how many are left.
     pub witness: Option<Arc<()>>,
 }
@@ -54,6 +61,8 @@ impl TestVcpu {
             tsc_offset: 0,
             retired: 0,
             entries: 0,
+            vector: [0; 4],
+            is_nmi_blocked: false,
             witness: None,
         }
     }
@@ -144,6 +153,36 @@ impl Vcpu for TestVcpu {
 
     fn reset_vector_state(&mut self) {
         self.state.xcr0 = 1;
+        self.vector = [0; 4];
+    }
+
+    fn vector_image(&self) -> Vec<u8> {
+        self.vector.to_vec()
+    }
+
+    fn set_vector_image(&mut self, image: &[u8], _allowed: u64) -> Result<(), BadState> {
+        self.vector = image
+            .try_into()
+            .map_err(|_| BadState("the vector image has not four bytes"))?;
+        Ok(())
+    }
+
+    fn hidden(&self) -> HiddenState {
+        HiddenState {
+            queued: self.queued,
+            is_nmi_blocked: self.is_nmi_blocked,
+            ..HiddenState::default()
+        }
+    }
+
+    fn set_hidden(&mut self, hidden: &HiddenState) -> Result<(), BadState> {
+        self.is_nmi_blocked = hidden.is_nmi_blocked;
+        match hidden.queued {
+            Some(event) => self
+                .inject(event)
+                .map_err(|NotNow| BadState("the queued event cannot be delivered")),
+            None => Ok(()),
+        }
     }
 
     fn msr(&self, msr: GuestMsr) -> u64 {

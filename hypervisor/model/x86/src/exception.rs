@@ -41,6 +41,32 @@ pub enum Exception {
 }
 
 impl Exception {
+    /// The exception that is delivered through `vector`.
+    #[must_use]
+    pub const fn from_vector(vector: Vector) -> Option<Self> {
+        Some(match vector.0 {
+            0 => Self::DivideError,
+            1 => Self::Debug,
+            3 => Self::Breakpoint,
+            4 => Self::Overflow,
+            5 => Self::BoundRange,
+            6 => Self::InvalidOpcode,
+            7 => Self::DeviceNotAvailable,
+            8 => Self::DoubleFault,
+            10 => Self::InvalidTss,
+            11 => Self::SegmentNotPresent,
+            12 => Self::StackFault,
+            13 => Self::GeneralProtection,
+            14 => Self::PageFault,
+            16 => Self::FloatingPoint,
+            17 => Self::AlignmentCheck,
+            18 => Self::MachineCheck,
+            19 => Self::SimdFloatingPoint,
+            21 => Self::ControlProtection,
+            _ => return None,
+        })
+    }
+
     /// The vector it is delivered through.
     #[must_use]
     pub const fn vector(self) -> Vector {
@@ -87,3 +113,18 @@ impl Fault {
 /// The answer to an access that the architecture forbids: #GP(0).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GeneralProtection;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exception_is_known_by_its_vector() {
+        let known = (0..=255).filter_map(|vector| {
+            let vector = Vector(vector);
+            Exception::from_vector(vector).map(|exception| (exception.vector(), vector))
+        });
+        assert_eq!(known.clone().count(), 18);
+        assert!(known.into_iter().all(|(back, vector)| back == vector));
+    }
+}

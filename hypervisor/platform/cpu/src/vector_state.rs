@@ -68,6 +68,27 @@ impl VectorState {
         }
     }
 
+    /// The area as plain bytes.
+    pub fn image(&self) -> Vec<u8> {
+        self.area.iter().flat_map(|line| line.0).collect()
+    }
+
+    /// Takes what [`image`](Self::image) gave, with no components but those of `allowed`.
+    ///
+    /// # Errors
+    /// What XRSTOR or FXRSTOR would answer with #GP, in words; nothing has changed then.
+    pub fn set_image(&mut self, image: &[u8], allowed: u64) -> Result<(), &'static str> {
+        if image.len() != self.area.len() * 64 {
+            return Err("the vector image is of another CPU");
+        }
+        let components = self.components.map(|all| all & (allowed | 3));
+        check_image(image, components, mxcsr_mask())?;
+        for (line, bytes) in self.area.iter_mut().zip(image.chunks_exact(64)) {
+            line.0.copy_from_slice(bytes);
+        }
+        Ok(())
+    }
+
     /// Stores the CPU's vector registers here.
     ///
     /// # Safety
@@ -107,6 +128,48 @@ impl VectorState {
     }
 }
 
+/// Looks for what XRSTOR refuses. (Intel SDM vol. 1 13.4.2, 13.8.1; 11.6.6 for MXCSR)
+fn check_image(image: &[u8], components: Option<u64>, mask: u32) -> Result<(), &'static str> {
+    let word = |at: usize| {
+        let bytes = image.get(at..at + 8);
+        bytes.map_or(0, |bytes| {
+            bytes
+                .iter()
+                .rev()
+                .fold(0, |word, byte| word << 8 | u64::from(*byte))
+        })
+    };
+    if word(24) as u32 & !mask != 0 {
+        return Err("MXCSR has reserved bits");
+    }
+    let Some(components) = components else {
+        return Ok(());
+    };
+    if word(512) & !components != 0 {
+        return Err("XSTATE_BV names components that the guest does not have");
+    }
+    // XCOMP_BV: zero in the standard format.
+    if (520..576).step_by(8).any(|at| word(at) != 0) {
+        return Err("the XSAVE header is not of the standard format");
+    }
+    Ok(())
+}
+
+/// The bits MXCSR has on this CPU. (Intel SDM vol. 1 11.6.6)
+fn mxcsr_mask() -> u32 {
+    const DEFAULT: u32 = 0xffbf;
+    let mut area = [Line([0; 64]); 8];
+    // SAFETY: 512 bytes, aligned; it only stores.
+    unsafe { asm!("fxsave64 [{}]", in(reg) &raw mut area, options(nostack, preserves_flags)) };
+    match area[0].0[28..32] {
+        [a, b, c, d] => match u32::from_le_bytes([a, b, c, d]) {
+            0 => DEFAULT,
+            mask => mask,
+        },
+        _ => DEFAULT,
+    }
+}
+
 impl Default for VectorState {
     fn default() -> Self {
         Self::new()
@@ -123,5 +186,35 @@ mod tests {
         assert_eq!(state.area[0].0[0..2], [0x7f, 0x03]);
         assert_eq!(state.area[0].0[24..28], [0x80, 0x1f, 0, 0]);
         assert_eq!(state.area.as_ptr() as usize % 64, 0);
+    }
+
+    #[test]
+    fn an_image_comes_back_as_it_was() {
+        let mut state = VectorState::new();
+        let mut image = state.image();
+        image[160] = 0x5a;
+        assert_eq!(state.set_image(&image, u64::MAX), Ok(()));
+        assert_eq!(state.image(), image);
+    }
+
+    #[test]
+    fn what_the_cpu_would_refuse_is_refused() {
+        let mut state = VectorState::new();
+        let good = state.image();
+        let mut refused = |at: usize, byte: u8| {
+            let mut image = good.clone();
+            image[at] = byte;
+            let answer = state.set_image(&image, 7);
+            assert!(state.image() == good || answer.is_ok());
+            answer.is_err()
+        };
+        // MXCSR's upper half.
+        assert!(refused(27, 0x80));
+        if host_xcr0().is_some() {
+            // PKRU, which `allowed` does not have; XCOMP_BV; reserved.
+            assert!(refused(513, 2) && refused(527, 0x80) && refused(570, 1));
+            assert!(!refused(512, 2));
+        }
+        assert!(state.set_image(&good[1..], 7).is_err());
     }
 }

@@ -11,11 +11,11 @@ use crate::vmcb::{clean, intercept, interrupt};
 /// EVENTINJ and EXITINTINFO: the field holds an event.
 pub(crate) const VALID: u64 = 1 << 31;
 /// The event has an error code, in the upper half.
-const HAS_ERROR_CODE: u64 = 1 << 11;
-const TYPE: u64 = 7 << 8;
-const TYPE_INTERRUPT: u64 = 0 << 8;
-const TYPE_NMI: u64 = 2 << 8;
-const TYPE_EXCEPTION: u64 = 3 << 8;
+pub(crate) const HAS_ERROR_CODE: u64 = 1 << 11;
+pub(crate) const TYPE: u64 = 7 << 8;
+pub(crate) const TYPE_INTERRUPT: u64 = 0 << 8;
+pub(crate) const TYPE_NMI: u64 = 2 << 8;
+pub(crate) const TYPE_EXCEPTION: u64 = 3 << 8;
 const TYPE_SOFTWARE: u64 = 4 << 8;
 /// All that may be written to EVENTINJ.
 const DEFINED: u64 = 0xffff_ffff_8000_0fff;
@@ -231,6 +231,11 @@ impl SvmVcpu {
         }
     }
 
+    /// Whether RFLAGS.TF is set for a step of our own and not for the guest.
+    pub(crate) fn is_stepping_for_us(&self) -> bool {
+        self.step.is_some_and(|step| !step.had_trap_flag)
+    }
+
     fn start_step(&mut self, loads_flags: bool) {
         let rflags = &mut self.vmcb.save.rflags;
         self.step = Some(Step {
@@ -275,7 +280,7 @@ impl SvmVcpu {
         self.intercept1(intercept::VINTR, is_wanted && is_open);
     }
 
-    fn intercept1(&mut self, bit: u32, is_on: bool) {
+    pub(crate) fn intercept1(&mut self, bit: u32, is_on: bool) {
         let control = &mut self.vmcb.control;
         if is_on {
             control.instructions1 |= bit;

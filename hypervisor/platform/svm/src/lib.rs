@@ -24,6 +24,7 @@ mod enter;
 mod event;
 mod exit_code;
 mod features;
+mod hidden;
 mod insn_len;
 mod live;
 mod setup;

@@ -4,6 +4,7 @@
 //! TSC_AUX and XSS cannot be written without an exit, so what is kept here of them is always right. XCR0 can on
 //! emulators that do not intercept XSETBV, so it is read back.
 
+use alloc::vec::Vec;
 use core::arch::asm;
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -153,6 +154,28 @@ impl Live {
         if self.is_here() {
             self.write_msrs(&parked);
         }
+    }
+
+    /// x87, SSE, AVX…, as [`VectorState::image`] gives them.
+    pub(crate) fn vector_image(&self) -> Vec<u8> {
+        let is_here = self.is_here();
+        self.put_away();
+        let image = self.parked.lock().vector.image();
+        if is_here {
+            self.bring_in();
+        }
+        image
+    }
+
+    /// Replaces x87, SSE, AVX….
+    pub(crate) fn set_vector_image(&self, image: &[u8], allowed: u64) -> Result<(), &'static str> {
+        let is_here = self.is_here();
+        self.put_away();
+        let answer = self.parked.lock().vector.set_image(image, allowed);
+        if is_here {
+            self.bring_in();
+        }
+        answer
     }
 
     /// Gives the vector registers their state after reset, and XCR0 its 1.

@@ -59,7 +59,7 @@ impl SvmVcpu {
         *state = ArchState {
             gpr: Gpr::ALL.map(|reg| self.gpr(reg)),
             rip: save.rip,
-            rflags: save.rflags,
+            rflags: self.own_rflags(),
             segment: save.segment.map(Segment::from),
             ldtr: save.ldtr.into(),
             tr: save.tr.into(),

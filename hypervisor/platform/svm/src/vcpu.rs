@@ -1,9 +1,12 @@
 //! The vCPU: its parts, how it is made, and the [`Vcpu`] contract.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::fmt;
 
-use ::vcpu::{ArchState, Event, Exit, GuestMsr, InsnLen, NotNow, Paging, RawExit, Vcpu};
+use ::vcpu::{
+    ArchState, BadState, Event, Exit, GuestMsr, HiddenState, InsnLen, NotNow, Paging, RawExit, Vcpu,
+};
 use addr::Hpa;
 use host::NoMemory;
 use x86::{Gpr, Rflags, Segment, SegmentRegister, Vector};
@@ -179,6 +182,22 @@ impl Vcpu for SvmVcpu {
 
     fn reset_vector_state(&mut self) {
         self.live.reset_vector_state();
+    }
+
+    fn vector_image(&self) -> Vec<u8> {
+        self.live.vector_image()
+    }
+
+    fn set_vector_image(&mut self, image: &[u8], allowed: u64) -> Result<(), BadState> {
+        self.live.set_vector_image(image, allowed).map_err(BadState)
+    }
+
+    fn hidden(&self) -> HiddenState {
+        self.hidden_state()
+    }
+
+    fn set_hidden(&mut self, hidden: &HiddenState) -> Result<(), BadState> {
+        self.set_hidden_state(hidden)
     }
 
     fn msr(&self, msr: GuestMsr) -> u64 {

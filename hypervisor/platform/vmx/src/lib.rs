@@ -22,6 +22,7 @@ mod enter;
 mod event;
 mod features;
 pub mod fields;
+mod hidden;
 mod host_state;
 mod priority;
 pub mod qualification;

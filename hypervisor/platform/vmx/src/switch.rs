@@ -6,6 +6,7 @@
 extern crate alloc;
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::arch::asm;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::Ordering;
@@ -209,6 +210,22 @@ impl LiveState {
         if is_resident {
             write_debug(live.dr, live.dr6);
         }
+    }
+
+    /// x87, SSE, AVX…, as [`VectorState::image`] gives them.
+    pub(crate) fn vector_image(&self) -> Vec<u8> {
+        self.park();
+        self.live().vector.image()
+    }
+
+    /// Replaces x87, SSE, AVX….
+    pub(crate) fn set_vector_image(
+        &mut self,
+        image: &[u8],
+        allowed: u64,
+    ) -> Result<(), &'static str> {
+        self.park();
+        self.live_mut().vector.set_image(image, allowed)
     }
 
     /// Gives the vector registers their reset state, and XCR0 its 1.

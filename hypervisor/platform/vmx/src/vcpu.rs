@@ -1,11 +1,14 @@
 //! The vCPU: the contract of [`::vcpu::Vcpu`] on a VMCS.
 
+extern crate alloc;
+
+use alloc::vec::Vec;
 use core::cell::Cell;
 use core::fmt;
 
 use ::vcpu::{
-    Activity, ArchState, EntryRefused, Event, Exit, GuestMsr, InsnLen, NotNow, Paging, RawExit,
-    Vcpu,
+    Activity, ArchState, BadState, EntryRefused, Event, Exit, GuestMsr, HiddenState, InsnLen,
+    NotNow, Paging, RawExit, Vcpu,
 };
 use x86::{Cr0, Gpr, Segment, SegmentRegister, Vector};
 
@@ -261,6 +264,22 @@ impl Vcpu for VmxVcpu {
 
     fn reset_vector_state(&mut self) {
         self.live.reset_vector_state();
+    }
+
+    fn vector_image(&self) -> Vec<u8> {
+        self.live.vector_image()
+    }
+
+    fn set_vector_image(&mut self, image: &[u8], allowed: u64) -> Result<(), BadState> {
+        self.live.set_vector_image(image, allowed).map_err(BadState)
+    }
+
+    fn hidden(&self) -> HiddenState {
+        self.hidden_state()
+    }
+
+    fn set_hidden(&mut self, hidden: &HiddenState) -> Result<(), BadState> {
+        self.set_hidden_state(hidden)
     }
 
     fn msr(&self, msr: GuestMsr) -> u64 {

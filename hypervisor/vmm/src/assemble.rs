@@ -8,9 +8,10 @@ use crate::fabric::Cpus;
 use crate::home::Porch;
 use crate::kernel::{self, Image};
 use crate::mailbox::Mailbox;
-use crate::ram_work::RamWork;
+use crate::ram_work::{Original, RamWork};
 use crate::stats::Stats;
 use crate::vm::{Messages, Vm};
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -88,12 +89,13 @@ pub(crate) struct Site<'a, H: Host> {
 
 /// Builds VM number `id` and sends its vCPUs to their homes; `turn` says where the next vCPU goes.
 ///
-/// `starts`: as soon as all vCPUs are there; otherwise it waits for the operator.
+/// `starts`: as soon as all vCPUs are there; otherwise it waits for the operator. With an `original` it becomes a copy of that.
 pub(crate) fn assemble<H: Host>(
     site: &Site<'_, H>,
     id: usize,
     spec: &VmSpec,
     starts: bool,
+    original: Option<Box<Original<H>>>,
     turn: &mut usize,
 ) -> Result<Arc<Vm<H>>, AssembleError> {
     if let Some(problem) = &spec.problem {
@@ -164,12 +166,13 @@ pub(crate) fn assemble<H: Host>(
         layout,
         image,
         ram,
-        ram_work: RamWork::new(),
+        ram_work: RamWork::new(original),
         slat,
         model,
         board,
         stats: (0..spec.cpus).map(|_| Arc::new(Stats::default())).collect(),
         share: Arc::new(Share::new(spec.weight, spec.cap_percent)),
+        held: (0..spec.cpus).map(|_| Mutex::new(None)).collect(),
         start: Mutex::new(ArchState::after_reset()),
         started_tsc: AtomicU64::new(0),
         started_ns: AtomicU64::new(0),

@@ -13,6 +13,7 @@ use crate::harness::{
 };
 use crate::kernel::Image;
 use crate::lifecycle::Lifecycle;
+use crate::persist::Persist;
 use crate::services::Services;
 use crate::slot::{AnySlot, Harness, Silent, Slot};
 use crate::view::{LinePrinter, View};
@@ -212,7 +213,7 @@ struct Maker {
 impl Maker {
     fn slot<D, W>(&mut self, name: &'static str, device: D, harness: W) -> Arc<Slot<D, W>>
     where
-        D: Device + 'static,
+        D: Device + Persist + 'static,
         W: Harness<D> + 'static,
     {
         let alarm = Alarm::new(self.services, self.clock.clone(), self.home.clone());

@@ -36,7 +36,7 @@ impl<H: Host> VirtualCpu<H> {
             Exit::InterruptWindow => Next::Resume,
             Exit::EndOfInterrupt(vector) => self.ended(vector),
             Exit::Shutdown => self.stop(StopReason::TripleFault),
-            Exit::EntryRefused(refused) => self.dump(StopReason::EntryRefused(refused.reason)),
+            Exit::EntryRefused(refused) => self.refused(refused.reason),
             Exit::Unexpected(raw) => self.dump(StopReason::Unexpected(raw)),
         }
     }
@@ -127,6 +127,15 @@ impl<H: Host> VirtualCpu<H> {
     pub(crate) fn stop(&mut self, reason: StopReason) -> Next {
         self.vm.lifecycle().end(reason);
         Next::Resume
+    }
+
+    /// The CPU does not take the state: our mistake, unless somebody else made it.
+    fn refused(&mut self, why: &'static str) -> Next {
+        if self.is_unproven() {
+            self.stop(StopReason::BadSavedState { why })
+        } else {
+            self.dump(StopReason::EntryRefused(why))
+        }
     }
 
     /// As `stop`, with the whole state in the log.

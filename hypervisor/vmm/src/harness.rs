@@ -119,6 +119,11 @@ impl<H: Host> Harness<Uart16550> for UartHarness<H> {
     fn gsi(&self) -> Option<u8> {
         Some(self.wire.gsi())
     }
+
+    fn restored(&self, uart: &mut Uart16550) {
+        // Let go when the console has room.
+        self.is_held.store(uart.is_held_back(), Ordering::Relaxed);
+    }
 }
 
 /// COM1, as the console's chores see it.
@@ -243,6 +248,10 @@ impl Harness<Hpet> for HpetHarness {
                 HpetSignal::Hold(level) => wire.set(level),
             }
         }
+    }
+
+    fn restored(&self, hpet: &mut Hpet) {
+        hpet.report_again();
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::bell::Bell;
 use crate::lifecycle::VmState;
 use crate::load::Load;
+use crate::mailbox::Begin;
 use crate::vcpu::{Next, VirtualCpu};
 use crate::vm::Vm;
 use alloc::sync::Arc;
@@ -131,9 +132,21 @@ impl<H: Host> Home<H> {
                     }
                 }
                 Doing::Parked => {
-                    if resident.vcpu.has_mail() && resident.vcpu.unpark(cpu) {
-                        resident.doing = Doing::Ready;
-                        self.queue.wake(number, now);
+                    if !resident.vcpu.has_mail() {
+                        continue;
+                    }
+                    match resident.vcpu.unpark(cpu) {
+                        Some(Begin::Start) => {
+                            resident.doing = Doing::Ready;
+                            self.queue.wake(number, now);
+                        }
+                        Some(Begin::Restore) => {
+                            resident.doing = Doing::Held;
+                            resident.vcpu.hold();
+                            // An order that came before it held still is looked at in the next round.
+                            self.porch.bell.ring();
+                        }
+                        None => {}
                     }
                 }
             }

@@ -32,9 +32,11 @@ mod mailbox;
 mod mmio;
 mod msr;
 mod orders;
+mod persist;
 mod ports;
 mod ram_work;
 mod registry;
+mod saved;
 mod services;
 mod shell;
 mod slot;
@@ -63,6 +65,7 @@ use vm_spec::Config;
 pub use assemble::AssembleError;
 pub use lifecycle::{StopReason, VmState};
 pub use registry::{CreateError, DestroyError};
+pub use saved::{NotPaused, RestoreError, SavedVm};
 pub use vm::Vm;
 
 /// A file the loader read.
@@ -122,7 +125,8 @@ pub fn start<H: Host>(
     let registry = &hypervisor.registry;
     let mut list = registry.lock();
     for spec in config.vms.iter().filter(|spec| !spec.is_template) {
-        if let Err(error) = registry.add(&mut list, &hypervisor.site(), spec, spec.autostart) {
+        if let Err(error) = registry.add(&mut list, &hypervisor.site(), spec, spec.autostart, None)
+        {
             log::error!("vm {}: not started: {error}", spec.name);
         }
     }

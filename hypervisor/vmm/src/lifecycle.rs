@@ -4,12 +4,12 @@
 //! same way, but the vCPUs keep what they are; with the last one the VM's clock stops. An order to end finds them there as well.
 
 use crate::fabric::Cpus;
-use crate::mailbox::Mail;
+use crate::mailbox::{Mail, SavedMail};
 use crate::vm_clock::VmClock;
 use alloc::sync::Arc;
 use chipset::LocalApic;
 use core::fmt;
-use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use device::Instant;
 use emulate::Unsupported;
 use spin::Mutex;
@@ -43,6 +43,11 @@ pub enum StopReason {
     Unexpected(RawExit),
     /// The CPU refused the guest state: our bug.
     EntryRefused(&'static str),
+    /// A vCPU cannot be in the state that was restored.
+    BadSavedState {
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// The operator's order.
     Operator,
 }
@@ -58,6 +63,7 @@ impl StopReason {
             | Self::Unemulated { .. }
             | Self::Unexpected(_)
             | Self::EntryRefused(_) => on_crash,
+            Self::BadSavedState { .. } => After::Stop,
         }
     }
 }
@@ -87,6 +93,7 @@ impl fmt::Display for StopReason {
                 raw.name, raw.code, raw.info1, raw.info2
             ),
             Self::EntryRefused(why) => write!(f, "VM entry refused: {why}"),
+            Self::BadSavedState { why } => write!(f, "the saved state cannot be run: {why}"),
             Self::Operator => write!(f, "stopped by the operator"),
         }
     }
@@ -125,6 +132,8 @@ pub struct Lifecycle {
     orders: Mutex<Orders>,
     last: Mutex<Option<StopReason>>,
     active: AtomicU32,
+    /// How often guests were let run.
+    stretch: AtomicU64,
     cpus: Arc<Cpus>,
     clock: Arc<VmClock>,
     on_reboot: After,
@@ -153,6 +162,7 @@ impl Lifecycle {
             orders: Mutex::default(),
             last: Mutex::new(None),
             active: AtomicU32::new(0),
+            stretch: AtomicU64::new(0),
             cpus,
             clock,
             on_reboot,
@@ -171,6 +181,11 @@ impl Lifecycle {
             6 => VmState::Paused,
             _ => VmState::Stopped,
         }
+    }
+
+    /// The number of the stretch of time in which the guest ran last: as long as it stays, so do memory and devices.
+    pub(crate) fn stretch(&self) -> u64 {
+        self.stretch.load(Ordering::SeqCst)
     }
 
     /// Why it last stopped.
@@ -240,6 +255,19 @@ impl Lifecycle {
         self.proclaim(VmState::Running, Mail::START);
     }
 
+    /// Lets all vCPUs take what was restored for them, with this mail; the VM is paused when they have. As [`Lifecycle::begin`].
+    pub(crate) fn begin_paused(&self, mail: &[SavedMail]) {
+        let mut orders = self.orders.lock();
+        let mailboxes = self.cpus.mailboxes();
+        *orders = Orders::default();
+        self.active.store(mailboxes.len() as u32, Ordering::SeqCst);
+        self.state.store(VmState::Pausing as u8, Ordering::SeqCst);
+        for (id, (mailbox, mail)) in mailboxes.iter().zip(mail).enumerate() {
+            mailbox.clear(LocalApic::new(id as u32, id == 0).addressing());
+            mailbox.restore(mail);
+        }
+    }
+
     /// Orders a running VM to pause. Returns whether it will be paused, or is.
     pub(crate) fn pause(&self) -> bool {
         let mut orders = self.orders.lock();
@@ -299,6 +327,9 @@ impl Lifecycle {
 
     /// Changes the state and tells every vCPU. With the lock of the orders held.
     fn proclaim(&self, state: VmState, mail: Mail) {
+        if state == VmState::Running {
+            self.stretch.fetch_add(1, Ordering::SeqCst);
+        }
         self.state.store(state as u8, Ordering::SeqCst);
         for mailbox in self.cpus.mailboxes() {
             mailbox.send(mail);

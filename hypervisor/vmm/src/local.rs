@@ -5,7 +5,8 @@ use addr::Gpa;
 use chipset::LocalApic;
 use cpu_model::{CpuModel, Dynamic, MsrFile};
 use device::{Device, Instant};
-use vcpu::Vcpu;
+use serde::{Deserialize, Serialize};
+use vcpu::{BadState, Vcpu};
 
 /// The vCPU-private devices.
 pub(crate) struct Local {
@@ -25,6 +26,29 @@ pub(crate) struct Local {
     pub(crate) has_moved_timer: bool,
 }
 
+/// What is saved of a vCPU's private devices.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SavedLocal {
+    apic: LocalApic,
+    msrs: MsrFile,
+    system_time_msr: u64,
+    system_time_version: u32,
+    wall_clock_msr: u64,
+}
+
+impl SavedLocal {
+    /// Whether vCPU `id` of a VM with this model can have been so.
+    pub(crate) fn check(&self, id: u32, model: &CpuModel) -> Result<(), BadState> {
+        if !self.apic.is_of(id, id == 0) {
+            return Err(BadState("its local APIC is another vCPU's"));
+        }
+        if !model.fits(&self.msrs) {
+            return Err(BadState("its MSRs are not those of this CPU"));
+        }
+        Ok(())
+    }
+}
+
 impl Local {
     /// The state after reset; `tsc_offset` makes the TSC start at zero.
     pub(crate) fn new(id: u32, model: &CpuModel, tsc_offset: u64) -> Self {
@@ -40,6 +64,49 @@ impl Local {
             behind_ns: 0,
             has_moved_timer: true,
         }
+    }
+
+    /// What is saved of it.
+    pub(crate) fn save(&self) -> SavedLocal {
+        let Self {
+            apic,
+            msrs,
+            system_time_msr,
+            system_time_version,
+            wall_clock_msr,
+            // Made anew from the TSC's value and the VM's clock.
+            tsc_offset: _,
+            behind_ns: _,
+            has_moved_timer: _,
+        } = self;
+        SavedLocal {
+            apic: apic.clone(),
+            msrs: msrs.clone(),
+            system_time_msr: *system_time_msr,
+            system_time_version: *system_time_version,
+            wall_clock_msr: *wall_clock_msr,
+        }
+    }
+
+    /// Takes what [`Local::save`] gave.
+    pub(crate) fn restore(&mut self, saved: &SavedLocal, tsc_offset: u64, behind_ns: u64) {
+        let SavedLocal {
+            apic,
+            msrs,
+            system_time_msr,
+            system_time_version,
+            wall_clock_msr,
+        } = saved;
+        *self = Self {
+            apic: apic.clone(),
+            msrs: msrs.clone(),
+            system_time_msr: *system_time_msr,
+            system_time_version: *system_time_version,
+            wall_clock_msr: *wall_clock_msr,
+            tsc_offset,
+            behind_ns,
+            has_moved_timer: true,
+        };
     }
 
     /// The offset of `at` in the local APIC's page, while there is one.

@@ -5,6 +5,7 @@ use crate::bell::Bell;
 use alloc::sync::Arc;
 use chipset::{Addressing, Trigger};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use serde::{Deserialize, Serialize};
 use x86::Vector;
 
 bitflags::bitflags! {
@@ -29,6 +30,8 @@ bitflags::bitflags! {
         const PAUSE = 1 << 7;
         /// The VM goes on after a pause.
         const RESUME = 1 << 8;
+        /// The VM begins with a saved state, and is paused.
+        const RESTORE = 1 << 9;
     }
 }
 
@@ -43,6 +46,31 @@ pub(crate) struct Taken {
     /// Where a start-up IPI leads, if there was one.
     pub(crate) sipi: Vector,
 }
+
+/// How a parked vCPU begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// With the start state.
+    Start,
+    /// With a saved state, holding still.
+    Restore,
+}
+
+/// What is saved of a mailbox: what is the guest's, and no orders.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SavedMail {
+    word: u32,
+    pending: [u64; 4],
+    level: [u64; 4],
+}
+
+/// What in the word of mail is the guest's.
+const GUESTS: u32 = Mail::INTERRUPT.bits()
+    | Mail::NMI.bits()
+    | Mail::INIT.bits()
+    | Mail::SIPI.bits()
+    | Mail::EXT_INT.bits()
+    | 0xff << SIPI_SHIFT;
 
 /// The mailbox of one vCPU.
 pub(crate) struct Mailbox {
@@ -173,14 +201,42 @@ impl Mailbox {
         }
     }
 
-    /// Takes a start, and leaves what came behind it; without a start, throws all mail away. The owner only, while parked.
-    pub(crate) fn take_start(&self) -> bool {
-        let start = Mail::START.bits();
-        let rest = |mail: u32| if mail & start != 0 { mail & !start } else { 0 };
+    /// Takes a beginning, and leaves what came behind it; without one, throws all mail away. The owner only, while parked.
+    pub(crate) fn take_begin(&self) -> Option<Begin> {
+        let begin = (Mail::START | Mail::RESTORE).bits();
+        let rest = |mail: u32| if mail & begin != 0 { mail & !begin } else { 0 };
         let before = self
             .mail
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |mail| Some(rest(mail)));
-        before.is_ok_and(|before| before & start != 0)
+        let before = Mail::from_bits_truncate(before.unwrap_or(0));
+        if before.contains(Mail::START) {
+            Some(Begin::Start)
+        } else {
+            before.contains(Mail::RESTORE).then_some(Begin::Restore)
+        }
+    }
+
+    /// What waits for the owner and is the guest's. While the VM is paused.
+    pub(crate) fn save(&self) -> SavedMail {
+        let words =
+            |words: &[AtomicU64; 4]| words.each_ref().map(|word| word.load(Ordering::SeqCst));
+        SavedMail {
+            word: self.mail.load(Ordering::SeqCst) & GUESTS,
+            pending: words(&self.pending),
+            level: words(&self.level),
+        }
+    }
+
+    /// Leaves what [`Mailbox::save`] gave, and the order to begin with a saved state, at once: alone, mail of a parked vCPU is thrown
+    /// away.
+    pub(crate) fn restore(&self, saved: &SavedMail) {
+        for (word, saved) in self.pending.iter().zip(saved.pending) {
+            word.store(saved, Ordering::SeqCst);
+        }
+        for (word, saved) in self.level.iter().zip(saved.level) {
+            word.store(saved, Ordering::SeqCst);
+        }
+        self.put(|mail| mail | saved.word & GUESTS | Mail::RESTORE.bits());
     }
 
     /// Takes the pending vectors, each with its trigger mode. The owner only.

@@ -2,7 +2,10 @@
 
 use crate::Hypervisor;
 use crate::assemble::{self, AssembleError, Site};
+use crate::ram_work::Original;
+use crate::saved::{NotPaused, RestoreError, SavedVm};
 use crate::vm::Vm;
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -23,6 +26,12 @@ pub enum CreateError {
     Taken(String),
     /// It could not be assembled.
     Assemble(AssembleError),
+    /// There is no VM of this name to copy.
+    NoVm(String),
+    /// The VM to copy is not paused.
+    NotPaused,
+    /// Its own state cannot be read back: our bug.
+    Saved(RestoreError),
 }
 
 impl fmt::Display for CreateError {
@@ -36,6 +45,9 @@ impl fmt::Display for CreateError {
             ),
             Self::Taken(name) => write!(f, "there is a VM {name:?} already"),
             Self::Assemble(error) => write!(f, "{error}"),
+            Self::NoVm(name) => write!(f, "there is no VM {name:?}"),
+            Self::NotPaused => write!(f, "only a paused VM can be copied"),
+            Self::Saved(error) => write!(f, "{error}"),
         }
     }
 }
@@ -104,8 +116,10 @@ impl<H: Host> Registry<H> {
         site: &Site<'_, H>,
         spec: &VmSpec,
         starts: bool,
+        original: Option<Box<Original<H>>>,
     ) -> Result<Arc<Vm<H>>, AssembleError> {
-        let vm = assemble::assemble(site, list.next_id, spec, starts, &mut list.turn)?;
+        let (id, turn) = (list.next_id, &mut list.turn);
+        let vm = assemble::assemble(site, id, spec, starts, original, turn)?;
         list.next_id += 1;
         list.vms.push(vm.clone());
         self.generation.fetch_add(1, Ordering::Release);
@@ -152,10 +166,34 @@ impl<H: Host> Hypervisor<H> {
             .iter()
             .find(|spec| spec.name == spec_name)
             .ok_or_else(|| CreateError::NoSpec(spec_name.into()))?;
-        self.create_as(spec, name.unwrap_or(spec_name))
+        self.create_as(spec, name.unwrap_or(spec_name), None)
     }
 
-    pub(crate) fn create_as(&self, spec: &VmSpec, name: &str) -> Result<Arc<Vm<H>>, CreateError> {
+    /// Makes a copy of a paused VM under another name: the same memory, the same state, paused as well. It is there at once and
+    /// [`VmState::Paused`](crate::VmState::Paused) when its memory is copied; if the original goes on sooner, it stays empty.
+    ///
+    /// # Errors
+    /// [`CreateError`]; nothing is kept then.
+    pub fn copy(&self, original: &str, name: &str) -> Result<Arc<Vm<H>>, CreateError> {
+        let original = self
+            .find(original)
+            .ok_or_else(|| CreateError::NoVm(original.into()))?;
+        let saved = original
+            .save()
+            .map_err(|NotPaused| CreateError::NotPaused)?;
+        // By way of the bytes, as if it came from far away.
+        let saved = SavedVm::from_bytes(&saved.to_bytes()).map_err(CreateError::Saved)?;
+        let spec = original.spec.clone();
+        let original = Box::new(Original::new(original, saved));
+        self.create_as(&spec, name, Some(original))
+    }
+
+    fn create_as(
+        &self,
+        spec: &VmSpec,
+        name: &str,
+        original: Option<Box<Original<H>>>,
+    ) -> Result<Arc<Vm<H>>, CreateError> {
         if !vm_spec::is_name(name) {
             return Err(CreateError::BadName(name.into()));
         }
@@ -170,7 +208,7 @@ impl<H: Host> Hypervisor<H> {
         };
         let vm = self
             .registry
-            .add(&mut list, &self.site(), &spec, false)
+            .add(&mut list, &self.site(), &spec, false, original)
             .map_err(CreateError::Assemble)?;
         log::info!("vm {name}: created");
         Ok(vm)

@@ -2,6 +2,8 @@
 
 use crate::alarm::Alarm;
 use crate::bus::{MmioTarget, PioTarget};
+use crate::persist::Persist;
+use alloc::vec::Vec;
 use device::{Device, Instant, MmioDevice, Page, PioDevice, Refused, Width};
 use spin::mutex::TicketMutex;
 
@@ -14,6 +16,9 @@ pub(crate) trait Harness<D>: Send + Sync {
     fn gsi(&self) -> Option<u8> {
         None
     }
+
+    /// Makes itself what it was when the device was saved; called when its state was replaced, before `after`, while all wires are low.
+    fn restored(&self, _device: &mut D) {}
 }
 
 /// A device that says nothing by itself.
@@ -98,13 +103,23 @@ pub(crate) trait AnySlot: Send + Sync {
     fn advance(&self);
     /// Back to power-on.
     fn reset(&self);
+    /// The version of what [`AnySlot::save`] gives.
+    fn state_version(&self) -> u32;
+    /// The state of its device as of now.
+    fn save(&self) -> Vec<u8>;
+    /// Replaces the state of its device by what [`AnySlot::save`] gave; carries nothing outward. Returns false for what it never gave.
+    fn restore(&self, bytes: &[u8]) -> bool;
     /// What an operator wants to see.
     fn inspect(&self, page: &mut Page<'_>);
     /// The line its interrupts go to, if it has one of its own.
     fn gsi(&self) -> Option<u8>;
 }
 
-impl<D: Device, W: Harness<D>> AnySlot for Slot<D, W> {
+impl<D, W> AnySlot for Slot<D, W>
+where
+    D: Device + Persist,
+    W: Harness<D>,
+{
     fn name(&self) -> &'static str {
         self.name
     }
@@ -119,6 +134,24 @@ impl<D: Device, W: Harness<D>> AnySlot for Slot<D, W> {
 
     fn reset(&self) {
         self.with(Device::reset);
+    }
+
+    fn state_version(&self) -> u32 {
+        D::STATE_VERSION
+    }
+
+    fn save(&self) -> Vec<u8> {
+        self.with(|device| device.to_state())
+    }
+
+    fn restore(&self, bytes: &[u8]) -> bool {
+        let mut device = self.device.lock();
+        if !device.set_state(bytes) {
+            return false;
+        }
+        self.harness.restored(&mut device);
+        self.alarm.set(device.deadline());
+        true
     }
 
     fn inspect(&self, page: &mut Page<'_>) {

@@ -131,6 +131,12 @@ impl Stats {
         core::array::from_fn(|kind| self.exits[kind].load(Ordering::Relaxed))
     }
 
+    /// How many exits in all.
+    #[must_use]
+    pub(crate) fn total_exits(&self) -> u64 {
+        self.exits().iter().sum()
+    }
+
     /// RIP, CR3 and RFLAGS when the vCPU was last back in the loop.
     #[must_use]
     pub(crate) fn place(&self) -> (u64, u64, u64) {

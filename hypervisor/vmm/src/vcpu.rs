@@ -3,10 +3,11 @@
 use crate::home::earliest;
 use crate::lifecycle::StopReason;
 use crate::local::Local;
-use crate::mailbox::{Mail, Mailbox, Taken};
+use crate::mailbox::{Begin, Mail, Mailbox, Taken};
 use crate::stats::Stats;
 use crate::vm::Vm;
 use crate::vm_clock;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use device::{Device, Instant};
 use host::{Host, NoMemory, VcpuPlan};
@@ -43,8 +44,10 @@ pub(crate) struct VirtualCpu<H: Host> {
     pub(crate) activity: Activity,
     pub(crate) stats: Arc<Stats>,
     mailbox: Arc<Mailbox>,
-    has_nmi: bool,
-    has_window: bool,
+    pub(crate) has_nmi: bool,
+    pub(crate) has_window: bool,
+    /// How many exits there were when it was restored.
+    pub(crate) exits_at_restore: Option<u64>,
 }
 
 impl<H: Host> VirtualCpu<H> {
@@ -73,6 +76,7 @@ impl<H: Host> VirtualCpu<H> {
             mailbox,
             has_nmi: false,
             has_window: false,
+            exits_at_restore: None,
         })
     }
 
@@ -113,6 +117,7 @@ impl<H: Host> VirtualCpu<H> {
 
     /// Its VM pauses: says that it holds still.
     pub(crate) fn hold(&mut self) {
+        *self.vm.held[self.id].lock() = Some(Box::new(self.save()));
         self.vm.lifecycle().hold(self.host.now());
     }
 
@@ -129,12 +134,18 @@ impl<H: Host> VirtualCpu<H> {
         self.local.has_moved_timer = true;
     }
 
-    /// Reads the mail of a parked vCPU: only a start counts. Returns whether it runs from now on.
-    pub(crate) fn unpark(&mut self, _cpu: &mut H::Cpu) -> bool {
+    /// Reads the mail of a parked vCPU: only a beginning counts, which is returned. It runs from then on, or holds still.
+    pub(crate) fn unpark(&mut self, _cpu: &mut H::Cpu) -> Option<Begin> {
         // Others of this VM may run already: what they sent is read before the first entry.
-        if !self.mailbox.take_start() {
-            return false;
+        let begin = self.mailbox.take_begin()?;
+        match begin {
+            Begin::Start => self.start(),
+            Begin::Restore => self.restore(),
         }
+        Some(begin)
+    }
+
+    fn start(&mut self) {
         self.local = Local::new(self.id as u32, self.vm.model(), self.vm.tsc_offset());
         self.local.behind_ns = self.vm.clock().behind_ns();
         self.backend.reset_vector_state();
@@ -152,7 +163,7 @@ impl<H: Host> VirtualCpu<H> {
         self.mailbox.publish(self.local.apic.addressing());
         self.has_nmi = false;
         self.has_window = false;
-        true
+        self.exits_at_restore = None;
     }
 
     /// Its VM ends: says so, and carries the order out when it is the last.

@@ -6,8 +6,10 @@ use crate::fabric::{Cpus, Fabric};
 use crate::kernel::Image;
 use crate::lifecycle::{Lifecycle, Order, StopReason, VmState};
 use crate::ram_work::RamWork;
+use crate::saved::SavedVcpu;
 use crate::stats::Stats;
 use crate::vm_clock::VmClock;
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -42,12 +44,14 @@ pub struct Vm<H: Host> {
     pub(crate) layout: MemoryLayout,
     pub(crate) image: Image,
     pub(crate) ram: Arc<H::Ram>,
-    pub(crate) ram_work: RamWork,
+    pub(crate) ram_work: RamWork<H>,
     pub(crate) slat: H::Slat,
     pub(crate) model: CpuModel,
     pub(crate) board: Board<H>,
     pub(crate) stats: Vec<Arc<Stats>>,
     pub(crate) share: Arc<Share>,
+    /// The state of each vCPU as of the last pause, or to be restored. Leaf locks; their vCPU takes them only when it holds still.
+    pub(crate) held: Vec<Mutex<Option<Box<SavedVcpu>>>>,
     pub(crate) start: Mutex<ArchState>,
     pub(crate) started_tsc: AtomicU64,
     pub(crate) started_ns: AtomicU64,
@@ -229,7 +233,7 @@ impl<H: Host> Vm<H> {
     }
 
     /// Whether nothing is missing for a start but the start.
-    fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         self.is_complete() && self.ram_work.is_done()
     }
 

@@ -134,6 +134,11 @@ impl Hpet {
         }))
     }
 
+    /// Forgets which levels were reported: [`Hpet::take_event`] tells of all that are high again.
+    pub const fn report_again(&mut self) {
+        self.driven = 0;
+    }
+
     /// Takes the next change at a pin; to be asked until it says no.
     pub fn take_event(&mut self) -> Option<HpetEvent> {
         if self.pulses != 0 {

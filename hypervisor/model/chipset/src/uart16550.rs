@@ -111,6 +111,12 @@ impl Uart16550 {
         self.note_thr_empty(was_empty);
     }
 
+    /// Whether [`Self::set_backpressure`] said so last.
+    #[must_use]
+    pub const fn is_held_back(&self) -> bool {
+        self.is_held_back
+    }
+
     /// A byte arrives from the far end. Returns false, and takes nothing, when the FIFO is full or the loop is closed.
     #[must_use = "an untaken byte is to be offered again"]
     pub fn receive(&mut self, byte: u8) -> bool {

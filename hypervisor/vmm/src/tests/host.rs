@@ -224,13 +224,19 @@ impl Host for TestHost {
         })
     }
     fn cpuid(&self, leaf: u32, _: u32) -> CpuidResult {
-        let eax = match leaf {
-            0 => 0x16,
-            0x8000_0000 => 0x8000_0008,
-            _ => 0,
+        let (eax, edx) = match leaf {
+            0 => (0x16, 0),
+            // FPU, PSE, TSC, MSR, PAE, CX8, APIC, MTRR, PGE, CMOV, PAT, FXSR, SSE, SSE2.
+            1 => (0, 0x0701_b379),
+            0x8000_0000 => (0x8000_0008, 0),
+            // SYSCALL, NX, long mode.
+            0x8000_0001 => (0, 0x2010_0800),
+            0x8000_0008 => (0x3028, 0),
+            _ => (0, 0),
         };
         CpuidResult {
             eax,
+            edx,
             ..CpuidResult::default()
         }
     }

@@ -5,7 +5,7 @@ use super::rig::{Rig, hlt, spec};
 use crate::bell::Bell;
 use crate::fabric::Cpus;
 use crate::lifecycle::VmState;
-use crate::mailbox::{Mail, Mailbox};
+use crate::mailbox::{Begin, Mail, Mailbox};
 use crate::services::Services;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -110,12 +110,12 @@ fn a_start_up_ipi_before_init_starts_nothing() {
 fn a_start_leaves_what_came_behind_it() {
     let mailbox = mailbox();
     mailbox.post_init();
-    assert!(!mailbox.take_start());
+    assert_eq!(mailbox.take_begin(), None);
     assert!(!mailbox.has_mail());
     mailbox.send(Mail::START);
     mailbox.post_init();
     mailbox.post_sipi(Vector(0x12));
-    assert!(mailbox.take_start());
+    assert_eq!(mailbox.take_begin(), Some(Begin::Start));
     let taken = mailbox.take();
     assert_eq!(
         (taken.mail, taken.sipi),

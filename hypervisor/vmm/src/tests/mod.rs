@@ -12,5 +12,6 @@ mod operator;
 mod pause;
 mod registry;
 mod rig;
+mod saved;
 mod signals;
 mod time;

@@ -11,7 +11,7 @@ const SECOND_NS: u64 = 1_000_000_000;
 
 impl Rig {
     /// The first VM pauses, completely.
-    fn pause(&mut self) {
+    pub(super) fn pause(&mut self) {
         assert!(self.vm(0).pause());
         self.settle();
         // Others may have had their turn first.

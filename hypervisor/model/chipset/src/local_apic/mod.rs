@@ -121,6 +121,12 @@ impl LocalApic {
         }
     }
 
+    /// Whether it is that of the vCPU with this x2APIC id.
+    #[must_use]
+    pub const fn is_of(&self, id: u32, is_bsp: bool) -> bool {
+        self.id == id && self.is_bsp == is_bsp
+    }
+
     /// INIT arrived: as after reset, but IA32_APIC_BASE stays. (Intel SDM vol. 3A 11.4.7.3, 11.12.5.1)
     pub fn init(&mut self) {
         let base = self.base;

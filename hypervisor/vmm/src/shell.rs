@@ -263,6 +263,13 @@ impl<H: Host> Shell<H> {
                 Ok(vm) => writeln!(out, "{0} is there; `start {0}` starts it", vm.name()),
                 Err(error) => writeln!(out, "{error}"),
             },
+            Order::Copy { name, new } => match hypervisor.copy(name, new) {
+                Ok(_) => writeln!(
+                    out,
+                    "{new} becomes a copy of {name}; leave that paused meanwhile"
+                ),
+                Err(error) => writeln!(out, "{error}"),
+            },
             Order::Destroy { name } => match hypervisor.destroy(name) {
                 Ok(()) => writeln!(out, "{name} is gone"),
                 Err(crate::DestroyError::NoVm) => no_vm(name, out),
@@ -370,6 +377,7 @@ impl<H: Host> Shell<H> {
             | Order::Top
             | Order::Exits { .. }
             | Order::Create { .. }
+            | Order::Copy { .. }
             | Order::Destroy { .. }
             | Order::Log
             | Order::Host

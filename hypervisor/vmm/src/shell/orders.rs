@@ -83,6 +83,14 @@ pub(super) enum Order<'a> {
         name: Option<&'a str>,
     },
 
+    /// Make a new VM that is what a paused one is, memory and all; it is paused, too
+    Copy {
+        /// Which VM
+        name: &'a str,
+        /// What to call the new one
+        new: &'a str,
+    },
+
     /// Take a stopped VM away, with its memory
     Destroy {
         /// Which VM

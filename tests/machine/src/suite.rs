@@ -107,7 +107,8 @@ mod tests {
         let mut tests = BTreeSet::new();
         let mut logs = BTreeSet::new();
         for boot in &boots {
-            assert!(logs.insert(format!("{}-{}", boot.bed.name, boot.name)));
+            let log = format!("{}-{}", boot.bed.name, boot.name);
+            assert!(logs.insert(log.clone()), "{log}");
             for test in &boot.tests {
                 assert!(tests.insert(boot.full_name(test)), "{test}");
             }

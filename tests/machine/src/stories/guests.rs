@@ -56,7 +56,7 @@ pub fn boot(bed: Bed, seconds: u32) -> Result<Boot> {
 /// # Errors
 /// The folder of test guests cannot be read.
 pub fn smp_boot(bed: Bed, seconds: u32) -> Result<Boot> {
-    boot_those(bed, "smp-guests", seconds, |guest| guest.cpus > 1)
+    boot_those(bed, "many-cpu-guests", seconds, |guest| guest.cpus > 1)
 }
 
 fn boot_those(

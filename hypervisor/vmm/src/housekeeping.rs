@@ -4,6 +4,7 @@ use crate::Hypervisor;
 use crate::console::SHELL;
 use crate::display::Display;
 use crate::shell::Shell;
+use crate::status::StatusLine;
 use crate::vm::Vm;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -41,6 +42,7 @@ pub(crate) struct Housekeeping<H: Host> {
     display: Display,
     on_display: Option<Arc<Vm<H>>>,
     next_question: Instant,
+    status: StatusLine,
 }
 
 impl<H: Host> Housekeeping<H> {
@@ -59,6 +61,7 @@ impl<H: Host> Housekeeping<H> {
             display: Display::new(),
             on_display: None,
             next_question: Instant::default(),
+            status: StatusLine::default(),
         };
         keeper.change_display();
         keeper
@@ -89,6 +92,7 @@ impl<H: Host> Housekeeping<H> {
                 vm.board.view.allow_question();
             }
         }
+        self.status.refresh(self.hypervisor, &self.vms, now);
         let is_drawing = self.hypervisor.host.screen_draw();
         self.end_when_done();
         let pause = if is_waiting || is_drawing {

@@ -41,6 +41,7 @@ mod services;
 mod shell;
 mod slot;
 mod stats;
+mod status;
 #[cfg(test)]
 mod tests;
 mod text;

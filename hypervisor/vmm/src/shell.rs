@@ -296,6 +296,8 @@ impl<H: Host> Shell<H> {
             | Order::Resume { name }
             | Order::Info { name }
             | Order::Devices { name }
+            | Order::SetWeight { name, .. }
+            | Order::SetCap { name, .. }
             | Order::Inspect { name, .. } => match self.find(name, out)? {
                 Some(vm) => self.carry_out_on(&vm, order, out, then),
                 None => Ok(()),
@@ -357,6 +359,21 @@ impl<H: Host> Shell<H> {
             Order::Resume { .. } => writeln!(out, "{name} is not paused"),
             Order::Pause { .. } => writeln!(out, "{name} is not running"),
             Order::Reset { .. } => writeln!(out, "{name} is not running"),
+            Order::SetWeight { weight, .. } if !(1..=vm_spec::MAX_WEIGHT).contains(&weight) => {
+                writeln!(out, "a weight is from 1 to {}", vm_spec::MAX_WEIGHT)
+            }
+            Order::SetWeight { weight, .. } => {
+                vm.set_weight(weight);
+                writeln!(out, "{name} has weight {weight}")
+            }
+            Order::SetCap { percent: 0, .. } => {
+                vm.set_cap(None);
+                writeln!(out, "{name} has no cap")
+            }
+            Order::SetCap { percent, .. } => {
+                vm.set_cap(Some(percent));
+                writeln!(out, "{name} may use {percent} % of one CPU at most")
+            }
             Order::Info { .. } => vm.inspect(out),
             Order::Devices { .. } => tables::devices(vm, out),
             Order::Inspect { part: None, .. } => vm.inspect(out),

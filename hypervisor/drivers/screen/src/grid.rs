@@ -2,125 +2,311 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use terminal::Attributes;
 
-/// One cell: a printable ASCII symbol, and whether the cursor stands on it.
+/// One cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Cell(u8);
-
-const CURSOR: u8 = 0x80;
-const BLANK: Cell = Cell(b' ');
-/// No picture yet; equal to no cell that can be wanted.
-const NEVER_DRAWN: Cell = Cell(0);
+pub(crate) struct Cell {
+    pub(crate) symbol: char,
+    pub(crate) attributes: Attributes,
+    pub(crate) is_cursor: bool,
+}
 
 impl Cell {
-    pub(crate) fn symbol(self) -> u8 {
-        self.0 & !CURSOR
-    }
-
-    pub(crate) fn is_cursor(self) -> bool {
-        self.0 & CURSOR != 0
+    fn blank(attributes: Attributes) -> Self {
+        Self {
+            symbol: ' ',
+            // Erased cells take the colour of the paper and nothing else.
+            attributes: Attributes {
+                paper: attributes.paper,
+                ..Attributes::default()
+            },
+            is_cursor: false,
+        }
     }
 }
 
-/// The cells, row by row. `wanted` is a ring: the row shown first is `first_row`.
+/// No picture yet; equal to no cell that can be wanted.
+const NEVER_DRAWN: char = '\0';
+
+/// The cells, row by row.
 pub(crate) struct Grid {
     columns: usize,
     rows: usize,
     wanted: Vec<Cell>,
+    /// Which row of `wanted` is seen in each row: rows move without their cells.
+    order: Vec<usize>,
+    /// What the main screen shows while the alternate one is seen.
+    main: Option<Vec<Cell>>,
     drawn: Vec<Cell>,
-    first_row: usize,
+    /// The cursor; past the last column when the next symbol goes to the next line.
     column: usize,
     row: usize,
+    saved: (usize, usize),
+    /// The first and the last row that scroll.
+    region: (usize, usize),
+    pub(crate) attributes: Attributes,
+    pub(crate) is_cursor_hidden: bool,
+    pub(crate) is_wrap_off: bool,
+    pub(crate) is_inserting: bool,
+    /// A row below the others that takes no text: the status line.
+    status: Vec<Cell>,
     /// Where the search for stale cells goes on, and how many in a row were found fresh.
     scan: usize,
     fresh_run: usize,
 }
 
 impl Grid {
+    /// So many columns and rows, one of which is the status line where there are several.
     pub(crate) fn new(columns: usize, rows: usize) -> Self {
-        let count = columns * rows;
+        let has_status = rows > 1;
+        let text_rows = rows - usize::from(has_status);
+        let blank = Cell::blank(Attributes::default());
+        let never = Cell {
+            symbol: NEVER_DRAWN,
+            ..blank
+        };
         Self {
             columns,
-            rows,
-            wanted: vec![BLANK; count],
-            drawn: vec![NEVER_DRAWN; count],
-            first_row: 0,
+            rows: text_rows,
+            wanted: vec![blank; columns * text_rows],
+            order: (0..text_rows).collect(),
+            main: None,
+            drawn: vec![never; columns * rows],
             column: 0,
             row: 0,
+            saved: (0, 0),
+            region: (0, text_rows.saturating_sub(1)),
+            attributes: Attributes::default(),
+            is_cursor_hidden: false,
+            is_wrap_off: false,
+            is_inserting: false,
+            status: vec![blank; if has_status { columns } else { 0 }],
             scan: 0,
             fresh_run: 0,
         }
     }
 
-    fn index(&self, column: usize, row: usize) -> usize {
-        let ring_row = self.first_row + row;
-        let ring_row = if ring_row >= self.rows {
-            ring_row - self.rows
-        } else {
-            ring_row
+    pub(crate) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    fn touch(&mut self) {
+        self.fresh_run = 0;
+    }
+
+    /// The cells of a row.
+    fn row_mut(&mut self, row: usize) -> &mut [Cell] {
+        self.touch();
+        let Some(at) = self.order.get(row).map(|at| at * self.columns) else {
+            return &mut [];
         };
-        ring_row * self.columns + column
+        self.wanted
+            .get_mut(at..at + self.columns)
+            .unwrap_or_default()
     }
 
     /// Puts a symbol at the cursor and moves on.
-    pub(crate) fn put(&mut self, symbol: u8) {
+    pub(crate) fn put(&mut self, symbol: char) {
         if self.column >= self.columns {
-            self.new_line();
+            if self.is_wrap_off {
+                self.column = self.columns.saturating_sub(1);
+            } else {
+                self.column = 0;
+                self.line_feed();
+            }
         }
-        let at = self.index(self.column, self.row);
-        if let Some(cell) = self.wanted.get_mut(at) {
-            *cell = Cell(symbol);
+        if self.is_inserting {
+            self.insert_cells(1);
+        }
+        let (column, attributes) = (self.column, self.attributes);
+        let row = self.row;
+        if let Some(cell) = self.row_mut(row).get_mut(column) {
+            *cell = Cell {
+                symbol,
+                attributes,
+                is_cursor: false,
+            };
             self.column += 1;
-            self.fresh_run = 0;
         }
     }
 
-    /// Moves to the start of the next line, scrolling at the bottom.
-    pub(crate) fn new_line(&mut self) {
-        self.column = 0;
-        self.fresh_run = 0;
-        if self.row + 1 < self.rows {
+    /// One row down, scrolling at the bottom of the region.
+    pub(crate) fn line_feed(&mut self) {
+        self.touch();
+        if self.row == self.region.1 {
+            self.scroll_up(self.region.0, 1);
+        } else if self.row + 1 < self.rows {
             self.row += 1;
+        }
+    }
+
+    /// One row up, scrolling at the top of the region.
+    pub(crate) fn reverse_feed(&mut self) {
+        self.touch();
+        if self.row == self.region.0 {
+            self.scroll_down(self.region.0, 1);
+        } else {
+            self.row = self.row.saturating_sub(1);
+        }
+    }
+
+    /// The rows from `top` to the end of the region move up; blank ones come in at the bottom.
+    pub(crate) fn scroll_up(&mut self, top: usize, count: usize) {
+        let bottom = self.region.1;
+        let Some(rows) = self.order.get_mut(top..=bottom) else {
+            return;
+        };
+        let count = count.min(rows.len());
+        rows.rotate_left(count);
+        for row in bottom + 1 - count..=bottom {
+            self.erase_row(row, 0, usize::MAX);
+        }
+    }
+
+    /// The rows from `top` to the end of the region move down; blank ones come in at the top.
+    pub(crate) fn scroll_down(&mut self, top: usize, count: usize) {
+        let bottom = self.region.1;
+        let Some(rows) = self.order.get_mut(top..=bottom) else {
+            return;
+        };
+        let count = count.min(rows.len());
+        rows.rotate_right(count);
+        for row in top..top + count {
+            self.erase_row(row, 0, usize::MAX);
+        }
+    }
+
+    pub(crate) fn region(&self) -> (usize, usize) {
+        self.region
+    }
+
+    /// Sets the first and the last row that scroll; the cursor goes home.
+    pub(crate) fn set_region(&mut self, top: usize, bottom: usize) {
+        let last = self.rows.saturating_sub(1);
+        let bottom = bottom.min(last);
+        if top < bottom || self.rows <= 1 {
+            self.region = (top.min(bottom), bottom);
+            self.go(0, 0);
+        }
+    }
+
+    pub(crate) fn column(&self) -> usize {
+        self.column.min(self.columns.saturating_sub(1))
+    }
+
+    pub(crate) fn row(&self) -> usize {
+        self.row
+    }
+
+    /// Moves the cursor, as far as there are cells.
+    pub(crate) fn go(&mut self, column: usize, row: usize) {
+        self.touch();
+        self.column = column.min(self.columns.saturating_sub(1));
+        self.row = row.min(self.rows.saturating_sub(1));
+    }
+
+    pub(crate) fn save_cursor(&mut self) {
+        self.saved = (self.column, self.row);
+    }
+
+    pub(crate) fn restore_cursor(&mut self) {
+        let (column, row) = self.saved;
+        self.go(column, row);
+    }
+
+    /// Erases the cells of a row from one column to before another.
+    pub(crate) fn erase_row(&mut self, row: usize, from: usize, to: usize) {
+        let blank = Cell::blank(self.attributes);
+        let cells = self.row_mut(row);
+        let to = to.min(cells.len());
+        if let Some(cells) = cells.get_mut(from..to) {
+            cells.fill(blank);
+        }
+    }
+
+    /// Erases whole rows from one to before another.
+    pub(crate) fn erase_rows(&mut self, from: usize, to: usize) {
+        for row in from..to.min(self.rows) {
+            self.erase_row(row, 0, usize::MAX);
+        }
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Makes room for so many cells at the cursor; what is pushed out at the end is lost.
+    pub(crate) fn insert_cells(&mut self, count: usize) {
+        let (column, row) = (self.column(), self.row);
+        if let Some(cells) = self.row_mut(row).get_mut(column..) {
+            let count = count.min(cells.len());
+            cells.rotate_right(count);
+        }
+        self.erase_row(row, column, column.saturating_add(count));
+    }
+
+    /// Takes out so many cells at the cursor; blank ones come in at the end.
+    pub(crate) fn delete_cells(&mut self, count: usize) {
+        let (column, row) = (self.column(), self.row);
+        let mut first_blank = self.columns;
+        if let Some(cells) = self.row_mut(row).get_mut(column..) {
+            let count = count.min(cells.len());
+            cells.rotate_left(count);
+            first_blank -= count;
+        }
+        self.erase_row(row, first_blank, usize::MAX);
+    }
+
+    /// Changes to the alternate screen, which begins empty, or back to what the main one showed.
+    pub(crate) fn set_alternate(&mut self, is_alternate: bool) {
+        if is_alternate == self.main.is_some() {
             return;
         }
-        if self.rows == 0 {
-            return;
+        if is_alternate {
+            self.save_cursor();
+            let rows = self.order.iter().flat_map(|row| {
+                let at = row * self.columns;
+                self.wanted.get(at..at + self.columns).unwrap_or_default()
+            });
+            self.main = Some(rows.copied().collect());
+            self.erase_rows(0, self.rows);
+        } else if let Some(main) = self.main.take() {
+            self.wanted = main;
+            self.order = (0..self.rows).collect();
+            self.restore_cursor();
         }
-        // The oldest row becomes the newest.
-        let oldest = self.first_row * self.columns;
-        if let Some(cells) = self.wanted.get_mut(oldest..oldest + self.columns) {
-            cells.fill(BLANK);
+        self.touch();
+    }
+
+    /// Writes the status line.
+    pub(crate) fn set_status(&mut self, text: &str, attributes: Attributes) {
+        let mut symbols = text.chars();
+        let mut is_new = false;
+        for place in &mut self.status {
+            let cell = Cell {
+                symbol: symbols.next().unwrap_or(' '),
+                attributes,
+                is_cursor: false,
+            };
+            is_new |= *place != cell;
+            *place = cell;
         }
-        self.first_row = (self.first_row + 1) % self.rows;
-    }
-
-    pub(crate) fn carriage_return(&mut self) {
-        self.column = 0;
-        self.fresh_run = 0;
-    }
-
-    pub(crate) fn back(&mut self) {
-        self.column = self.column.saturating_sub(1);
-        self.fresh_run = 0;
-    }
-
-    pub(crate) fn tab(&mut self) {
-        for _ in self.column % 8..8 {
-            self.put(b' ');
+        if is_new {
+            self.touch();
         }
     }
 
     /// What should be seen at a place on the screen.
     fn wanted_at(&self, column: usize, row: usize) -> Cell {
-        let cell = self
-            .wanted
-            .get(self.index(column, row))
-            .copied()
-            .unwrap_or(BLANK);
-        if (column, row) == (self.column, self.row) {
-            Cell(cell.0 | CURSOR)
-        } else {
-            cell
+        let cell = match self.order.get(row) {
+            Some(at) => self.wanted.get(at * self.columns + column),
+            None => self.status.get(column),
+        };
+        let cell = cell.copied().unwrap_or(Cell::blank(self.attributes));
+        Cell {
+            is_cursor: !self.is_cursor_hidden && (column, row) == (self.column(), self.row),
+            ..cell
         }
     }
 
@@ -151,30 +337,35 @@ impl Grid {
         }
         None
     }
+
+    /// The text that should be seen, a row each.
+    #[cfg(test)]
+    pub(crate) fn lines(&self) -> Vec<alloc::string::String> {
+        (0..self.rows + usize::from(!self.status.is_empty()))
+            .map(|row| {
+                (0..self.columns)
+                    .map(|column| self.wanted_at(column, row).symbol)
+                    .collect()
+            })
+            .collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     extern crate std;
     use super::*;
-    use std::string::String;
 
-    fn lines(grid: &Grid) -> Vec<String> {
-        (0..grid.rows)
-            .map(|row| {
-                (0..grid.columns)
-                    .map(|column| char::from(grid.wanted_at(column, row).symbol()))
-                    .collect()
-            })
-            .collect()
-    }
-
+    /// Two rows of text and the status line.
     fn typed(text: &str) -> Grid {
-        let mut grid = Grid::new(4, 2);
-        for byte in text.bytes() {
-            match byte {
-                b'\n' => grid.new_line(),
-                byte => grid.put(byte),
+        let mut grid = Grid::new(4, 3);
+        for symbol in text.chars() {
+            match symbol {
+                '\n' => {
+                    grid.go(0, grid.row());
+                    grid.line_feed();
+                }
+                symbol => grid.put(symbol),
             }
         }
         grid
@@ -182,17 +373,29 @@ mod tests {
 
     #[test]
     fn long_lines_wrap_and_the_top_scrolls_away() {
-        assert_eq!(lines(&typed("abcdef")), ["abcd", "ef  "]);
-        assert_eq!(lines(&typed("a\nb\nc")), ["b   ", "c   "]);
+        assert_eq!(typed("abcdef").lines(), ["abcd", "ef  ", "    "]);
+        assert_eq!(typed("a\nb\nc").lines(), ["b   ", "c   ", "    "]);
     }
 
     #[test]
     fn scrolling_redraws_only_cells_that_changed() {
         let mut grid = typed("a\na");
         while grid.next_stale(&mut 100).is_some() {}
-        grid.new_line();
-        grid.put(b'a');
+        grid.go(0, 1);
+        grid.line_feed();
+        grid.put('a');
         // Both rows start with an a again, and the cursor stands where it stood.
         assert_eq!(grid.next_stale(&mut 100), None);
+    }
+
+    #[test]
+    fn the_status_line_stays_while_text_scrolls() {
+        let mut grid = typed("a\nb");
+        grid.set_status("1234567", Attributes::default());
+        grid.line_feed();
+        assert_eq!(grid.lines(), ["b   ", "    ", "1234"]);
+        while grid.next_stale(&mut 100).is_some() {}
+        grid.set_status("1234567", Attributes::default());
+        assert!(!grid.has_stale(), "the same again draws nothing");
     }
 }

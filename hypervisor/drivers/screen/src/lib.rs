@@ -1,4 +1,4 @@
-//! A text console on a linear framebuffer.
+//! A terminal on a linear framebuffer, with a status line below.
 //!
 //! Text goes into a grid of cells at once; drawing follows in small steps, [`Console::draw`], and only cells whose
 //! picture is out of date are drawn. So a flood of text costs what its last screenful costs.
@@ -7,28 +7,26 @@
 
 extern crate alloc;
 
+mod colour;
+mod glyph;
 mod grid;
 mod text;
 
-use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
+pub use colour::{Rgb, blend};
+use glyph::{CELL_HEIGHT, CELL_WIDTH};
+use grid::{Cell, Grid};
+use terminal::{Attributes, Style};
+use text::{STATUS_STYLE, Terminal};
 
-use grid::Grid;
-use text::Parser;
-
-/// Where pixels go. Intensities only: the console is white on black.
+/// Where pixels go.
 pub trait Canvas {
     /// Pixels in a line.
     fn width(&self) -> usize;
     /// Lines.
     fn height(&self) -> usize;
-    /// Draws a run of pixels, 0 (black) to 255 (white), from (`x`, `y`) to the right. What lies outside is dropped.
-    fn put(&mut self, x: usize, y: usize, intensities: &[u8]);
+    /// Draws a run of pixels from (`x`, `y`) to the right. What lies outside is dropped.
+    fn put(&mut self, x: usize, y: usize, pixels: &[Rgb]);
 }
-
-const HEIGHT: RasterHeight = RasterHeight::Size16;
-const WEIGHT: FontWeight = FontWeight::Regular;
-const CELL_WIDTH: usize = get_raster_width(WEIGHT, HEIGHT);
-const CELL_HEIGHT: usize = HEIGHT.val();
 
 /// How many cells may be looked at for each that may be drawn: looking is that much cheaper.
 const LOOKS_PER_CELL: usize = 32;
@@ -36,9 +34,7 @@ const LOOKS_PER_CELL: usize = 32;
 /// A console.
 pub struct Console<C> {
     canvas: C,
-    grid: Grid,
-    parser: Parser,
-    glyphs: [&'static [u8]; GLYPHS],
+    terminal: Terminal,
 }
 
 impl<C: Canvas> Console<C> {
@@ -48,55 +44,54 @@ impl<C: Canvas> Console<C> {
         let rows = canvas.height() / CELL_HEIGHT;
         Self {
             canvas,
-            grid: Grid::new(columns, rows),
-            parser: Parser::default(),
-            glyphs: core::array::from_fn(glyph),
+            terminal: Terminal::new(Grid::new(columns, rows)),
         }
     }
 
-    /// Takes text. CR, LF, BS and TAB move as on a terminal (LF alone goes to the start of the next line),
-    /// ANSI sequences are swallowed, other bytes that are not printable ASCII show as `?`.
+    /// Takes text and the sequences of a terminal; what is not known of those, vanishes.
     pub fn write(&mut self, bytes: &[u8]) {
-        self.parser.advance(&mut self.grid, bytes);
+        self.terminal.write(bytes);
+    }
+
+    /// Writes the status line, the last row. What does not fit is cut off.
+    pub fn set_status(&mut self, text: &str) {
+        let attributes = Attributes {
+            style: STATUS_STYLE,
+            ..Attributes::default()
+        };
+        self.terminal.grid().set_status(text, attributes);
     }
 
     /// Draws at most `budget` cells; returns whether there may be cells left.
     pub fn draw(&mut self, budget: usize) -> bool {
         let mut looks = budget.saturating_mul(LOOKS_PER_CELL);
         for _ in 0..budget {
-            let Some((column, row, cell)) = self.grid.next_stale(&mut looks) else {
+            let Some((column, row, cell)) = self.terminal.grid().next_stale(&mut looks) else {
                 break;
             };
-            let symbol = usize::from(cell.symbol().saturating_sub(FIRST_SYMBOL));
-            let glyph = self.glyphs.get(symbol).copied().unwrap_or_default();
-            let (x, y) = (column * CELL_WIDTH, row * CELL_HEIGHT);
-            draw_cell(&mut self.canvas, x, y, glyph, cell.is_cursor());
+            draw_cell(
+                &mut self.canvas,
+                column * CELL_WIDTH,
+                row * CELL_HEIGHT,
+                &cell,
+            );
         }
-        self.grid.has_stale()
+        self.terminal.grid().has_stale()
     }
 }
 
-/// The printable ASCII symbols, space first.
-const FIRST_SYMBOL: u8 = b' ';
-const GLYPHS: usize = 95;
-
-/// The picture of the `index`th symbol, row by row.
-fn glyph(index: usize) -> &'static [u8] {
-    let symbol = char::from(FIRST_SYMBOL.saturating_add(index as u8));
-    get_raster(symbol, WEIGHT, HEIGHT).map_or(&[], |glyph| glyph.pixels())
-}
-
-fn draw_cell(canvas: &mut impl Canvas, x: usize, y: usize, glyph: &[u8], is_cursor: bool) {
-    for (line, row) in glyph.chunks_exact(CELL_WIDTH).enumerate() {
-        if is_cursor {
-            let mut inverse = [0xff; CELL_WIDTH];
-            for (pixel, intensity) in inverse.iter_mut().zip(row) {
-                *pixel ^= intensity;
-            }
-            canvas.put(x, y + line, &inverse);
-        } else {
-            canvas.put(x, y + line, row);
-        }
+fn draw_cell(canvas: &mut impl Canvas, x: usize, y: usize, cell: &Cell) {
+    let (ink, paper) = colour::of(&cell.attributes, cell.is_cursor);
+    let is_underlined = cell.attributes.style.contains(Style::UNDERLINE);
+    for (line, row) in glyph::picture(cell.symbol).iter().enumerate() {
+        let is_line = is_underlined && line + 2 == CELL_HEIGHT;
+        let pixels = row.map(|intensity| match intensity {
+            _ if is_line => ink,
+            0 => paper,
+            255 => ink,
+            some => blend(ink, paper, some),
+        });
+        canvas.put(x, y + line, &pixels);
     }
 }
 
@@ -108,7 +103,7 @@ mod tests {
 
     struct Picture {
         width: usize,
-        pixels: Vec<u8>,
+        pixels: Vec<Rgb>,
     }
 
     impl Canvas for &mut Picture {
@@ -118,18 +113,22 @@ mod tests {
         fn height(&self) -> usize {
             self.pixels.len() / self.width
         }
-        fn put(&mut self, x: usize, y: usize, intensities: &[u8]) {
+        fn put(&mut self, x: usize, y: usize, pixels: &[Rgb]) {
             let start = y * self.width + x;
-            self.pixels[start..start + intensities.len()].copy_from_slice(intensities);
+            self.pixels[start..start + pixels.len()].copy_from_slice(pixels);
+        }
+    }
+
+    fn picture(columns: usize, rows: usize) -> Picture {
+        Picture {
+            width: CELL_WIDTH * columns,
+            pixels: std::vec![[1, 2, 3]; CELL_WIDTH * columns * CELL_HEIGHT * rows],
         }
     }
 
     #[test]
     fn drawing_is_bounded_and_ends() {
-        let mut picture = Picture {
-            width: CELL_WIDTH * 4,
-            pixels: std::vec![7; CELL_WIDTH * 4 * CELL_HEIGHT * 2],
-        };
+        let mut picture = picture(4, 2);
         let mut console = Console::new(&mut picture);
         console.write(b"ab");
         assert!(console.draw(3));
@@ -140,18 +139,47 @@ mod tests {
             !console.draw(2),
             "same text again: at most the cursor moved"
         );
-        assert!(picture.pixels.iter().any(|&pixel| pixel > 200));
-        assert!(!picture.pixels.contains(&7), "everything was drawn over");
+        assert!(picture.pixels.iter().any(|pixel| pixel[0] > 200));
+        assert!(
+            !picture.pixels.contains(&[1, 2, 3]),
+            "everything was drawn over"
+        );
+    }
+
+    #[test]
+    fn colours_are_seen() {
+        let mut picture = picture(2, 2);
+        let mut console = Console::new(&mut picture);
+        console.write(b"\x1b[44;1;33m\xe2\x96\x88\x1b[7m \x1b[?25l");
+        while console.draw(100) {}
+        assert_eq!(picture.pixels[0], [0xff, 0xff, 0x55]);
+        assert_eq!(picture.pixels[CELL_WIDTH], [0xff, 0xff, 0x55]);
+    }
+
+    #[test]
+    fn lines_meet() {
+        let rows = glyph::picture('│');
+        assert!(rows.iter().all(|row| row.contains(&255)));
+        assert!(
+            glyph::picture('─')
+                .iter()
+                .any(|row| row.iter().all(|pixel| *pixel == 255))
+        );
+        assert_ne!(glyph::picture('┌'), glyph::picture('┘'));
+        // Known letters are not question marks, unknown ones are.
+        assert_ne!(glyph::picture('é'), glyph::picture('?'));
+        assert_eq!(glyph::picture('世'), glyph::picture('?'));
     }
 
     #[test]
     fn a_canvas_smaller_than_a_letter_is_no_problem() {
         let mut picture = Picture {
             width: 3,
-            pixels: std::vec![0; 9],
+            pixels: std::vec![[0; 3]; 9],
         };
         let mut console = Console::new(&mut picture);
         console.write(b"hello\n\tworld\x08");
+        console.set_status("status");
         assert!(!console.draw(100));
     }
 }

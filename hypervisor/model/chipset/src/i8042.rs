@@ -270,7 +270,7 @@ impl Device for I8042 {
     fn inspect(&self, page: &mut Page<'_>) {
         page.line("mode", format_args!("{:#04x}", self.mode));
         page.line("status", format_args!("{:#04x}", self.status()));
-        page.line("keyboard", format_args!("{:x?}", self.keyboard));
+        self.keyboard.inspect(page);
     }
 }
 

@@ -3,6 +3,7 @@
 //! Follows the IBM PS/2 technical reference, "Keyboard": commands from the system, scan code sets 1 and 2.
 
 use crate::ring::Ring;
+use device::Page;
 use serde::{Deserialize, Serialize};
 
 const ACK: u8 = 0xfa;
@@ -31,6 +32,20 @@ impl Keyboard {
             leds: 0,
             last: 0,
         }
+    }
+
+    /// What an operator wants to see.
+    pub(crate) fn inspect(&self, page: &mut Page<'_>) {
+        let scans = if self.is_scanning { "on" } else { "off" };
+        page.line(
+            "keyboard",
+            format_args!(
+                "scanning {scans}, code set {}, LEDs {:#x}, {} bytes wait",
+                self.scan_set,
+                self.leds,
+                self.queue.len()
+            ),
+        );
     }
 
     /// A key's byte; false when nobody wants it or it does not fit.

@@ -184,6 +184,9 @@ pub trait Host: Sync + 'static {
     /// Gives text to the screen, if there is one; it is drawn by [`Host::screen_draw`].
     fn screen_write(&self, bytes: &[u8]);
 
+    /// Changes the screen's status line, if there is a screen; it is drawn by [`Host::screen_draw`].
+    fn screen_status(&self, text: &str);
+
     /// Draws a bounded part of what changed; returns whether more is left.
     fn screen_draw(&self) -> bool;
 

@@ -94,6 +94,16 @@ pub(crate) fn screen_write(bytes: &[u8]) {
     }
 }
 
+/// Writes the screen's status line; nothing is drawn yet.
+pub(crate) fn screen_status(text: &str) {
+    if !SCREEN_IS_ON.load(Ordering::Relaxed) {
+        return;
+    }
+    if let Some(console) = SCREEN.lock().as_mut() {
+        console.set_status(text);
+    }
+}
+
 /// Draws a bounded part of what changed; returns whether more is left.
 pub(crate) fn screen_draw() -> bool {
     SCREEN

@@ -215,6 +215,10 @@ impl<V: Vendor> Host for Machine<V> {
         console::screen_write(bytes);
     }
 
+    fn screen_status(&self, text: &str) {
+        console::screen_status(text);
+    }
+
     fn screen_draw(&self) -> bool {
         console::screen_draw()
     }

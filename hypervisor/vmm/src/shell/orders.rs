@@ -97,6 +97,22 @@ pub(super) enum Order<'a> {
         name: &'a str,
     },
 
+    /// Change a VM's share of the CPUs (100 unless the configuration says otherwise)
+    SetWeight {
+        /// Which VM
+        name: &'a str,
+        /// The weight of each of its vCPUs, from 1
+        weight: u32,
+    },
+
+    /// Change what a VM may use of the CPUs at most
+    SetCap {
+        /// Which VM
+        name: &'a str,
+        /// Percent of one CPU for all its vCPUs together; 0 for no limit
+        percent: u32,
+    },
+
     /// Show a VM: exits by reason, memory, vCPUs, devices
     Info {
         /// Which VM

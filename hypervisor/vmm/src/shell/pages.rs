@@ -3,6 +3,7 @@
 use super::tables;
 use crate::Hypervisor;
 use crate::stats::KIND_NAMES;
+use crate::status::busy_percent;
 use crate::vm::Vm;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -16,6 +17,8 @@ use terminal::Key;
 const REFRESH_NS: u64 = 1_000_000_000;
 /// Lines of text on a page: a terminal of 24 lines, less one for what the keys do.
 const PAGE_LINES: usize = 22;
+/// CPUs whose load is shown one by one.
+const CPUS_SHOWN: usize = 8;
 /// Symbols in a line.
 pub(super) const PAGE_COLUMNS: usize = 79;
 
@@ -34,22 +37,31 @@ pub(super) struct Rates {
     due: Instant,
     taken: Instant,
     vms: Vec<Counters>,
+    /// How long each CPU has idled.
+    idle_ns: Vec<u64>,
 }
 
 struct Counters {
     id: usize,
     exits: [u64; KIND_NAMES.len()],
+    run_ns: u64,
 }
 
 impl Counters {
     fn of<H: Host>(vm: &Vm<H>) -> Self {
         let mut exits = [0u64; KIND_NAMES.len()];
+        let mut run_ns = 0u64;
         for stats in vm.stats() {
             for (sum, count) in exits.iter_mut().zip(stats.exits()) {
                 *sum += count;
             }
+            run_ns += stats.run_ns();
         }
-        Self { id: vm.id(), exits }
+        Self {
+            id: vm.id(),
+            exits,
+            run_ns,
+        }
     }
 }
 
@@ -68,9 +80,22 @@ impl Rates {
                 .map(|vm| Counters {
                     id: vm.id(),
                     exits: [0; KIND_NAMES.len()],
+                    run_ns: 0,
                 })
                 .collect(),
+            idle_ns: Vec::new(),
         }
+    }
+
+    /// Takes anew how long each CPU has idled; returns how busy each was since, in percent.
+    fn take_loads<H: Host>(&mut self, hypervisor: &Hypervisor<H>, passed_ns: u64) -> Vec<u64> {
+        let new: Vec<u64> = hypervisor.idle_ns().collect();
+        let olds = self.idle_ns.iter().copied().chain(core::iter::repeat(0));
+        let loads = new.iter().zip(olds);
+        let loads = loads.map(|(new, old)| busy_percent(new.saturating_sub(old), passed_ns));
+        let loads = loads.collect();
+        self.idle_ns = new;
+        loads
     }
 
     /// Takes the counters anew; returns each VM with what was counted since, and how many nanoseconds that was.
@@ -89,6 +114,7 @@ impl Rates {
                         let before = old.map_or(0, |old| old.exits[kind]);
                         new.exits[kind].saturating_sub(before)
                     }),
+                    run_ns: new.run_ns.saturating_sub(old.map_or(0, |old| old.run_ns)),
                 },
             ));
             olds.push(new);
@@ -141,30 +167,43 @@ fn top<H: Host>(
     out: &mut String,
 ) -> fmt::Result {
     let (news, passed_ns) = rates.take(hypervisor, now);
-    let cpus = u64::from(hypervisor.host.cpu_count());
-    writeln!(
+    let loads = rates.take_loads(hypervisor, passed_ns);
+    write!(
         out,
-        "up {} s, {cpus} CPUs, {} MiB free",
+        "up {} s, {} MiB free; CPUs busy:",
         now.as_ns() / 1_000_000_000,
         hypervisor.host.memory().free >> 20
     )?;
+    for load in loads.iter().take(CPUS_SHOWN) {
+        write!(out, " {load} %")?;
+    }
+    if let Some(rest) = loads.get(CPUS_SHOWN..)
+        && !rest.is_empty()
+    {
+        write!(out, " and {} more", rest.len())?;
+    }
     writeln!(
         out,
-        "\n{:<16} {:<8} {:>5} {:>9} {:>10}",
-        "name", "state", "vCPUs", "memory", "exits/s"
+        "\n\n{:<16} {:<8} {:>5} {:>9} {:>6} {:>10}",
+        "name", "state", "vCPUs", "memory", "CPU %", "exits/s"
     )?;
     for (vm, counters) in &news {
         writeln!(
             out,
-            "{:<16} {:<8} {:>5} {:>5} MiB {:>10}",
+            "{:<16} {:<8} {:>5} {:>5} MiB {:>6} {:>10}",
             vm.name(),
             tables::state(vm.lifecycle().state()),
             vm.spec.cpus,
             vm.spec.memory_bytes >> 20,
+            percent(counters.run_ns, passed_ns),
             per_second(counters.exits.iter().sum(), passed_ns)
         )?;
     }
     writeln!(out, "\nany key ends this")
+}
+
+fn percent(part: u64, whole: u64) -> u64 {
+    (u128::from(part) * 100 / u128::from(whole.max(1))) as u64
 }
 
 fn exits<H: Host>(

@@ -435,3 +435,33 @@ fn no_noise_gets_out_of_a_view() {
         rig.host.text();
     }
 }
+
+#[test]
+fn the_status_line_says_who_has_the_focus_and_how_the_vms_are() {
+    let mut rig = two();
+    rig.run([vcpu::Exit::Shutdown]);
+    rig.pass_ns(1_000_000_000);
+    let status = |rig: &Rig| rig.host.status.lock().clone();
+    let line = status(&rig);
+    assert!(
+        line.starts_with(" front | 1 running, 1 stopped | CPUs ") && line.ends_with("shell"),
+        "{line}"
+    );
+    rig.operator(ESCAPE);
+    assert!(status(&rig).starts_with(" shell | "), "{}", status(&rig));
+    rig.order("attach back screen");
+    assert!(status(&rig).starts_with(" back (screen) | "));
+}
+
+#[test]
+fn shares_are_changed() {
+    let mut rig = two();
+    assert!(rig.order("set-weight back 200").contains("weight 200"));
+    assert_eq!(rig.vm(1).weight(), 200);
+    assert!(rig.order("set-weight back 0").contains("from 1 to"));
+    assert!(rig.order("set-cap back 50").contains("50 %"));
+    assert_eq!(rig.vm(1).cap(), Some(50));
+    assert!(rig.order("set-cap back 0").contains("no cap"));
+    assert_eq!(rig.vm(1).cap(), None);
+    assert!(rig.order("set-cap back much").contains("`help set-cap`"));
+}

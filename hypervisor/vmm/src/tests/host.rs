@@ -32,6 +32,8 @@ pub(crate) struct TestHost {
     pub(crate) takes: AtomicUsize,
     pub(crate) printed: Mutex<Vec<u8>>,
     pub(crate) typed: Mutex<Vec<u8>>,
+    /// The screen's status line.
+    pub(crate) status: Mutex<String>,
     /// Each vCPU and each VM's RAM holds one of these.
     vcpus: Arc<()>,
     ram_bytes: Arc<AtomicU64>,
@@ -47,6 +49,7 @@ impl TestHost {
             takes: AtomicUsize::new(usize::MAX),
             printed: Mutex::new(Vec::new()),
             typed: Mutex::new(Vec::new()),
+            status: Mutex::new(String::new()),
             vcpus: Arc::default(),
             ram_bytes: Arc::default(),
         }
@@ -259,6 +262,9 @@ impl Host for TestHost {
         }
     }
     fn screen_write(&self, _: &[u8]) {}
+    fn screen_status(&self, text: &str) {
+        *self.status.lock() = text.into();
+    }
     fn screen_draw(&self) -> bool {
         false
     }

@@ -1,15 +1,17 @@
 //! The framebuffer as a canvas.
 
 use addr::Hpa;
+use handoff::PixelFormat;
 use memory::Caching;
-use screen::Canvas;
+use screen::{Canvas, Rgb};
 
-/// A mapped framebuffer of four bytes a pixel. White is white in either order of colours.
+/// A mapped framebuffer of four bytes a pixel.
 pub(super) struct Picture {
     pixels: *mut u32,
     width: usize,
     height: usize,
     stride: usize,
+    format: PixelFormat,
 }
 
 // SAFETY: the mapping belongs to this value alone and is the same on every CPU.
@@ -23,7 +25,7 @@ impl Picture {
             width,
             height,
             stride_pixels,
-            format: _,
+            format,
         } = framebuffer;
         let needed = u64::from(stride_pixels)
             .checked_mul(u64::from(height))?
@@ -39,6 +41,7 @@ impl Picture {
             width: width as usize,
             height: height as usize,
             stride: stride_pixels as usize,
+            format,
         })
     }
 }
@@ -52,14 +55,17 @@ impl Canvas for Picture {
         self.height
     }
 
-    fn put(&mut self, x: usize, y: usize, intensities: &[u8]) {
+    fn put(&mut self, x: usize, y: usize, pixels: &[Rgb]) {
         if y >= self.height {
             return;
         }
         // In pairs: a framebuffer is far away, and every store is a journey.
-        for (column, pair) in (x..self.width).step_by(2).zip(intensities.chunks(2)) {
+        for (column, pair) in (x..self.width).step_by(2).zip(pixels.chunks(2)) {
             let place = self.pixels.wrapping_add(y * self.stride + column);
-            let colour = |intensity: u8| u32::from(intensity) * 0x01_0101;
+            let colour = |[red, green, blue]: Rgb| match self.format {
+                PixelFormat::Rgb => u32::from_le_bytes([red, green, blue, 0]),
+                PixelFormat::Bgr => u32::from_le_bytes([blue, green, red, 0]),
+            };
             match *pair {
                 [first, second] if column + 1 < self.width => {
                     let both = u64::from(colour(second)) << 32 | u64::from(colour(first));

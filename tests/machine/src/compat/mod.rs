@@ -177,7 +177,7 @@ pub const ROWS: &[Row] = &[
         "Multiboot, ELF32",
         Depth::Line,
         60,
-        &[place(beds::QEMU, &[], &[1])],
+        &[place(beds::QEMU_NO_SMAP, &[], &[1, 2])],
     ),
 ];
 

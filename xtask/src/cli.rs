@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use xtask::bed::accel::{Accel, Vendor};
 use xtask::build::Profile;
 use xtask::toolchain::Choice;
-use xtask::{bench, check, flash, guest, image, need, run, setup, test, toolchain};
+use xtask::{bench, check, flash, fuzz, guest, image, need, run, setup, test, toolchain};
 
 /// Build, run, test and check Caisson, a hypervisor that boots by UEFI on the bare machine.
 ///
@@ -57,6 +57,8 @@ enum Task {
     Test(TestArgs),
     /// What CI says, said earlier: format, clippy, unit tests, layering, lints, unsafe, no SSE in the image.
     Check(CheckArgs),
+    /// Give every parser damaged inputs, many of them. What fails is shown as small as it gets.
+    Fuzz(FuzzArgs),
     /// Measure: instructions per exit, the boot of Linux with and without Caisson, sizes. Writes target/bench.json.
     Bench(BenchArgs),
     /// The guests there are recipes for, and fetching their files.
@@ -185,6 +187,15 @@ struct CheckArgs {
 }
 
 #[derive(Args)]
+struct FuzzArgs {
+    /// Only targets whose name contains this, e.g. guest_boot or multiboot1.
+    target: Option<String>,
+    /// Inputs for each target.
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    cases: u32,
+}
+
+#[derive(Args)]
 struct BenchArgs {
     /// Passed on to the measuring program.
     #[arg(trailing_var_arg = true, hide = true)]
@@ -280,6 +291,7 @@ pub(crate) fn run() -> Result<ExitCode> {
             });
         }
         Task::Check(args) => return check::run(args.only.as_deref()),
+        Task::Fuzz(args) => return fuzz::run(args.target.as_deref(), args.cases),
         Task::Bench(args) => return bench::run(&args.rest),
         Task::Guest {
             task: GuestTask::List,

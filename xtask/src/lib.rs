@@ -19,6 +19,7 @@ pub mod build;
 pub mod check;
 pub mod command;
 pub mod flash;
+pub mod fuzz;
 pub mod guest;
 pub mod image;
 pub mod need;

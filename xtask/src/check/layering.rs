@@ -119,6 +119,12 @@ const LAYERS: &[Layer] = &[
         is_open: false,
     },
     Layer {
+        name: "fuzz targets",
+        folders: &["tests/fuzz"],
+        below: &["words", "contracts", "model"],
+        is_open: false,
+    },
+    Layer {
         name: "xtask",
         folders: &["xtask"],
         below: &[],

@@ -48,6 +48,8 @@ mod pvh;
 mod real_mode;
 mod rom;
 mod setup_header;
+#[cfg(any(test, feature = "test-images"))]
+pub mod test_images;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

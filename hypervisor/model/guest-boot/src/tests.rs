@@ -1,5 +1,6 @@
 //! Kernels with a 64-bit entry, good ones and damaged ones.
 
+use crate::test_images::{bzimage, elf, put};
 use crate::*;
 use addr::{Gpa, GpaRange};
 use alloc::string::ToString;
@@ -10,44 +11,6 @@ use x86::Gpr;
 
 pub(crate) const RSDP: Gpa = Gpa::new(0xe_0000);
 pub(crate) const MIB: u64 = 1 << 20;
-
-pub(crate) fn put(image: &mut [u8], at: usize, bytes: &[u8]) {
-    image[at..at + bytes.len()].copy_from_slice(bytes);
-}
-
-/// A bzImage of one setup sector and 4 KiB of kernel that wants 1 MiB at 16 MiB.
-pub(crate) fn bzimage() -> Vec<u8> {
-    let mut image = vec![0; 0x400 + 0x1000];
-    put(&mut image, 0x1f1, &[1]);
-    put(&mut image, 0x1fe, &[0x55, 0xaa, 0xeb, 0x6a]);
-    put(&mut image, 0x202, b"HdrS\x0f\x02");
-    put(&mut image, 0x211, &[1]);
-    put(&mut image, 0x22c, &0x7fff_ffffu32.to_le_bytes());
-    put(&mut image, 0x236, &[1]);
-    put(&mut image, 0x238, &0x7ffu32.to_le_bytes());
-    put(&mut image, 0x258, &(16 * MIB).to_le_bytes());
-    put(&mut image, 0x260, &(MIB as u32).to_le_bytes());
-    image[0x400..].fill(0x90);
-    image
-}
-
-/// An ELF with one segment: 16 bytes of the file, 32 in memory, at 2 MiB.
-pub(crate) fn elf() -> Vec<u8> {
-    let mut image = vec![0; 0x100];
-    put(&mut image, 0, b"\x7fELF\x02\x01\x01");
-    put(&mut image, 0x10, &[2, 0, 62, 0, 1]);
-    put(&mut image, 0x18, &(2 * MIB + 4).to_le_bytes());
-    put(&mut image, 0x20, &64u64.to_le_bytes());
-    put(&mut image, 0x34, &[64, 0, 56, 0, 1, 0]);
-    put(&mut image, 0x40, &[1, 0, 0, 0, 5]);
-    put(&mut image, 0x48, &0xf0u64.to_le_bytes());
-    put(&mut image, 0x50, &(2 * MIB).to_le_bytes());
-    put(&mut image, 0x58, &(2 * MIB).to_le_bytes());
-    put(&mut image, 0x60, &16u64.to_le_bytes());
-    put(&mut image, 0x68, &32u64.to_le_bytes());
-    image[0xf0..].fill(0xf4);
-    image
-}
 
 pub(crate) fn boot<'a>(kernel: &'a [u8], initrd: Option<&'a [u8]>) -> Boot<'a> {
     Boot {

@@ -1,6 +1,7 @@
 //! Kernels that start in real mode, and flat binaries in every mode.
 
-use crate::tests::{MIB, boot, bzimage, put, read, survives_mutation_with};
+use crate::test_images::{bzimage, elf, put};
+use crate::tests::{MIB, boot, read, survives_mutation_with};
 use crate::*;
 use addr::Gpa;
 use alloc::string::{String, ToString};
@@ -113,7 +114,7 @@ fn a_door_that_is_not_there_is_told_so() {
         refusal(&asked),
         "xloadflags at offset 0x236: 0x4 has no 64-bit entry (bit 0), which is asked for"
     );
-    let image = crate::tests::elf();
+    let image = elf();
     let asked = Boot {
         entry: Some(Entry::Real16),
         ..boot(&image, None)
@@ -199,7 +200,7 @@ fn a_load_address_that_cannot_be_is_told_so() {
 
 #[test]
 fn firmware_is_there_for_every_kernel() {
-    let image = crate::tests::elf();
+    let image = elf();
     let boot = Boot {
         call: CallInsn::Vmmcall,
         ..boot(&image, None)

@@ -1,6 +1,9 @@
 //! Kernels with a 32-bit entry, good ones and damaged ones.
 
-use crate::tests::{MIB, RSDP, boot, bzimage, elf, put, read, survives_mutation};
+use crate::test_images::{
+    bzimage_32, elf, elf32, multiboot1, multiboot1_elf, multiboot2, put, put_words, pvh,
+};
+use crate::tests::{MIB, RSDP, boot, read, survives_mutation};
 use crate::*;
 use addr::Gpa;
 use alloc::string::{String, ToString};
@@ -14,86 +17,6 @@ const RAM_BYTES: u64 = 4 * MIB;
 const AT: u64 = 2 * MIB;
 const ENTRY: u32 = AT as u32 + 8;
 const INITRD: [u8; 100] = [7; 100];
-
-pub(crate) fn put_words(image: &mut [u8], at: usize, words: &[u32]) {
-    for (number, word) in words.iter().enumerate() {
-        put(image, at + 4 * number, &word.to_le_bytes());
-    }
-}
-
-/// An ELF32 with one segment: 16 bytes of the file, 32 in memory.
-pub(crate) fn elf32() -> Vec<u8> {
-    let mut image = vec![0; 0x100];
-    put(&mut image, 0, b"\x7fELF\x01\x01\x01");
-    put(&mut image, 0x10, &[2, 0, 3, 0, 1]);
-    put_words(&mut image, 0x18, &[ENTRY, 0x34]);
-    put(&mut image, 0x28, &[0x34, 0, 32, 0, 1, 0]);
-    let at = AT as u32;
-    put_words(&mut image, 0x34, &[1, 0xf0, at, at, 16, 32, 5]);
-    image[0xf0..].fill(0xf4);
-    image
-}
-
-/// The ELF64 of the other tests with a second segment: a note for somebody else, and Xen's with the entry.
-pub(crate) fn pvh() -> Vec<u8> {
-    let mut image = elf();
-    put(&mut image, 0x38, &[2]);
-    put(&mut image, 0x78, &[4, 0, 0, 0, 4]);
-    put(&mut image, 0x80, &0xb0u64.to_le_bytes());
-    put(&mut image, 0x98, &0x2cu64.to_le_bytes());
-    put_words(&mut image, 0xb0, &[4, 1, 18]);
-    put(&mut image, 0xbc, b"GNU\0x");
-    put_words(&mut image, 0xc4, &[4, 8, 18]);
-    put(&mut image, 0xd0, b"Xen\0");
-    put(&mut image, 0xd4, &u64::from(ENTRY).to_le_bytes());
-    image
-}
-
-/// No ELF: 32 bytes of something, a Multiboot 1 header with addresses, and 32 bytes more; half of a page of zeros follows.
-pub(crate) fn multiboot1() -> Vec<u8> {
-    let mut image = vec![0x90; 0x60];
-    let flags = 0x1_0007;
-    let magic = 0x1bad_b002u32;
-    let checksum = 0u32.wrapping_sub(magic + flags);
-    let at = AT as u32;
-    let rest = [at + 0x10, at, at + 0x50, at + 0x800, ENTRY, 1, 80, 25];
-    put_words(&mut image, 0x20, &[magic, flags, checksum]);
-    put_words(&mut image, 0x2c, &rest);
-    image
-}
-
-/// The same for Multiboot 2, with an address tag, an entry tag and one for the screen.
-pub(crate) fn multiboot2() -> Vec<u8> {
-    let mut image = vec![0x90; 0xa0];
-    let len_bytes = 16 + 24 + 16 + 24 + 24 + 8;
-    let magic = 0xe852_50d6u32;
-    let checksum = 0u32.wrapping_sub(magic.wrapping_add(len_bytes));
-    let at = AT as u32;
-    put_words(&mut image, 0x20, &[magic, 0, len_bytes, checksum]);
-    put_words(&mut image, 0x30, &[2, 24, at + 0x20, at, 0, at + 0x800]);
-    put_words(&mut image, 0x48, &[3, 12, ENTRY, 0]);
-    put_words(&mut image, 0x58, &[5, 20, 80, 25, 0, 0]);
-    put_words(&mut image, 0x70, &[1, 20, 1, 3, 15, 0]);
-    put_words(&mut image, 0x88, &[0, 8]);
-    image
-}
-
-/// The ELF32 with a Multiboot 1 header in its segment.
-pub(crate) fn multiboot1_elf() -> Vec<u8> {
-    let mut image = elf32();
-    let magic = 0x1bad_b002u32;
-    put_words(&mut image, 0xf0, &[magic, 0, 0u32.wrapping_sub(magic)]);
-    image
-}
-
-/// The 64-bit bzImage of the other tests, with nothing but a 32-bit entry.
-pub(crate) fn bzimage_32() -> Vec<u8> {
-    let mut image = bzimage();
-    put(&mut image, 0x214, &0x10_0000u32.to_le_bytes());
-    put(&mut image, 0x234, &[1]);
-    put(&mut image, 0x236, &[0]);
-    image
-}
 
 /// Loads it; says how it starts and what RAM then holds.
 fn start(image: &[u8], ram_bytes: u64) -> (vcpu::ArchState, TestRam) {

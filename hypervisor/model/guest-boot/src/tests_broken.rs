@@ -1,7 +1,9 @@
 //! What is said of a damaged image of each kind: the field and its offset.
 
-use crate::tests::{MIB, boot, bzimage, elf, put};
-use crate::tests_32::{elf32, multiboot1, multiboot1_elf, multiboot2, put_words, pvh};
+use crate::test_images::{
+    bzimage, elf, elf32, multiboot1, multiboot1_elf, multiboot2, put, put_words, pvh,
+};
+use crate::tests::{MIB, boot};
 use crate::*;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;

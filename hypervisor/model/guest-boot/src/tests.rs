@@ -1,6 +1,6 @@
 //! Kernels with a 64-bit entry, good ones and damaged ones.
 
-use crate::test_images::{bzimage, elf, put};
+use crate::test_images::{bzimage, elf};
 use crate::*;
 use addr::{Gpa, GpaRange};
 use alloc::string::ToString;

@@ -7,7 +7,6 @@ use crate::tests::{MIB, RSDP, boot, read, survives_mutation};
 use crate::*;
 use addr::Gpa;
 use alloc::string::{String, ToString};
-use alloc::vec;
 use alloc::vec::Vec;
 use guest_memory::{GuestMemory, TestRam};
 use x86::{Cr0, Gpr, SegmentRegister};

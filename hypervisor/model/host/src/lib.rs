@@ -94,6 +94,8 @@ pub struct MemoryReport {
     pub files: u64,
     /// Of it, the hypervisor's own: image, heap, tables, stacks.
     pub hypervisor: u64,
+    /// Of the hypervisor's heap, what is in use; the rest of the heap stays the hypervisor's.
+    pub heap_used: u64,
 }
 
 /// How the machine is left.

@@ -26,6 +26,14 @@ pub fn heap_bytes() -> u64 {
     MAPPED_BYTES.load(Ordering::Relaxed) as u64
 }
 
+/// Bytes of the heap in use.
+pub(crate) fn heap_used_bytes() -> u64 {
+    #[cfg(target_os = "none")]
+    return HEAP.0.lock().used() as u64;
+    #[cfg(not(target_os = "none"))]
+    0
+}
+
 /// The hypervisor's heap. Outermost lock of this crate.
 pub struct Heap(Mutex<List>);
 

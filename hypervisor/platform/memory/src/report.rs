@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use host::MemoryReport;
 
 use crate::frames::FREE;
-use crate::heap::heap_bytes;
+use crate::heap::{heap_bytes, heap_used_bytes};
 
 static TOTAL: AtomicU64 = AtomicU64::new(0);
 static IMAGE: AtomicU64 = AtomicU64::new(0);
@@ -46,6 +46,7 @@ pub fn report() -> MemoryReport {
         guests,
         files,
         hypervisor,
+        heap_used: heap_used_bytes(),
     }
 }
 
@@ -60,6 +61,7 @@ impl fmt::Display for LogReport {
             guests,
             files,
             hypervisor,
+            heap_used: _,
         } = report();
         write!(
             f,

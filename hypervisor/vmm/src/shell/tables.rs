@@ -67,6 +67,11 @@ pub(super) fn host<H: Host>(hypervisor: &Hypervisor<H>, out: &mut String) -> fmt
         memory.guests >> 20,
         memory.files >> 10,
         memory.hypervisor >> 10
+    )?;
+    writeln!(
+        out,
+        "to the byte: {} free, {} of the heap in use",
+        memory.free, memory.heap_used
     )
 }
 

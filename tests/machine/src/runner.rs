@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::boot::{Boot, Verdict};
-use crate::compat;
+use crate::compat::table;
 use crate::parts::Parts;
 
 /// Prints the tests, a line each.
@@ -34,7 +34,7 @@ pub fn run(mut boots: Vec<Boot>, jobs: usize, is_table_for_support: bool) -> Res
     let (sender, verdicts) = channel();
     let mut failed = Vec::new();
     let mut passed = 0_u32;
-    let mut ended = Vec::new();
+    let mut recorded = Ok(());
     std::thread::scope(|scope| {
         for _ in 0..jobs {
             let sender = sender.clone();
@@ -53,14 +53,20 @@ pub fn run(mut boots: Vec<Boot>, jobs: usize, is_table_for_support: bool) -> Res
         drop(sender);
         for verdict in verdicts {
             say(&verdict);
-            ended.push((verdict.test.clone(), verdict.outcome.is_ok()));
+            // At once: a run of hours may be broken off.
+            if let Err(error) = table::note(&verdict.test, verdict.outcome.is_ok()) {
+                recorded = Err(error);
+            }
             match verdict.outcome {
                 Ok(()) => passed += 1,
                 Err(_) => failed.push(verdict.test),
             }
         }
     });
-    compat::table::record(&ended, is_table_for_support)?;
+    recorded?;
+    if is_table_for_support {
+        table::bring_to_support()?;
+    }
     println!("machine tests took {:.0} s", began.elapsed().as_secs_f32());
     for test in &failed {
         println!("failed: {test}");

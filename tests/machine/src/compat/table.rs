@@ -1,6 +1,5 @@
 //! The table of results: a Markdown text that is its own memory, so that a run of a part keeps what earlier runs found.
 
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -167,37 +166,40 @@ impl Cell {
     }
 }
 
-/// Notes how tests ended, in `target/compat.md` and, if wanted, in `hypervisor/SUPPORT.md`.
+/// Notes in `target/compat.md` how a test ended, if it is one of the table's.
 ///
 /// # Errors
-/// A file cannot be read or written, or `SUPPORT.md` has lost the two lines that the table stands between.
-pub fn record(ended: &[(String, bool)], is_for_support: bool) -> Result<()> {
+/// The file cannot be written.
+pub fn note(test: &str, is_good: bool) -> Result<()> {
     let day = xtask::command::output(Command::new("date").args(["-u", "+%F"]))?;
-    let mut table = Table::planned();
-    let last = xtask::paths::target(LAST)?;
-    if let Ok(text) = std::fs::read_to_string(&last) {
-        table.take(&text);
-    }
-    let is_any = ended
-        .iter()
-        .filter(|(test, is_good)| table.note(test, *is_good, day.trim()))
-        .count()
-        > 0;
-    if is_any {
-        std::fs::write(&last, table.text())
-            .with_context(|| format!("writing {}", last.display()))?;
-    }
-    if is_for_support {
-        into_support(&xtask::paths::root().join(SUPPORT), &table)?;
+    let mut table = last()?;
+    if table.note(test, is_good, day.trim()) {
+        let path = xtask::paths::target(LAST)?;
+        std::fs::write(&path, table.text())
+            .with_context(|| format!("writing {}", path.display()))?;
     }
     Ok(())
 }
 
-fn into_support(path: &Path, table: &Table) -> Result<()> {
+/// Brings what `target/compat.md` holds to `hypervisor/SUPPORT.md`.
+///
+/// # Errors
+/// A file cannot be read or written, or `SUPPORT.md` has lost the two lines that the table stands between.
+pub fn bring_to_support() -> Result<()> {
+    let path = xtask::paths::root().join(SUPPORT);
     let text =
-        std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-    std::fs::write(path, replaced(&text, table)?)
+        std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    std::fs::write(&path, replaced(&text, &last()?)?)
         .with_context(|| format!("writing {}", path.display()))
+}
+
+/// What the last runs on this machine found.
+fn last() -> Result<Table> {
+    let mut table = Table::planned();
+    if let Ok(text) = std::fs::read_to_string(xtask::paths::target(LAST)?) {
+        table.take(&text);
+    }
+    Ok(table)
 }
 
 /// The text with its table brought up to date.

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Depth, Row, test_of};
+use super::rows::{Depth, Row};
 use crate::beds::Shape;
 use crate::boot::Stage;
 use crate::config;
@@ -30,11 +30,11 @@ pub(super) fn play(stage: &mut Stage<'_>, row: Row, cpus: u32) -> Result<()> {
     let outcome = rig.play(&[vm], |rig| {
         match row.depth {
             Depth::Shell => shell(rig, vm, cpus)?,
-            Depth::Line => line(rig, vm, &guest.vm.up)?,
+            Depth::Line | Depth::Story(_) => line(rig, vm, &guest.vm.up)?,
         }
         kernel_log::check(rig.bed, &rig.machine.transcript())
     });
-    stage.verdict(&test_of(row.guest, cpus), outcome);
+    stage.verdict(&row.test(cpus), outcome);
     Ok(())
 }
 

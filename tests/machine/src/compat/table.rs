@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::{COLUMNS, ROWS, test_of};
+use super::rows::{COLUMNS, ROWS, Row};
 
 /// Where the table of the last runs on this machine lies, below `target/`.
 const LAST: &str = "compat.md";
@@ -57,8 +57,7 @@ impl Cell {
 /// A line: what it is about, and its cells.
 #[derive(Clone, Debug)]
 struct Line {
-    guest: &'static str,
-    way: &'static str,
+    row: &'static Row,
     host: String,
     bed: &'static str,
     cells: [Cell; COLUMNS.len()],
@@ -75,8 +74,7 @@ impl Table {
         for row in ROWS {
             for place in row.places {
                 lines.push(Line {
-                    guest: row.guest,
-                    way: row.way,
+                    row,
                     host: place.host(),
                     bed: place.bed.name,
                     cells: COLUMNS.map(|cpus| match place.has(cpus) {
@@ -110,7 +108,7 @@ impl Table {
     fn note(&mut self, test: &str, is_good: bool, day: &str) -> bool {
         for line in &mut self.0 {
             for (cell, cpus) in line.cells.iter_mut().zip(COLUMNS) {
-                if test == format!("{}/{}", line.bed, test_of(line.guest, cpus)) {
+                if *cell != Cell::None && test == format!("{}/{}", line.bed, line.row.test(cpus)) {
                     let day = day.to_owned();
                     cell.renew(Some(Cell::Done { is_good, day }));
                     return true;
@@ -142,8 +140,8 @@ impl Table {
 impl Line {
     fn head(&self) -> [String; 3] {
         [
-            format!("`{}`", self.guest),
-            self.way.to_owned(),
+            format!("`{}`", self.row.guest),
+            self.row.way.to_owned(),
             format!("{} (`{}`)", self.host, self.bed),
         ]
     }

@@ -37,14 +37,14 @@ impl Alarm {
         self.clock.now(self.services.now())
     }
 
-    /// Replaces the deadline; the home CPU is told when it moved forward.
+    /// Replaces the deadline; the home CPU is told when it moved forward and would be missed otherwise.
     pub(crate) fn set(&self, at: Option<Instant>) {
         let new = at.map_or(NEVER, Instant::as_ns);
         let old = self.at_ns.load(Ordering::Relaxed);
         if new != old {
             self.at_ns.store(new, Ordering::SeqCst);
             if new < old {
-                self.bell.ring();
+                self.bell.ring_by(self.clock.to_host(Instant::from_ns(new)));
             }
         }
     }

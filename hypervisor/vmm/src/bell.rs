@@ -1,7 +1,8 @@
 //! How anybody gets the attention of a physical CPU's loop.
 
 use crate::services::Services;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use device::Instant;
 use host::CpuId;
 
 /// One per physical CPU.
@@ -9,7 +10,14 @@ pub(crate) struct Bell {
     cpu: CpuId,
     services: &'static dyn Services,
     is_rung: AtomicBool,
+    /// A device's deadline is why it was rung.
+    is_rung_by_device: AtomicBool,
+    /// When the CPU looks at the deadlines of its devices by itself; 0 while it does so soon enough for any.
+    looks_at_ns: AtomicU64,
 }
+
+/// It looks at no time by itself.
+const NEVER: u64 = u64::MAX;
 
 impl Bell {
     pub(crate) fn new(cpu: CpuId, services: &'static dyn Services) -> Self {
@@ -17,6 +25,8 @@ impl Bell {
             cpu,
             services,
             is_rung: AtomicBool::new(false),
+            is_rung_by_device: AtomicBool::new(false),
+            looks_at_ns: AtomicU64::new(NEVER),
         }
     }
 
@@ -41,6 +51,35 @@ impl Bell {
         if !was_rung && !self.is_here() {
             self.services.kick(self.cpu);
         }
+    }
+
+    /// As [`Bell::ring`], for a device that wants to be advanced at `at`; not if the CPU looks soon enough by itself.
+    ///
+    /// Why no deadline is lost: a device leaves its deadline before it asks here when the CPU looks; the CPU says that everybody
+    /// is to ring before it reads the deadlines. Whichever comes first, the other one sees it.
+    pub(crate) fn ring_by(&self, at: Instant) {
+        if at.as_ns() < self.looks_at_ns.load(Ordering::SeqCst) {
+            self.is_rung_by_device.store(true, Ordering::SeqCst);
+            self.ring();
+        }
+    }
+
+    /// The listener is about to read the deadlines of its devices: whoever moves one from now on is to ring. Returns whether one
+    /// that rang is the reason. The listener only.
+    pub(crate) fn begin_look(&self) -> bool {
+        self.looks_at_ns.store(NEVER, Ordering::SeqCst);
+        self.is_rung_by_device.swap(false, Ordering::SeqCst)
+    }
+
+    /// It read them, and reads them again at `at`. The listener only.
+    pub(crate) fn looks_at(&self, at: Option<Instant>) {
+        let ns = at.map_or(NEVER, Instant::as_ns);
+        self.looks_at_ns.store(ns, Ordering::SeqCst);
+    }
+
+    /// It read them, and reads them again so soon that nobody need ring before that. The listener only.
+    pub(crate) fn looks_soon(&self) {
+        self.looks_at_ns.store(0, Ordering::SeqCst);
     }
 
     /// Makes the CPU leave the guest and look at the mailbox of the vCPU it runs, and at nothing else.

@@ -14,6 +14,8 @@ use vcpu::{
 
 /// How many port accesses of one string instruction are done before the loop gets its turn. Each may print a line: 2 us.
 const STRING_LIMIT: u64 = 512;
+/// How often a vCPU exits because it spins before it leaves its CPU to other VMs: some 50 us.
+const SPINS_ALONE: u32 = 16;
 /// What a hypercall nobody knows returns: -KVM_ENOSYS.
 const NO_SUCH_HYPERCALL: u64 = -1000i64 as u64;
 
@@ -113,9 +115,17 @@ impl<H: Host> VirtualCpu<H> {
         Next::Resume
     }
 
+    /// The guest spins. If another vCPU of its VM waits for this CPU, that is probably who it waits for; else the one it waits for
+    /// may be running elsewhere and done soon, so this one goes on for a while before it leaves the CPU to others.
     fn pause(&mut self, pause: Pause) -> Next {
         pause.answer(&mut self.backend);
-        Next::GiveWay
+        self.spins += 1;
+        if self.has_waiting_sibling || self.spins >= SPINS_ALONE {
+            self.spins = 0;
+            Next::GiveWay
+        } else {
+            Next::Resume
+        }
     }
 
     fn ended(&mut self, vector: x86::Vector) -> Next {

@@ -14,6 +14,7 @@ use device::Instant;
 use host::{Host, HostVector};
 use sched::RunQueue;
 use spin::Mutex;
+use vcpu::Vcpu;
 
 /// What others leave for a home: vCPUs to take in.
 pub(crate) struct Porch<H: Host> {
@@ -46,6 +47,10 @@ impl<H: Host> Porch<H> {
         self.bell.ring();
     }
 }
+
+/// For so long after a device's new deadline called for a look, further ones wait: a vCPU on another CPU that moves its timer all
+/// the time must not take up this one.
+const QUIET_NS: u64 = 200_000;
 
 /// What a vCPU is doing, as its home sees it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -216,7 +221,15 @@ impl<H: Host> Home<H> {
     }
 
     fn renew_next_device(&self) {
-        let next = self.vms.iter().filter_map(|vm| vm.next_due()).min();
+        let bell = &self.porch.bell;
+        let has_moved = bell.begin_look();
+        let mut next = self.vms.iter().filter_map(|vm| vm.next_due()).min();
+        if has_moved {
+            next = earliest(next, Some(self.host.now().after_ns(QUIET_NS)));
+            bell.looks_soon();
+        } else {
+            bell.looks_at(next);
+        }
         self.next_device.set(next);
     }
 
@@ -268,9 +281,14 @@ impl<H: Host> Home<H> {
 
     /// Runs the vCPU that was picked until it has a reason to come back.
     pub(crate) fn step(&mut self, cpu: &mut H::Cpu, number: usize, until: Option<Instant>) {
+        let is_contended = self.queue.is_contended();
+        let has_waiting_sibling = is_contended && self.has_waiting_sibling(number);
         let Some(Some(resident)) = self.residents.get_mut(number) else {
             return;
         };
+        // Who has the CPU for himself may spin on it as he likes.
+        resident.vcpu.backend.set_pause_exits(is_contended);
+        resident.vcpu.has_waiting_sibling = has_waiting_sibling;
         let next = resident.vcpu.step(cpu, until);
         let now = self.host.now();
         resident.vcpu.stats.add_run_ns(now.since_ns(self.picked_at));
@@ -302,6 +320,20 @@ impl<H: Host> Home<H> {
                 resident.vcpu.park();
             }
         }
+    }
+
+    /// Whether another vCPU of the same VM waits for this CPU.
+    fn has_waiting_sibling(&self, number: usize) -> bool {
+        let Some(Some(own)) = self.residents.get(number) else {
+            return false;
+        };
+        let others = self.residents.iter().enumerate();
+        let mut others = others.filter_map(|(other, place)| Some((other, place.as_ref()?)));
+        others.any(|(other, resident)| {
+            other != number
+                && Arc::ptr_eq(&own.vcpu.vm, &resident.vcpu.vm)
+                && self.queue.is_waiting(other)
+        })
     }
 
     /// Lets another vCPU of the same VM run instead of this one, if one waits that is meant; else anybody.

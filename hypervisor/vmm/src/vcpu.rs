@@ -44,6 +44,10 @@ pub(crate) struct VirtualCpu<H: Host> {
     pub(crate) activity: Activity,
     pub(crate) stats: Arc<Stats>,
     mailbox: Arc<Mailbox>,
+    /// Exits because it spins, since it last gave way.
+    pub(crate) spins: u32,
+    /// Another vCPU of its VM waits for this CPU.
+    pub(crate) has_waiting_sibling: bool,
     pub(crate) has_nmi: bool,
     pub(crate) has_window: bool,
     /// How many exits there were when it was restored.
@@ -74,6 +78,8 @@ impl<H: Host> VirtualCpu<H> {
             id,
             activity: Activity::WaitForSipi,
             mailbox,
+            spins: 0,
+            has_waiting_sibling: false,
             has_nmi: false,
             has_window: false,
             exits_at_restore: None,

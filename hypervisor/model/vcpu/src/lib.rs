@@ -129,6 +129,13 @@ pub trait Vcpu {
     /// Completes the exiting instruction: RIP moves, STI/MOV SS shadow ends, RFLAGS.TF is honoured.
     fn retire(&mut self, len: InsnLen);
 
+    /// Says whether [`Exit::Pause`] is wanted: from a guest that executes PAUSE so often that it must be spinning. What the guest
+    /// does meanwhile tells the backend by its CPU's pause filter, or by counting. Off at first.
+    fn set_pause_exits(&mut self, is_wanted: bool);
+
+    /// Drops what the CPU remembers of the guest's own page tables, before the next entry.
+    fn flush_translations(&mut self);
+
     /// Queues an event for the next entry.
     ///
     /// # Errors

@@ -29,6 +29,10 @@ pub struct TestVcpu {
     pub nmi_window: bool,
     /// What `set_tsc_offset` was told.
     pub tsc_offset: u64,
+    /// Whether exits of PAUSE are wanted.
+    pub pause_exits: bool,
+    /// How often `flush_translations` was called.
+    pub flushes: u64,
     /// How many instructions were retired.
     pub retired: u64,
     /// How often `run` was called.
@@ -59,6 +63,8 @@ impl TestVcpu {
             interrupt_window: None,
             nmi_window: false,
             tsc_offset: 0,
+            pause_exits: false,
+            flushes: 0,
             retired: 0,
             entries: 0,
             vector: [0; 4],
@@ -218,6 +224,14 @@ impl Vcpu for TestVcpu {
         self.retired += 1;
         self.state.rip = self.state.rip.wrapping_add(u64::from(len.bytes()));
         self.state.shadow = Shadow::None;
+    }
+
+    fn set_pause_exits(&mut self, is_wanted: bool) {
+        self.pause_exits = is_wanted;
+    }
+
+    fn flush_translations(&mut self) {
+        self.flushes += 1;
     }
 
     fn inject(&mut self, event: Event) -> Result<(), NotNow> {

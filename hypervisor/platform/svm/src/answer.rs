@@ -103,7 +103,7 @@ impl SvmVcpu {
         save.cr4 = value;
         self.vmcb.control.clean &= !clean::CONTROL_REGISTERS;
         if changed & CR4_FLUSHES != 0 {
-            self.flush_translations();
+            self.forget_translations();
         }
         self.retire(len);
     }

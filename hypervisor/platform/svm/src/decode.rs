@@ -31,6 +31,9 @@ mod fault {
     pub(super) const IS_TABLE_WALK: u64 = 1 << 33;
 }
 
+/// How many PAUSEs make a spin, where the CPU exits at each of them: a few microseconds.
+const PAUSES_OF_A_SPIN: u32 = 64;
+
 impl SvmVcpu {
     /// Runs the guest until there is something to tell the VMM; what it need not know is answered on the way.
     ///
@@ -75,9 +78,11 @@ impl SvmVcpu {
                     return Exit::InterruptWindow;
                 }
                 code::PAUSE => {
-                    return Exit::Pause(Pause {
-                        len: self.insn_len(Opcode::PAUSE),
-                    });
+                    let len = self.insn_len(Opcode::PAUSE);
+                    if self.is_spinning() {
+                        return Exit::Pause(Pause { len });
+                    }
+                    self.retire(len);
                 }
                 code::VMMCALL => {
                     return Exit::Hypercall(Hypercall {
@@ -102,6 +107,12 @@ impl SvmVcpu {
             .or_else(|| consistency::fault(&self.vmcb))
             .unwrap_or(consistency::UNKNOWN);
         Exit::EntryRefused(EntryRefused { reason })
+    }
+
+    /// Whether an exit of PAUSE is one too many: the CPU's filter says so, or without one a count.
+    fn is_spinning(&mut self) -> bool {
+        self.pauses = self.pauses.wrapping_add(1);
+        self.features.pause_filter || self.pauses.is_multiple_of(PAUSES_OF_A_SPIN)
     }
 
     #[inline]

@@ -90,7 +90,7 @@ impl Features {
             ),
             (
                 self.pause_filter,
-                "no pause filter: a spinning vCPU keeps its CPU until its slice ends",
+                "no pause filter: each PAUSE exits while another vCPU waits for the CPU",
             ),
         ]
         .into_iter()

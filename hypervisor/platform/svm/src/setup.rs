@@ -54,8 +54,8 @@ impl SvmVcpu {
         if features.rdpru {
             control.instructions2 |= intercept::RDPRU;
         }
+        // PAUSE itself is intercepted when it is asked for.
         if features.pause_filter {
-            control.instructions1 |= intercept::PAUSE;
             control.pause_count = PAUSE_COUNT;
             if features.pause_threshold {
                 control.pause_threshold = PAUSE_THRESHOLD;

@@ -208,7 +208,7 @@ impl SvmVcpu {
                 save.efer = effective_efer(value, save.cr0);
                 vmcb.control.clean &= !clean::CONTROL_REGISTERS;
                 if changed != 0 {
-                    self.flush_translations();
+                    self.forget_translations();
                 }
             }
             GuestMsr::Pat => {

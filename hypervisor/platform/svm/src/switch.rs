@@ -12,7 +12,7 @@ use crate::vmcb::{clean, tlb};
 
 impl SvmVcpu {
     /// Makes the CPU forget what it knows of this vCPU's page tables, the guest's and the nested ones.
-    pub fn flush_translations(&mut self) {
+    pub fn forget_translations(&mut self) {
         self.code_pages = CodePages::NONE;
         if self.features.flush_by_asid {
             self.vmcb.control.tlb_control = tlb::FLUSH_GUEST;

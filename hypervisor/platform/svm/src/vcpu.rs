@@ -19,7 +19,7 @@ use crate::event::{Nmi, Step};
 use crate::exit_code;
 use crate::features::Features;
 use crate::live::Live;
-use crate::vmcb::{VmcbPage, clean, interrupt};
+use crate::vmcb::{VmcbPage, clean, intercept, interrupt};
 
 /// RFLAGS: CF, PF, AF, ZF, SF, DF, OF.
 const STATUS_FLAGS: u64 = 0xcd5;
@@ -43,6 +43,8 @@ pub struct SvmVcpu {
     /// What may be taken from the CPU's cache of the VMCB if nothing is changed before the next entry.
     pub(crate) clean_after_exit: u32,
     pub(crate) asid: Asid,
+    /// PAUSEs that exited, where the CPU does not count them.
+    pub(crate) pauses: u32,
     /// What VMRUN will not like about the state that was loaded last.
     pub(crate) foreseen: Option<&'static str>,
     pub(crate) cr4_allowed: u64,
@@ -65,7 +67,7 @@ impl SvmVcpu {
     ///
     /// # Safety
     /// The nested tables have four levels and map RAM of this VM only. Tables and RAM stay where they are as long as the vCPU
-    /// exists; where a mapping is narrowed, [`SvmVcpu::flush_translations`] is called before the next entry and before the
+    /// exists; where a mapping is narrowed, [`SvmVcpu::forget_translations`] is called before the next entry and before the
     /// memory finds another use.
     pub unsafe fn new(cpu: &SvmCpu, nested_cr3: Hpa, cr4_allowed: u64) -> Result<Self, NoMemory> {
         // SAFETY: the caller's promise.
@@ -88,6 +90,7 @@ impl SvmVcpu {
                 0
             },
             asid: Asid::default(),
+            pauses: 0,
             foreseen: None,
             cr4_allowed,
             debugctl: 0,
@@ -258,6 +261,20 @@ impl Vcpu for SvmVcpu {
         if is_flagged {
             self.finish_flags();
         }
+    }
+
+    fn set_pause_exits(&mut self, is_wanted: bool) {
+        let control = &mut self.vmcb.control;
+        let others = control.instructions1 & !intercept::PAUSE;
+        let value = others | if is_wanted { intercept::PAUSE } else { 0 };
+        if value != control.instructions1 {
+            control.instructions1 = value;
+            control.clean &= !clean::INTERCEPTS;
+        }
+    }
+
+    fn flush_translations(&mut self) {
+        self.forget_translations();
     }
 
     #[inline]

@@ -19,6 +19,9 @@ use crate::state;
 use crate::vcpu::VmxVcpu;
 use crate::vmcs::Loaded;
 
+/// How many PAUSEs make a spin, where the CPU exits at each of them: a few microseconds.
+const PAUSES_OF_A_SPIN: u32 = 64;
+
 impl VmxVcpu {
     /// What the last exit asks of the VMM; `None` when the backend has answered it.
     #[inline]
@@ -67,9 +70,7 @@ impl VmxVcpu {
                 value: self.edx_eax(),
                 len: insn_len(vmcs),
             }),
-            reason::PAUSE => Exit::Pause(Pause {
-                len: insn_len(vmcs),
-            }),
+            reason::PAUSE => return self.pause(vmcs),
             reason::TRIPLE_FAULT => Exit::Shutdown,
             // Caches stay as they are: guest memory is write-back and coherent, and others share them.
             reason::INVD | reason::WBINVD => {
@@ -112,6 +113,19 @@ impl VmxVcpu {
             }
         };
         Some(exit)
+    }
+
+    /// A guest that spins, or may do so.
+    fn pause(&mut self, vmcs: Loaded) -> Option<Exit> {
+        let len = insn_len(vmcs);
+        if !self.features.has_pause_loop_exiting {
+            self.pauses = self.pauses.wrapping_add(1);
+            if !self.pauses.is_multiple_of(PAUSES_OF_A_SPIN) {
+                self.retire_here(vmcs, len);
+                return None;
+            }
+        }
+        Some(Exit::Pause(Pause { len }))
     }
 
     #[inline]

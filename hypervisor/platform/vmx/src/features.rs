@@ -300,7 +300,7 @@ impl Features {
             ),
             (
                 self.has_pause_loop_exiting,
-                "no PAUSE-loop exiting: a vCPU that spins keeps its CPU until its time is over",
+                "no PAUSE-loop exiting: each PAUSE exits while another vCPU waits for the CPU",
             ),
             (self.has_rdtscp, "no RDTSCP in guests"),
         ]

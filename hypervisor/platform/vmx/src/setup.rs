@@ -47,6 +47,8 @@ impl VmxVcpu {
             masks: ControlMasks::new(&features, plan.cr4_allowed),
             primary: features.controls.primary,
             features,
+            secondary: 0,
+            pauses: 0,
             threshold: 0,
             window: None,
             is_queued: false,
@@ -71,7 +73,7 @@ impl VmxVcpu {
     }
 
     /// Everything in the VMCS that is not guest state.
-    fn fill(&self, cpu: &VmxCpu) {
+    fn fill(&mut self, cpu: &VmxCpu) {
         let vmcs = self.vmcs.load();
         host_state::write(vmcs);
         let controls = &self.features.controls;
@@ -79,12 +81,14 @@ impl VmxVcpu {
         vmcs.write(fields::PRIMARY_CONTROLS, controls.primary);
         vmcs.write(fields::EXIT_CONTROLS, controls.exit);
         vmcs.write(fields::ENTRY_CONTROLS, controls.entry);
-        let mut second = controls.secondary;
+        // Off until it is asked for.
+        let mut second = controls.secondary & !secondary::PAUSE_LOOP_EXITING;
         if let Some(vpid) = self.vpid {
             second |= secondary::ENABLE_VPID;
             vmcs.write(fields::VPID, vpid);
         }
         vmcs.write(fields::SECONDARY_CONTROLS, second);
+        self.secondary = second;
         let intercepted = [
             Exception::Debug,
             Exception::AlignmentCheck,

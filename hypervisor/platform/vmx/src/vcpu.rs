@@ -13,7 +13,7 @@ use ::vcpu::{
 use x86::{Cr0, Gpr, Segment, SegmentRegister, Vector};
 
 use crate::check;
-use crate::controls::primary;
+use crate::controls::{primary, secondary};
 use crate::cpu::VmxCpu;
 use crate::decode::raw;
 use crate::describe;
@@ -39,6 +39,10 @@ pub struct VmxVcpu {
     pub(crate) masks: ControlMasks,
     /// The primary controls as the VMCS has them.
     pub(crate) primary: u32,
+    /// The secondary controls likewise.
+    pub(crate) secondary: u32,
+    /// PAUSEs that exited, where the CPU does not count them.
+    pub(crate) pauses: u32,
     /// The TPR threshold as the VMCS has it.
     pub(crate) threshold: u32,
     /// The priority class of the interrupt that waits for a window.
@@ -111,7 +115,7 @@ impl VmxVcpu {
     }
 
     /// Drops the TLB's entries of this vCPU, after a change of registers that the CPU did not see.
-    fn flush_translations(&self) {
+    fn forget_translations(&self) {
         let Some(vpid) = self.vpid else {
             // Without a VPID, every entry does it.
             return;
@@ -256,7 +260,7 @@ impl Vcpu for VmxVcpu {
         self.task_priority.set_class(state.cr8 & 15);
         self.cancel_interrupt_window();
         self.set_primary(vmcs, primary::NMI_WINDOW_EXITING, false);
-        self.flush_translations();
+        self.forget_translations();
         let modes = Cr0::PROTECTED_MODE_ENABLE.bits() | Cr0::PAGING.bits();
         let is_runnable = self.features.has_unrestricted_guest || state.cr0 & modes == modes;
         self.refusal = (!is_runnable).then_some(NEEDS_REAL_MODE);
@@ -302,7 +306,7 @@ impl Vcpu for VmxVcpu {
             GuestMsr::Efer => {
                 state::set_efer(vmcs, value);
                 // NXE changes what cached translations mean.
-                self.flush_translations();
+                self.forget_translations();
             }
             GuestMsr::SysenterCs => vmcs.write(fields::GUEST_SYSENTER_CS, value as u32),
             _ => {
@@ -339,6 +343,27 @@ impl Vcpu for VmxVcpu {
     #[inline]
     fn retire(&mut self, len: InsnLen) {
         self.retire_here(self.vmcs.load(), len);
+    }
+
+    fn set_pause_exits(&mut self, is_wanted: bool) {
+        let vmcs = self.vmcs.load();
+        if !self.features.has_pause_loop_exiting {
+            self.set_primary(vmcs, primary::PAUSE_EXITING, is_wanted);
+            return;
+        }
+        let value = if is_wanted {
+            self.secondary | secondary::PAUSE_LOOP_EXITING
+        } else {
+            self.secondary & !secondary::PAUSE_LOOP_EXITING
+        };
+        if value != self.secondary {
+            vmcs.write(fields::SECONDARY_CONTROLS, value);
+            self.secondary = value;
+        }
+    }
+
+    fn flush_translations(&mut self) {
+        self.forget_translations();
     }
 
     fn inject(&mut self, event: Event) -> Result<(), NotNow> {
@@ -402,7 +427,7 @@ const fn vmcs_field(msr: GuestMsr) -> Option<Field<u64>> {
 impl Drop for VmxVcpu {
     fn drop(&mut self) {
         if let Some(vpid) = self.vpid {
-            self.flush_translations();
+            self.forget_translations();
             resident(self.home).return_vpid(vpid);
         }
     }

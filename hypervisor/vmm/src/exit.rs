@@ -16,8 +16,6 @@ use vcpu::{
 const STRING_LIMIT: u64 = 512;
 /// How often a vCPU exits because it spins before it leaves its CPU to other VMs: some 50 us.
 const SPINS_ALONE: u32 = 16;
-/// What a hypercall nobody knows returns: -KVM_ENOSYS.
-const NO_SUCH_HYPERCALL: u64 = -1000i64 as u64;
 
 impl<H: Host> VirtualCpu<H> {
     /// Answers one exit.
@@ -103,8 +101,9 @@ impl<H: Host> VirtualCpu<H> {
         if let Some(interrupt) = bios::called(&self.backend) {
             return bios::answer(self, interrupt);
         }
-        call.answer(&mut self.backend, NO_SUCH_HYPERCALL);
-        Next::Resume
+        let (result, next) = self.kvm_call();
+        call.answer(&mut self.backend, result);
+        next
     }
 
     #[inline]

@@ -63,6 +63,13 @@ impl Cpus {
         }
     }
 
+    /// Delivers to one vCPU, whatever destination the message names.
+    pub(crate) fn hand_to(&self, id: usize, message: &ApicMessage) {
+        if let Some(mailbox) = self.mailboxes.get(id) {
+            hand_over(mailbox, message);
+        }
+    }
+
     /// Delivers an inter-processor interrupt of vCPU `sender`.
     pub(crate) fn send(&self, sender: usize, ipi: &Ipi) {
         match ipi.shorthand {

@@ -79,6 +79,8 @@ pub(crate) struct Home<H: Host> {
     /// VMs whose devices are advanced here: those whose vCPU 0 lives here.
     vms: Vec<Arc<Vm<H>>>,
     queue: RunQueue,
+    /// Who was picked last.
+    ran: Option<usize>,
     /// When the vCPU that runs was picked.
     picked_at: Instant,
     /// When the devices of `vms` want to be advanced next; a cache that `attend` and `fire` renew.
@@ -93,6 +95,7 @@ impl<H: Host> Home<H> {
             residents: Vec::new(),
             vms: Vec::new(),
             queue: RunQueue::default(),
+            ran: None,
             picked_at: Instant::default(),
             next_device: Cell::new(None),
         }
@@ -254,7 +257,15 @@ impl<H: Host> Home<H> {
     /// Takes the next vCPU to run.
     pub(crate) fn pick(&mut self, now: Instant) -> Option<usize> {
         self.picked_at = now;
-        self.queue.pick(now)
+        let picked = self.queue.pick(now);
+        if let Some(before) = self.ran.filter(|before| Some(*before) != picked)
+            && self.queue.is_waiting(before)
+            && let Some(Some(resident)) = self.residents.get_mut(before)
+        {
+            resident.vcpu.note_preempted();
+        }
+        self.ran = picked;
+        picked
     }
 
     /// Sleeps until a physical interrupt comes.
@@ -282,19 +293,27 @@ impl<H: Host> Home<H> {
     /// Runs the vCPU that was picked until it has a reason to come back.
     pub(crate) fn step(&mut self, cpu: &mut H::Cpu, number: usize, until: Option<Instant>) {
         let is_contended = self.queue.is_contended();
-        let has_waiting_sibling = is_contended && self.has_waiting_sibling(number);
+        let has_waiting_sibling = is_contended && self.waiting_siblings(number).next().is_some();
         let Some(Some(resident)) = self.residents.get_mut(number) else {
             return;
         };
         // Who has the CPU for himself may spin on it as he likes.
         resident.vcpu.backend.set_pause_exits(is_contended);
         resident.vcpu.has_waiting_sibling = has_waiting_sibling;
+        resident.vcpu.note_turn(self.queue.waited_ns(number));
         let next = resident.vcpu.step(cpu, until);
         let now = self.host.now();
         resident.vcpu.stats.add_run_ns(now.since_ns(self.picked_at));
         match next {
             Next::Resume | Next::Yield => self.queue.put_back(number, now),
             Next::GiveWay => self.give_way(number, now, |_| true),
+            Next::GiveWayTo(id) => {
+                if self.waiting_siblings(number).any(|sibling| sibling == id) {
+                    self.give_way(number, now, |other| other == id);
+                } else {
+                    self.queue.put_back(number, now);
+                }
+            }
             Next::Sleep => {
                 self.queue.leave(number, now);
                 // Mail that came before the vCPU said it sleeps rang no bell.
@@ -322,18 +341,18 @@ impl<H: Host> Home<H> {
         }
     }
 
-    /// Whether another vCPU of the same VM waits for this CPU.
-    fn has_waiting_sibling(&self, number: usize) -> bool {
-        let Some(Some(own)) = self.residents.get(number) else {
-            return false;
-        };
+    /// The other vCPUs of the same VM that wait for this CPU, by their numbers in the VM.
+    fn waiting_siblings(&self, number: usize) -> impl Iterator<Item = usize> {
+        let own = self.residents.get(number).and_then(Option::as_ref);
         let others = self.residents.iter().enumerate();
-        let mut others = others.filter_map(|(other, place)| Some((other, place.as_ref()?)));
-        others.any(|(other, resident)| {
-            other != number
-                && Arc::ptr_eq(&own.vcpu.vm, &resident.vcpu.vm)
-                && self.queue.is_waiting(other)
-        })
+        let others = others.filter_map(|(other, place)| Some((other, place.as_ref()?)));
+        others
+            .filter(move |(other, resident)| {
+                *other != number
+                    && own.is_some_and(|own| Arc::ptr_eq(&own.vcpu.vm, &resident.vcpu.vm))
+                    && self.queue.is_waiting(*other)
+            })
+            .map(|(_, resident)| resident.vcpu.id)
     }
 
     /// Lets another vCPU of the same VM run instead of this one, if one waits that is meant; else anybody.

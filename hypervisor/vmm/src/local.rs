@@ -1,5 +1,6 @@
 //! What belongs to one vCPU and nobody else touches: its local APIC, its MSRs, its paravirtual clock.
 
+use crate::kvm_steal::{SavedSteal, StealTime};
 use crate::stats::Waiting;
 use addr::Gpa;
 use chipset::LocalApic;
@@ -18,6 +19,8 @@ pub(crate) struct Local {
     pub(crate) system_time_version: u32,
     /// MSR_KVM_WALL_CLOCK_NEW.
     pub(crate) wall_clock_msr: u64,
+    /// MSR_KVM_STEAL_TIME and its record.
+    pub(crate) steal: StealTime,
     /// What the guest's TSC is ahead of the host's, modulo 2^64.
     pub(crate) tsc_offset: u64,
     /// What its VM's time is behind the host's; see [`VmClock`](crate::vm_clock::VmClock).
@@ -34,6 +37,7 @@ pub(crate) struct SavedLocal {
     system_time_msr: u64,
     system_time_version: u32,
     wall_clock_msr: u64,
+    steal: SavedSteal,
 }
 
 impl SavedLocal {
@@ -60,6 +64,7 @@ impl Local {
             system_time_msr: 0,
             system_time_version: 0,
             wall_clock_msr: 0,
+            steal: StealTime::default(),
             tsc_offset,
             behind_ns: 0,
             has_moved_timer: true,
@@ -74,6 +79,7 @@ impl Local {
             system_time_msr,
             system_time_version,
             wall_clock_msr,
+            steal,
             // Made anew from the TSC's value and the VM's clock.
             tsc_offset: _,
             behind_ns: _,
@@ -85,6 +91,7 @@ impl Local {
             system_time_msr: *system_time_msr,
             system_time_version: *system_time_version,
             wall_clock_msr: *wall_clock_msr,
+            steal: steal.save(),
         }
     }
 
@@ -96,6 +103,7 @@ impl Local {
             system_time_msr,
             system_time_version,
             wall_clock_msr,
+            steal,
         } = saved;
         *self = Self {
             apic: apic.clone(),
@@ -103,6 +111,7 @@ impl Local {
             system_time_msr: *system_time_msr,
             system_time_version: *system_time_version,
             wall_clock_msr: *wall_clock_msr,
+            steal: StealTime::restored(*steal),
             tsc_offset,
             behind_ns,
             has_moved_timer: true,

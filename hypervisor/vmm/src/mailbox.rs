@@ -32,6 +32,8 @@ bitflags::bitflags! {
         const RESUME = 1 << 8;
         /// The VM begins with a saved state, and is paused.
         const RESTORE = 1 << 9;
+        /// KVM's kick: a halted vCPU goes on without an interrupt.
+        const KICK = 1 << 10;
     }
 }
 
@@ -70,6 +72,7 @@ const GUESTS: u32 = Mail::INTERRUPT.bits()
     | Mail::INIT.bits()
     | Mail::SIPI.bits()
     | Mail::EXT_INT.bits()
+    | Mail::KICK.bits()
     | 0xff << SIPI_SHIFT;
 
 /// The mailbox of one vCPU.

@@ -31,6 +31,7 @@ impl<H: Host> VirtualCpu<H> {
             MsrRead::TscDeadline => Ok(self.local.apic.tsc_deadline()),
             MsrRead::Tsc => Ok(self.guest_tsc()),
             MsrRead::Kvm(KvmMsr::SystemTime) => Ok(self.local.system_time_msr),
+            MsrRead::Kvm(KvmMsr::StealTime) => Ok(self.local.steal.msr),
             MsrRead::Kvm(KvmMsr::WallClock) => Ok(self.local.wall_clock_msr),
         }
     }
@@ -71,6 +72,9 @@ impl<H: Host> VirtualCpu<H> {
             MsrWrite::Kvm(KvmMsr::SystemTime, value) => {
                 self.local.system_time_msr = value;
                 self.write_system_time();
+            }
+            MsrWrite::Kvm(KvmMsr::StealTime, value) => {
+                self.local.steal.set(value, self.vm.ram());
             }
             MsrWrite::Kvm(KvmMsr::WallClock, value) => {
                 self.local.wall_clock_msr = value;

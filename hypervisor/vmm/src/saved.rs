@@ -55,6 +55,7 @@ pub(crate) struct SavedVcpu {
     /// Its TSC at the time of the pause.
     tsc: u64,
     has_nmi: bool,
+    was_kicked: bool,
     mail: SavedMail,
 }
 
@@ -262,6 +263,7 @@ impl<H: Host> VirtualCpu<H> {
             local: self.local.save(),
             tsc: self.local.tsc_offset,
             has_nmi: self.has_nmi,
+            was_kicked: self.was_kicked,
             mail: SavedMail::default(),
         }
     }
@@ -286,6 +288,7 @@ impl<H: Host> VirtualCpu<H> {
             local,
             tsc,
             has_nmi,
+            was_kicked,
             mail: _,
         } = saved;
         let allowed = self.vm.model().xcr0_allowed();
@@ -299,6 +302,7 @@ impl<H: Host> VirtualCpu<H> {
         self.mailbox().publish(self.local.apic.addressing());
         self.activity = state.activity;
         self.has_nmi = *has_nmi;
+        self.was_kicked = *was_kicked;
         self.has_window = false;
         self.exits_at_restore = Some(self.stats.total_exits());
         Ok(())

@@ -26,6 +26,8 @@ pub(crate) enum Next {
     Yield,
     /// Round the loop; somebody else first.
     GiveWay,
+    /// Round the loop; the vCPU of the same VM with this number first, if it waits for this CPU.
+    GiveWayTo(usize),
     /// Nothing to do before mail comes or the timer fires.
     Sleep,
     /// The VM pauses: hold still.
@@ -48,6 +50,8 @@ pub(crate) struct VirtualCpu<H: Host> {
     pub(crate) spins: u32,
     /// Another vCPU of its VM waits for this CPU.
     pub(crate) has_waiting_sibling: bool,
+    /// It was kicked by another vCPU since it last halted.
+    pub(crate) was_kicked: bool,
     pub(crate) has_nmi: bool,
     pub(crate) has_window: bool,
     /// How many exits there were when it was restored.
@@ -80,6 +84,7 @@ impl<H: Host> VirtualCpu<H> {
             mailbox,
             spins: 0,
             has_waiting_sibling: false,
+            was_kicked: false,
             has_nmi: false,
             has_window: false,
             exits_at_restore: None,
@@ -167,6 +172,7 @@ impl<H: Host> VirtualCpu<H> {
         self.backend.load(&state);
         self.backend.set_tsc_offset(self.local.tsc_offset);
         self.mailbox.publish(self.local.apic.addressing());
+        self.was_kicked = false;
         self.has_nmi = false;
         self.has_window = false;
         self.exits_at_restore = None;
@@ -200,6 +206,9 @@ impl<H: Host> VirtualCpu<H> {
             }
             self.offer_events();
             if self.activity != Activity::Running {
+                if self.take_kick() {
+                    continue;
+                }
                 break Next::Sleep;
             }
             if self.local.has_moved_timer {
@@ -253,6 +262,9 @@ impl<H: Host> VirtualCpu<H> {
         if mail.contains(Mail::NMI) {
             self.has_nmi = true;
         }
+        if mail.contains(Mail::KICK) {
+            self.was_kicked = true;
+        }
         if mail.contains(Mail::INTERRUPT) {
             let apic = &mut self.local.apic;
             self.mailbox.take_interrupts(|vector, trigger| {
@@ -266,6 +278,27 @@ impl<H: Host> VirtualCpu<H> {
         Next::Resume
     }
 
+    /// Ends a halt if another vCPU kicked this one since the last: KVM's way of waking who waits for a lock.
+    fn take_kick(&mut self) -> bool {
+        let is_woken = self.activity == Activity::Halted && core::mem::take(&mut self.was_kicked);
+        if is_woken {
+            self.activity = Activity::Running;
+        }
+        is_woken
+    }
+
+    /// Its turn begins, on which it waited so long in all: what the guest wants to know of that.
+    pub(crate) fn note_turn(&mut self, waited_ns: u64) {
+        if self.local.steal.begin_turn(waited_ns, self.vm.ram()) {
+            self.backend.flush_translations();
+        }
+    }
+
+    /// Another one runs although this one could.
+    pub(crate) fn note_preempted(&mut self) {
+        self.local.steal.mark_preempted(self.vm.ram());
+    }
+
     /// INIT: the architectural state and the local APIC start anew, x87 and AVX state stay.
     fn initialize(&mut self) {
         let mut state = ArchState::after_reset();
@@ -275,6 +308,7 @@ impl<H: Host> VirtualCpu<H> {
         self.local.apic.init();
         self.mailbox.publish(self.local.apic.addressing());
         self.activity = Activity::WaitForSipi;
+        self.was_kicked = false;
         self.has_nmi = false;
         self.has_window = false;
     }

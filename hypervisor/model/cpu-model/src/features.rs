@@ -217,6 +217,11 @@ pub const LEAF_8000_0021_EAX: &[Feature] = &[
 pub const KVM_EAX: &[Feature] = &[
     always(1, "NOP_IO_DELAY"),
     always(3, "CLOCKSOURCE2"),
+    always(5, "STEAL_TIME"),
+    always(7, "PV_UNHALT"),
+    always(9, "PV_TLB_FLUSH"),
+    always(11, "PV_SEND_IPI"),
+    always(13, "PV_SCHED_YIELD"),
     always(24, "CLOCKSOURCE_STABLE"),
 ];
 

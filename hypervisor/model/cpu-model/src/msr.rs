@@ -12,6 +12,9 @@ use table::{Rule, TABLE};
 use vcpu::{GuestMsr, Paging};
 use x86::{Efer, msr};
 
+/// Bits 1 to 5 of MSR_KVM_STEAL_TIME: the record is aligned to 64 bytes. (Linux, Documentation/virt/kvm/x86/msr.rst)
+const STEAL_TIME_RESERVED: u64 = 0x3e;
+
 /// KVM's paravirtual MSRs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KvmMsr {
@@ -19,6 +22,8 @@ pub enum KvmMsr {
     WallClock,
     /// MSR_KVM_SYSTEM_TIME_NEW: where to keep the clock's parameters.
     SystemTime,
+    /// MSR_KVM_STEAL_TIME: where to keep how long the vCPU waited for its CPU, and whether it waits now.
+    StealTime,
 }
 
 /// Who answers RDMSR.
@@ -254,6 +259,7 @@ impl CpuModel {
                 file.tsc_adjust = value;
                 MsrWrite::MoveTsc(by)
             }
+            Rule::Kvm(KvmMsr::StealTime) if value & STEAL_TIME_RESERVED != 0 => MsrWrite::Denied,
             Rule::Kvm(which) => MsrWrite::Kvm(which, value),
         }
     }

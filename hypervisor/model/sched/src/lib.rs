@@ -17,6 +17,7 @@
 
 extern crate alloc;
 
+mod choice;
 mod entity;
 mod share;
 #[cfg(test)]
@@ -47,6 +48,8 @@ const LEAST_LEAD_NS: u64 = 100_000;
 #[derive(Clone, Copy, Debug)]
 struct Turn {
     owner: usize,
+    /// Whose clock moves meanwhile: the owner's, or that of the one who handed the turn over.
+    payer: usize,
     left_ns: u64,
 }
 
@@ -145,9 +148,14 @@ impl RunQueue {
     /// A vCPU that was picked has more to do, but first waits for another one: the rest of its slice goes to the one furthest behind
     /// of those that `is_meant` names, or else its turn ends, and somebody else runs if anybody can.
     ///
-    /// What it gives up it does not get back later beyond a slice.
+    /// The rest of the slice is at its own expense all the same, or handing turns round would win more than a share. Where it goes to
+    /// nobody, what it gives up it does not get back later beyond a slice.
     pub fn give_way(&mut self, vcpu: usize, now: Instant, is_meant: impl Fn(usize) -> bool) {
         let left_ns = self.run.map_or(0, |run| run.end.since_ns(now));
+        let payer = match self.turn {
+            Some(turn) if turn.owner == vcpu => turn.payer,
+            _ => vcpu,
+        };
         self.come_back(vcpu, State::Ready, now);
         let least = self.least_clock(vcpu);
         if let Some(entity) = self.entity(vcpu) {
@@ -157,6 +165,7 @@ impl RunQueue {
         let to = self.furthest_behind(|other| other != vcpu && is_meant(other));
         self.turn = to.map(|owner| Turn {
             owner,
+            payer,
             left_ns: left_ns.min(SLICE_NS),
         });
         self.skipped = Some(vcpu);
@@ -172,10 +181,12 @@ impl RunQueue {
     pub fn pick(&mut self, now: Instant) -> Option<usize> {
         self.look_at_caps(now);
         let skipped = self.skipped.take();
-        if let Some((last, at)) = self.last.take() {
+        let last = self.last.take();
+        if let Some((last, at)) = last {
             self.charge(last, at, now);
         }
         let vcpu = self.choose(skipped)?;
+        let goes_on = last.is_some_and(|(last, _)| last == vcpu);
         let end = now.after_ns(self.run_ns(vcpu));
         self.run = Some(Run {
             vcpu,
@@ -185,8 +196,10 @@ impl RunQueue {
         if let Some(entity) = self.entity(vcpu) {
             entity.state = State::Running;
             entity.is_hurried = false;
-            let waited_ns = now.since_ns(entity.ready_since);
-            entity.waited_ns = entity.waited_ns.saturating_add(waited_ns);
+            if !goes_on {
+                let waited_ns = now.since_ns(entity.ready_since);
+                entity.waited_ns = entity.waited_ns.saturating_add(waited_ns);
+            }
         }
         Some(vcpu)
     }
@@ -220,6 +233,10 @@ impl RunQueue {
             Some(Some(entity)) => entity.waited_ns,
             _ => 0,
         }
+    }
+
+    fn is_present(&self, vcpu: usize) -> bool {
+        self.entities.get(vcpu).is_some_and(Option::is_some)
     }
 
     fn entity(&mut self, vcpu: usize) -> Option<&mut Entity> {
@@ -287,7 +304,11 @@ impl RunQueue {
     /// Moves the clock of a vCPU that had the CPU, and what depends on it.
     fn charge(&mut self, vcpu: usize, since: Instant, now: Instant) {
         let ran_ns = now.since_ns(since);
-        let Some(entity) = self.entity(vcpu) else {
+        let payer = match self.turn {
+            Some(turn) if turn.owner == vcpu && self.is_present(turn.payer) => turn.payer,
+            _ => vcpu,
+        };
+        let Some(entity) = self.entity(payer) else {
             return;
         };
         let moves = entity.virtual_time(ran_ns);
@@ -318,85 +339,5 @@ impl RunQueue {
                 }
             }
         }
-    }
-
-    /// Who is next: one in a hurry, one with credit, the owner of the turn, or the one furthest behind, whose turn begins then.
-    fn choose(&mut self, skipped: Option<usize>) -> Option<usize> {
-        let hurried = self.candidates().find(|(_, entity)| entity.is_hurried);
-        if let Some((vcpu, _)) = hurried {
-            return Some(vcpu);
-        }
-        let owner = self.turn.filter(|turn| turn.left_ns > 0).and_then(|turn| {
-            let (_, entity) = self.candidates().find(|(vcpu, _)| *vcpu == turn.owner)?;
-            Some((turn.owner, entity.clock))
-        });
-        if let Some((owner, clock)) = owner {
-            let interrupts = |(vcpu, entity): &(usize, &Entity)| {
-                *vcpu != owner
-                    && Some(*vcpu) != skipped
-                    && entity.has_credit
-                    && entity
-                        .clock
-                        .saturating_add(entity.virtual_time(LEAST_LEAD_NS))
-                        <= clock
-            };
-            let first = self.candidates().filter(interrupts);
-            let first = first.min_by_key(|(_, entity)| (entity.clock, entity.ready_since));
-            return Some(first.map_or(owner, |(vcpu, _)| vcpu));
-        }
-        let next = self
-            .furthest_behind(|vcpu| Some(vcpu) != skipped)
-            .or_else(|| self.furthest_behind(|_| true))?;
-        let left_ns = self.slice_ns(next);
-        self.turn = Some(Turn {
-            owner: next,
-            left_ns,
-        });
-        if let Some(entity) = self.entity(next) {
-            entity.has_credit = false;
-        }
-        Some(next)
-    }
-
-    /// How long a turn is: a slice for the heaviest of those that could run, for others in proportion.
-    fn slice_ns(&self, vcpu: usize) -> u64 {
-        let weight = |entity: &Entity| u64::from(entity.share.weight());
-        let heaviest = self.candidates().map(|(_, entity)| weight(entity)).max();
-        match self.entities.get(vcpu) {
-            Some(Some(entity)) => {
-                let heaviest = heaviest.unwrap_or(1).max(1);
-                (SLICE_NS * weight(entity) / heaviest).clamp(LEAST_SLICE_NS, SLICE_NS)
-            }
-            _ => SLICE_NS,
-        }
-    }
-
-    /// How long the one that was chosen runs before the queue is asked again.
-    fn run_ns(&self, vcpu: usize) -> u64 {
-        let Some(Some(entity)) = self.entities.get(vcpu) else {
-            return 0;
-        };
-        let is_alone = self.candidates().all(|(other, _)| other == vcpu);
-        let ns = match self.turn {
-            _ if is_alone => LONGEST_TURN_NS,
-            Some(turn) if turn.owner == vcpu => turn.left_ns,
-            _ => self.credit_ns(entity),
-        };
-        entity
-            .share
-            .quantum_ns()
-            .map_or(ns, |quantum| ns.min(quantum))
-    }
-
-    /// How long one that interrupts a turn runs until it has caught up with the turn's owner.
-    fn credit_ns(&self, entity: &Entity) -> u64 {
-        let owner = self
-            .turn
-            .and_then(|turn| self.entities.get(turn.owner)?.as_ref());
-        let lead = owner.map_or(0, |owner| owner.clock.saturating_sub(entity.clock));
-        let ns = lead.saturating_mul(entity.share.weight().into()) / Virtual::from(MAX_WEIGHT);
-        u64::try_from(ns)
-            .unwrap_or(u64::MAX)
-            .clamp(LEAST_LEAD_NS, SLICE_NS)
     }
 }

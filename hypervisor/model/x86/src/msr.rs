@@ -40,3 +40,4 @@ pub const AMD_VM_HSAVE_PA: u32 = 0xc001_0117;
 pub const AMD_DE_CFG: u32 = 0xc001_1029;
 pub const KVM_WALL_CLOCK_NEW: u32 = 0x4b56_4d00;
 pub const KVM_SYSTEM_TIME_NEW: u32 = 0x4b56_4d01;
+pub const KVM_STEAL_TIME: u32 = 0x4b56_4d03;

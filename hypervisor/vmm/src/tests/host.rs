@@ -24,6 +24,7 @@ const MEMORY_BYTES: u64 = 64 << 20;
 /// A machine whose clock moves when a test says so. Its CPUs are one thread that is now here, now there: see [`CPU`].
 pub(crate) struct TestHost {
     now_ns: AtomicU64,
+    next_run_ns: AtomicU64,
     clock: Clock,
     kicks: Vec<AtomicU32>,
     /// How often a CPU went idle.
@@ -43,6 +44,7 @@ impl TestHost {
     pub(crate) fn new(cpus: u32) -> Self {
         Self {
             now_ns: AtomicU64::new(1_000),
+            next_run_ns: AtomicU64::new(0),
             clock: Clock::new(1_000_000, 0),
             kicks: (0..cpus).map(|_| AtomicU32::new(0)).collect(),
             idles: AtomicU32::new(0),
@@ -53,6 +55,11 @@ impl TestHost {
             vcpus: Arc::default(),
             ram_bytes: Arc::default(),
         }
+    }
+
+    /// Lets time pass when a vCPU runs next, or a CPU idles.
+    pub(crate) fn pass_in_guest_ns(&self, ns: u64) {
+        self.next_run_ns.store(ns, Ordering::Relaxed);
     }
 
     pub(crate) fn pass_ns(&self, ns: u64) {
@@ -200,6 +207,7 @@ impl Host for TestHost {
     }
     fn idle(&self, (): &mut ()) {
         self.idles.fetch_add(1, Ordering::Relaxed);
+        self.pass_ns(self.next_run_ns.swap(0, Ordering::Relaxed));
     }
     fn kick(&self, target: CpuId) {
         self.kicks[target.0 as usize].fetch_add(1, Ordering::SeqCst);
@@ -278,7 +286,9 @@ impl Host for TestHost {
             ..MemoryReport::default()
         }
     }
-    fn note(&self, (): &mut (), _: &NotedName) {}
+    fn note(&self, (): &mut (), _: &NotedName) {
+        self.pass_ns(self.next_run_ns.swap(0, Ordering::Relaxed));
+    }
     fn power(&self, action: PowerAction) -> ! {
         panic!("machine ends: {action:?}")
     }

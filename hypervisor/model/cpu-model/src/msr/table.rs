@@ -196,6 +196,7 @@ pub(super) const TABLE: &[MsrRow] = &[
     one(msr::IA32_TSC_DEADLINE, Rule::TscDeadline),
     one(msr::KVM_WALL_CLOCK_NEW, Rule::Kvm(KvmMsr::WallClock)),
     one(msr::KVM_SYSTEM_TIME_NEW, Rule::Kvm(KvmMsr::SystemTime)),
+    one(msr::KVM_STEAL_TIME, Rule::Kvm(KvmMsr::StealTime)),
     one(msr::IA32_EFER, Rule::Guest),
     one(msr::IA32_STAR, Rule::Guest),
     needing(msr::IA32_LSTAR, Needs::LongMode),

@@ -167,6 +167,11 @@ fn the_clock_and_the_apic_answer_for_themselves() {
     );
     let kvm = write(&model, &mut file, msr::KVM_SYSTEM_TIME_NEW, 0x1001);
     assert_eq!(kvm, MsrWrite::Kvm(KvmMsr::SystemTime, 0x1001));
+    let mut steal = |value| write(&model, &mut file, msr::KVM_STEAL_TIME, value);
+    assert_eq!(steal(0x1041), MsrWrite::Kvm(KvmMsr::StealTime, 0x1041));
+    for reserved in 1..6 {
+        assert_eq!(steal(0x1001 | 1 << reserved), MsrWrite::Denied);
+    }
 }
 
 #[test]

@@ -1,0 +1,87 @@
+//! Who is next, and for how long.
+
+use crate::entity::{Entity, Virtual};
+use crate::{LEAST_LEAD_NS, LEAST_SLICE_NS, LONGEST_TURN_NS, MAX_WEIGHT, RunQueue, SLICE_NS, Turn};
+
+impl RunQueue {
+    /// Who is next: one in a hurry, one with credit, the owner of the turn, or the one furthest behind, whose turn begins then.
+    pub(crate) fn choose(&mut self, skipped: Option<usize>) -> Option<usize> {
+        let hurried = self.candidates().find(|(_, entity)| entity.is_hurried);
+        if let Some((vcpu, _)) = hurried {
+            return Some(vcpu);
+        }
+        let owner = self.turn.filter(|turn| turn.left_ns > 0).and_then(|turn| {
+            let (_, entity) = self.candidates().find(|(vcpu, _)| *vcpu == turn.owner)?;
+            Some((turn.owner, entity.clock))
+        });
+        if let Some((owner, clock)) = owner {
+            let interrupts = |(vcpu, entity): &(usize, &Entity)| {
+                *vcpu != owner
+                    && Some(*vcpu) != skipped
+                    && entity.has_credit
+                    && entity
+                        .clock
+                        .saturating_add(entity.virtual_time(LEAST_LEAD_NS))
+                        <= clock
+            };
+            let first = self.candidates().filter(interrupts);
+            let first = first.min_by_key(|(_, entity)| (entity.clock, entity.ready_since));
+            return Some(first.map_or(owner, |(vcpu, _)| vcpu));
+        }
+        let next = self
+            .furthest_behind(|vcpu| Some(vcpu) != skipped)
+            .or_else(|| self.furthest_behind(|_| true))?;
+        let left_ns = self.slice_ns(next);
+        self.turn = Some(Turn {
+            owner: next,
+            payer: next,
+            left_ns,
+        });
+        if let Some(entity) = self.entity(next) {
+            entity.has_credit = false;
+        }
+        Some(next)
+    }
+
+    /// How long a turn is: a slice for the heaviest of those that could run, for others in proportion.
+    fn slice_ns(&self, vcpu: usize) -> u64 {
+        let weight = |entity: &Entity| u64::from(entity.share.weight());
+        let heaviest = self.candidates().map(|(_, entity)| weight(entity)).max();
+        match self.entities.get(vcpu) {
+            Some(Some(entity)) => {
+                let heaviest = heaviest.unwrap_or(1).max(1);
+                (SLICE_NS * weight(entity) / heaviest).clamp(LEAST_SLICE_NS, SLICE_NS)
+            }
+            _ => SLICE_NS,
+        }
+    }
+
+    /// How long the one that was chosen runs before the queue is asked again.
+    pub(crate) fn run_ns(&self, vcpu: usize) -> u64 {
+        let Some(Some(entity)) = self.entities.get(vcpu) else {
+            return 0;
+        };
+        let is_alone = self.candidates().all(|(other, _)| other == vcpu);
+        let ns = match self.turn {
+            _ if is_alone => LONGEST_TURN_NS,
+            Some(turn) if turn.owner == vcpu => turn.left_ns,
+            _ => self.credit_ns(entity),
+        };
+        entity
+            .share
+            .quantum_ns()
+            .map_or(ns, |quantum| ns.min(quantum))
+    }
+
+    /// How long one that interrupts a turn runs until it has caught up with the turn's owner.
+    fn credit_ns(&self, entity: &Entity) -> u64 {
+        let owner = self
+            .turn
+            .and_then(|turn| self.entities.get(turn.owner)?.as_ref());
+        let lead = owner.map_or(0, |owner| owner.clock.saturating_sub(entity.clock));
+        let ns = lead.saturating_mul(entity.share.weight().into()) / Virtual::from(MAX_WEIGHT);
+        u64::try_from(ns)
+            .unwrap_or(u64::MAX)
+            .clamp(LEAST_LEAD_NS, SLICE_NS)
+    }
+}

@@ -1,0 +1,227 @@
+//! Who gets how much, and when.
+
+use super::{MS, SECOND, is_near};
+use crate::simulation::{Cpu, Dice, Habit};
+use crate::{SLICE_NS, Share};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// What each of those that want all they can get has, when the others have what they want: in ns of `total_ns`.
+fn fair_share(cpu: &Cpu, of: usize, total_ns: u64) -> u64 {
+    let busy = cpu
+        .guests
+        .iter()
+        .filter(|guest| matches!(guest.habit, Habit::Busy));
+    let weights: u64 = busy.map(|guest| u64::from(guest.share.weight())).sum();
+    let others = cpu
+        .guests
+        .iter()
+        .filter(|guest| !matches!(guest.habit, Habit::Busy));
+    let left_ns = total_ns - others.map(|guest| guest.ran_ns).sum::<u64>();
+    left_ns * u64::from(cpu.guests[of].share.weight()) / weights
+}
+
+#[test]
+fn busy_vcpus_share_by_weight() {
+    let mixes: [&[u32]; 6] = [
+        &[100, 100],
+        &[100, 200],
+        &[1, 10_000],
+        &[100, 200, 300, 400],
+        &[1, 1, 1, 1, 1, 1, 1, 1, 50],
+        &[10_000, 100, 100, 7],
+    ];
+    for weights in mixes {
+        let mut cpu = Cpu::default();
+        for weight in weights {
+            cpu.add(Habit::Busy, *weight);
+        }
+        let total_ns = 150 * SECOND;
+        cpu.run_for(total_ns);
+        for (number, guest) in cpu.guests.iter().enumerate() {
+            let wanted = fair_share(&cpu, number, total_ns);
+            let got = guest.ran_ns;
+            // And what came with the first wake-up.
+            assert!(
+                got.abs_diff(wanted) <= wanted / 20 + SLICE_NS,
+                "{weights:?}: {number} has {got}, not {wanted}"
+            );
+        }
+    }
+}
+
+#[test]
+fn one_to_two_holds_over_a_second() {
+    let mut cpu = Cpu::default();
+    cpu.add(Habit::Busy, 100);
+    cpu.add(Habit::Busy, 200);
+    cpu.measure(SECOND);
+    let [light, heavy] = [0, 1].map(|number: usize| cpu.guests[number].ran_ns);
+    assert!(is_near(heavy, 2 * light, 5), "{light} and {heavy}");
+}
+
+#[test]
+fn any_mix_of_sleepers_and_busy_ones_is_fair() {
+    let mut dice = Dice(0x5eed);
+    for mix in 0..12 {
+        let mut cpu = Cpu::default();
+        let busy = 1 + dice.roll(6) as usize;
+        for _ in 0..busy {
+            cpu.add(Habit::Busy, 1 + dice.roll(1_000) as u32);
+        }
+        // All sleepers together want less than what their weights give them.
+        let sleepers = dice.roll(8) as usize;
+        let mut wants = Vec::new();
+        for _ in 0..sleepers {
+            let burst_ns = 50_000 + dice.roll(400_000);
+            let nap_ns = burst_ns * (20 + dice.roll(50)) * (1 + sleepers as u64);
+            let number = cpu.add(
+                Habit::Sleepy { burst_ns, nap_ns },
+                500 + dice.roll(1_000) as u32,
+            );
+            wants.push((number, burst_ns, nap_ns));
+        }
+        cpu.run_for(SECOND);
+        let total_ns = 6 * SECOND;
+        cpu.measure(total_ns);
+        for number in 0..busy {
+            let (got, wanted) = (
+                cpu.guests[number].ran_ns,
+                fair_share(&cpu, number, total_ns),
+            );
+            assert!(
+                is_near(got, wanted, 5),
+                "mix {mix}: busy {number} has {got}, not {wanted}"
+            );
+        }
+        for (number, burst_ns, nap_ns) in wants {
+            let guest = &cpu.guests[number];
+            let wanted = total_ns / (burst_ns + nap_ns) * burst_ns;
+            let got = guest.ran_ns;
+            assert!(
+                is_near(got, wanted, 5),
+                "mix {mix}: sleeper {number} has {got}, not {wanted}"
+            );
+            let latency_ns = guest.latency_ns;
+            assert!(
+                latency_ns <= SLICE_NS,
+                "mix {mix}: sleeper {number} waited {latency_ns}"
+            );
+        }
+    }
+}
+
+#[test]
+fn wake_ups_win_no_more_than_the_weight_does() {
+    let mut dice = Dice(0xface);
+    for _ in 0..20 {
+        let (burst_ns, nap_ns) = (20_000 + dice.roll(20 * MS), 1_000 + dice.roll(100_000));
+        let weights = [1 + dice.roll(1_000) as u32, 1 + dice.roll(1_000) as u32];
+        let mut cpu = Cpu::default();
+        cpu.add(Habit::Busy, weights[0]);
+        cpu.add(Habit::Sleepy { burst_ns, nap_ns }, weights[1]);
+        let total_ns = 4 * SECOND;
+        cpu.run_for(total_ns);
+        let busy = cpu.guests[0].ran_ns;
+        let due = total_ns * u64::from(weights[0]) / u64::from(weights[0] + weights[1]);
+        assert!(
+            busy * 100 >= due * 95,
+            "{burst_ns}/{nap_ns} {weights:?}: {busy} of {due}"
+        );
+    }
+}
+
+#[test]
+fn naps_of_a_heavy_one_do_not_pay_for_the_light_one() {
+    let mut cpu = Cpu::default();
+    cpu.add(Habit::Busy, 1);
+    cpu.add(
+        Habit::Sleepy {
+            burst_ns: MS,
+            nap_ns: 10_000,
+        },
+        10_000,
+    );
+    cpu.run_for(10 * SECOND);
+    // What the naps leave, and hardly more.
+    assert!(
+        cpu.guests[0].ran_ns < 10 * SECOND / 50,
+        "{}",
+        cpu.guests[0].ran_ns
+    );
+}
+
+#[test]
+fn one_that_wakes_up_runs_within_a_slice_whatever_the_load() {
+    for busy in [1, 2, 8, 32, 100] {
+        let mut cpu = Cpu::default();
+        for number in 0..busy {
+            cpu.add(Habit::Busy, 1 + number * 97 % 1_000);
+        }
+        let burst_ns = 20_000;
+        let nap_ns = 10 * MS + 12_345;
+        let echo = cpu.add(Habit::Sleepy { burst_ns, nap_ns }, 100);
+        cpu.measure(5 * SECOND);
+        let latency_ns = cpu.guests[echo].latency_ns;
+        assert!(latency_ns <= SLICE_NS, "{busy} busy ones: {latency_ns}");
+    }
+}
+
+#[test]
+fn a_cap_is_kept_alone_and_beside_others() {
+    for percent in [1, 5, 10, 25, 50, 90] {
+        for busy in 0..3 {
+            let mut cpu = Cpu::default();
+            let share = Arc::new(Share::new(10_000, Some(percent)));
+            let capped = cpu.add_sharing(Habit::Busy, share);
+            for _ in 0..busy {
+                cpu.add(Habit::Busy, 1);
+            }
+            cpu.run_for(SECOND);
+            cpu.measure(10 * SECOND);
+            let wanted = 10 * SECOND / 100 * u64::from(percent);
+            let got = cpu.guests[capped].ran_ns;
+            assert!(
+                is_near(got, wanted, 3),
+                "{percent} %, {busy} busy: {got}, not {wanted}"
+            );
+            assert!(busy > 0 || cpu.idle_ns > 0);
+        }
+    }
+}
+
+#[test]
+fn a_cap_binds_the_vcpus_of_a_vm_on_all_cpus_together() {
+    let share = Arc::new(Share::new(100, Some(150)));
+    let mut cpus: [Cpu; 4] = Default::default();
+    for cpu in &mut cpus {
+        cpu.add_sharing(Habit::Busy, share.clone());
+        cpu.add(Habit::Busy, 1);
+    }
+    // A millisecond of each in turn.
+    for _ in 0..10_000 {
+        for cpu in &mut cpus {
+            cpu.run_for(MS);
+        }
+    }
+    let got: u64 = cpus.iter().map(|cpu| cpu.guests[0].ran_ns).sum();
+    assert!(is_near(got, 15 * SECOND, 3), "{got}");
+}
+
+#[test]
+fn new_weights_and_caps_count_from_the_next_turn() {
+    let mut cpu = Cpu::default();
+    cpu.add(Habit::Busy, 100);
+    cpu.add(Habit::Busy, 100);
+    cpu.run_for(SECOND);
+    cpu.guests[1].share.set_weight(300);
+    cpu.measure(4 * SECOND);
+    assert!(is_near(cpu.guests[1].ran_ns, 3 * SECOND, 5));
+    cpu.guests[1].share.set_cap(Some(20));
+    cpu.run_for(SECOND);
+    cpu.measure(5 * SECOND);
+    assert!(is_near(cpu.guests[1].ran_ns, SECOND, 5));
+    cpu.guests[1].share.set_cap(None);
+    cpu.measure(4 * SECOND);
+    assert!(is_near(cpu.guests[1].ran_ns, 3 * SECOND, 5));
+}

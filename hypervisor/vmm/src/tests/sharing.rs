@@ -1,0 +1,192 @@
+//! How VMs share CPUs: weights, caps, who gives way to whom, and what disturbs whom.
+
+use super::host::CPU;
+use super::rig::{Rig, hlt, out, spec};
+use crate::bell::Bell;
+use crate::services::Services;
+use alloc::boxed::Box;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use device::Instant;
+use host::CpuId;
+use vcpu::{Activity, Exit, Pause};
+use vm_spec::VmSpec;
+
+const MS: u64 = 1_000_000;
+
+fn pause() -> Exit {
+    let len = vcpu::InsnLen::new(2).expect("a length");
+    Exit::Pause(Pause { len })
+}
+
+impl Rig {
+    /// What the first vCPU of each of the VMs ran in so many milliseconds, in ms.
+    fn ran<const VMS: usize>(&mut self, ms: u64) -> [u64; VMS] {
+        let ran = |rig: &Self| core::array::from_fn(|vm| rig.vm(vm).stats()[0].run_ns() / MS);
+        let before: [u64; VMS] = ran(self);
+        for _ in 0..ms {
+            self.run_one_turn_of(MS);
+        }
+        let after: [u64; VMS] = ran(self);
+        core::array::from_fn(|vm| after[vm] - before[vm])
+    }
+
+    /// A turn of the first CPU in which whoever runs does so for `ns`.
+    fn run_one_turn_of(&mut self, ns: u64) {
+        self.host.pass_in_guest_ns(ns);
+        self.turn(0);
+    }
+}
+
+#[test]
+fn busy_vms_share_a_cpu_by_their_weights_and_new_ones_count_at_once() {
+    let heavy = VmSpec {
+        weight: 200,
+        ..spec("heavy", 1)
+    };
+    let mut rig = Rig::with(1, [spec("light", 1), heavy]);
+    let [light, heavy] = rig.ran(600);
+    assert!(heavy.abs_diff(2 * light) <= 30, "{light} and {heavy}");
+    rig.vm(0).set_weight(600);
+    let [light, heavy] = rig.ran(800);
+    assert!(light.abs_diff(3 * heavy) <= 40, "{light} and {heavy}");
+}
+
+#[test]
+fn a_capped_vm_leaves_its_cpu_idle_and_ends_all_the_same() {
+    let capped = VmSpec {
+        cap_percent: Some(20),
+        ..spec("capped", 1)
+    };
+    let mut rig = Rig::with(1, [capped]);
+    let idle = |rig: &Rig| rig.hypervisor.idle_ns().next().expect("a CPU") / MS;
+    rig.ran::<1>(200);
+    let before = idle(&rig);
+    let [ran] = rig.ran(1_000);
+    assert!(ran.abs_diff(200) <= 20, "{ran}");
+    let idled = idle(&rig) - before;
+    assert!(idled.abs_diff(800) <= 20, "{idled}");
+    // Held or not, it obeys.
+    rig.vm(0).set_cap(Some(1));
+    rig.ran::<1>(10);
+    assert!(rig.vm(0).kill());
+    rig.turns();
+    rig.turns();
+    assert_eq!(rig.state(0), crate::lifecycle::VmState::Stopped);
+}
+
+#[test]
+fn pause_exits_are_wanted_only_while_another_one_waits() {
+    let mut rig = Rig::with(1, [spec("a", 1), spec("b", 1)]);
+    rig.ran::<2>(20);
+    assert!(rig.vcpu(0, 0).backend.pause_exits);
+    rig.run_on(1, 0, [hlt()]);
+    assert_eq!(rig.vcpu(1, 0).activity, Activity::Halted);
+    rig.ran::<2>(20);
+    assert!(!rig.vcpu(0, 0).backend.pause_exits);
+}
+
+#[test]
+fn one_that_spins_makes_way_for_its_sibling_and_not_for_another_vm() {
+    let mut rig = Rig::with(1, [spec("smp", 2), spec("busy", 1)]);
+    rig.start_second();
+    rig.ran::<2>(50);
+    // The first vCPU spins whenever it runs; nobody else does.
+    let before = [(0, 0), (0, 1), (1, 0)].map(|(vm, id)| rig.vm(vm).stats()[id].run_ns());
+    for _ in 0..3_000 {
+        let exits = &mut rig.vcpu(0, 0).backend.exits;
+        exits.clear();
+        exits.push_back(pause());
+        rig.run_one_turn_of(MS / 10);
+        rig.vcpu(0, 0).backend.exits.clear();
+    }
+    let after = [(0, 0), (0, 1), (1, 0)].map(|(vm, id)| rig.vm(vm).stats()[id].run_ns());
+    let [spins, sibling, other] = [0, 1, 2].map(|one| after[one] - before[one]);
+    assert!(sibling > 3 * spins, "{spins} {sibling} {other}");
+    assert!(
+        other.abs_diff(100 * MS) <= 10 * MS,
+        "{spins} {sibling} {other}"
+    );
+}
+
+#[test]
+fn alone_with_other_vms_one_that_spins_goes_on_for_a_while() {
+    let mut rig = Rig::with(1, [spec("spins", 1), spec("busy", 1)]);
+    rig.ran::<2>(20);
+    rig.run_on(0, 0, core::iter::repeat_with(pause).take(15));
+    assert_eq!(rig.vcpu(0, 0).spins, 15);
+    let entries = rig.vcpu(0, 0).backend.entries;
+    rig.run_on(0, 0, [pause()]);
+    assert_eq!(rig.vcpu(0, 0).spins, 0);
+    assert!(rig.vcpu(0, 0).backend.entries > entries);
+}
+
+#[test]
+fn a_wake_up_interrupts_who_computes() {
+    let mut rig = Rig::with(1, [spec("echo", 1), spec("busy", 1)]);
+    rig.run_on(0, 0, [hlt()]);
+    rig.ran::<2>(100);
+    let before = rig.vcpu(0, 0).backend.entries;
+    rig.vm(0).cpus().mailboxes()[0].send(crate::mailbox::Mail::KICK);
+    // One turn to hear the bell.
+    rig.turn(0);
+    rig.turn(0);
+    assert!(rig.vcpu(0, 0).backend.entries > before);
+}
+
+#[test]
+fn a_timer_that_is_moved_all_the_time_takes_up_no_other_cpu() {
+    let mut rig = Rig::with(2, [spec("smp", 2)]);
+    rig.start_second();
+    rig.host.take_kicks(0);
+    let mut kicks = 0;
+    for count in (1..=250).rev() {
+        // The PIT's next tick, each time a bit sooner.
+        rig.vcpu(0, 1).backend.exits.clear();
+        let exits = [out(0x43, 0x30), out(0x40, 0), out(0x40, count)];
+        rig.vcpu(0, 1).backend.exits.extend(exits);
+        rig.turn(1);
+        rig.host.pass_ns(1_000);
+        kicks += rig.host.take_kicks(0);
+        rig.turn(0);
+    }
+    assert!((1..=3).contains(&kicks), "{kicks}");
+}
+
+/// Counts the kicks that CPU 0 gets.
+#[derive(Default)]
+struct Kicks(AtomicU32, AtomicU64);
+
+impl Services for Kicks {
+    fn now(&self) -> Instant {
+        Instant::from_ns(self.1.load(Ordering::Relaxed))
+    }
+    fn this_cpu(&self) -> CpuId {
+        CpuId(CPU.get())
+    }
+    fn kick(&self, _: CpuId) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_deadline_rings_if_it_would_be_missed_otherwise() {
+    let at = Instant::from_ns;
+    let kicks: &'static Kicks = Box::leak(Box::default());
+    let bell = Bell::new(CpuId(0), kicks);
+    CPU.set(1);
+    bell.begin_look();
+    // Between the look and what it found, everybody rings.
+    bell.ring_by(at(u64::MAX - 1));
+    assert!(bell.answer() && bell.begin_look());
+    bell.looks_at(Some(at(100)));
+    bell.ring_by(at(100));
+    assert!(!bell.is_rung());
+    bell.ring_by(at(99));
+    assert!(bell.answer());
+    bell.begin_look();
+    bell.looks_soon();
+    bell.ring_by(at(1));
+    assert!(!bell.is_rung());
+    assert_eq!(kicks.0.load(Ordering::Relaxed), 2);
+    CPU.set(0);
+}

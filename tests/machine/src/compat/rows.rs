@@ -76,6 +76,26 @@ pub const ROWS: &[Row] = &[
         ],
     ),
     row(
+        "debian-cloud-16",
+        "bzImage, 16-bit",
+        Depth::Shell,
+        20,
+        &[
+            place(beds::QEMU, &[1], &[2]),
+            place(beds::HASWELL, &[], &[1]),
+        ],
+    ),
+    row(
+        "ipxe",
+        "bzImage, 16-bit",
+        Depth::Line,
+        15,
+        &[
+            place(beds::QEMU, &[1], &[]),
+            place(beds::HASWELL, &[], &[1]),
+        ],
+    ),
+    row(
         "debian-cloud-pvh",
         "PVH",
         Depth::Shell,

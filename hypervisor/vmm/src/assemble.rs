@@ -120,6 +120,8 @@ pub(crate) fn assemble<H: Host>(
         .host
         .allocate_ram(&layout.backed())
         .map_err(no_memory)?;
+    // What somebody else left there is not for the operator's eyes either, who may look before the VM starts.
+    crate::display::clear(&ram).expect("the layout backs the window of the screen");
     let mut slat = site.host.new_slat().map_err(no_memory)?;
     let mut mapped = Ok(());
     ram.for_each_piece(&mut |range, to| {

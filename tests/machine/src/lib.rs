@@ -14,5 +14,6 @@ pub mod lines;
 pub mod parts;
 pub mod rig;
 pub mod runner;
+pub mod screen;
 pub mod stories;
 pub mod suite;

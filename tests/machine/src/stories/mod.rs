@@ -9,3 +9,4 @@ pub mod linux;
 pub mod load;
 pub mod operator;
 pub mod processors;
+pub mod textscreen;

@@ -23,8 +23,10 @@ use terminal::{Cell, Shot, Terminal};
 const FRAME_NS: u64 = 40_000_000;
 /// About the most bytes of one look, so that a serial line of 115,200 baud can follow.
 const FRAME_BYTES: usize = 2048;
-/// How long a key stays down. Games look whether it is.
-const HOLD_NS: u64 = 15_000_000;
+/// How long a key stays down when no other follows: games look some times a second whether it is.
+const HOLD_NS: u64 = 100_000_000;
+/// How long it stays down when another one follows, or itself again: somebody pastes a text.
+const PRESS_NS: u64 = 15_000_000;
 /// The most keys that wait for a guest that does not take them; more are dropped.
 const WAITING_KEYS: usize = 256;
 /// A character, white on black.
@@ -59,7 +61,7 @@ pub(crate) struct Display {
     out: Vec<u8>,
     parser: Parser,
     strokes: VecDeque<Stroke>,
-    /// The key that is down, and until when.
+    /// The key that is down, and since when.
     held: Option<(Stroke, Instant)>,
     /// Codes that the keyboard has no room for yet.
     codes: VecDeque<u8>,
@@ -160,22 +162,33 @@ impl Display {
         self.terminal.update(&shot, FRAME_BYTES, &mut self.out);
     }
 
-    /// Presses the next key, or lets the last one go, when it is time and the keyboard has room.
+    /// Presses the next key, repeats the last one, or lets it go, when it is time and the keyboard has room.
     fn play(&mut self, seat: &Seat, now: Instant) {
         self.send(seat);
         if !self.codes.is_empty() {
             return;
         }
-        if let Some((stroke, until)) = self.held {
-            if now < until {
+        let next = self.strokes.front().copied();
+        if let Some((stroke, since)) = self.held {
+            let stays_ns = if next.is_some() { PRESS_NS } else { HOLD_NS };
+            if now.since_ns(since) < stays_ns {
                 return;
             }
             self.held = None;
-            stroke.release(&mut self.codes);
+            if next == Some(stroke) {
+                // A terminal says again what is held down.
+                stroke.repeat(&mut self.codes);
+            } else {
+                stroke.release(&mut self.codes);
+                if let Some(next) = next {
+                    next.press(&mut self.codes);
+                }
+            }
+        } else if let Some(next) = next {
+            next.press(&mut self.codes);
         }
-        if let Some(stroke) = self.strokes.pop_front() {
-            stroke.press(&mut self.codes);
-            self.held = Some((stroke, now.after_ns(HOLD_NS)));
+        if let Some(next) = self.strokes.pop_front() {
+            self.held = Some((next, now));
         }
         self.send(seat);
     }

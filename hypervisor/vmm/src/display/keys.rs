@@ -1,7 +1,7 @@
 //! From what a terminal sends to the keys of a PS/2 keyboard with US layout.
 //!
 //! Terminals: ECMA-48 and what xterm, rxvt and the Linux console add for keys. Keyboard: scan code set 2 of the IBM PS/2 technical
-//! reference. A terminal tells of no release, so each byte or sequence is a key that is pressed and let go.
+//! reference. A terminal tells of no release, only that a key was pressed, or is repeated.
 
 use alloc::collections::VecDeque;
 use device::Instant;
@@ -161,6 +161,12 @@ impl Stroke {
             codes.extend(key.is_extended.then_some(EXTENDED));
             codes.push_back(key.code);
         }
+    }
+
+    /// What the keyboard sends again and again while it stays down.
+    pub(super) fn repeat(self, codes: &mut VecDeque<u8>) {
+        codes.extend(self.key.is_extended.then_some(EXTENDED));
+        codes.push_back(self.key.code);
     }
 
     /// What the keyboard sends when it comes up again.

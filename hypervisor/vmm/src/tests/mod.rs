@@ -14,6 +14,10 @@ mod pause;
 mod registry;
 mod rig;
 mod saved;
+<<<<<<< HEAD
 mod sharing;
+=======
+mod screen;
+>>>>>>> dd818c5 (wip2)
 mod signals;
 mod time;

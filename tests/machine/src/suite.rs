@@ -41,13 +41,11 @@ pub fn all() -> Result<Vec<Boot>> {
         operator::boot(beds::QEMU, 60),
         operator::boot(beds::SKYLAKE, 300).long(),
         processors::boot(beds::QEMU, 40),
-<<<<<<< HEAD
         load::boot(beds::QEMU, 60),
         load::boot(beds::QEMU_SMP, 60),
         load::boot(beds::HASWELL_SMP, 500).long(),
         four_vms::boot(beds::QEMU_SMP, 120),
         four_vms::boot(beds::HASWELL_SMP, 900).long(),
-=======
         textscreen::ours(beds::QEMU, 20),
         textscreen::ours(beds::HASWELL, 60),
         textscreen::memtest(beds::QEMU, "memtest86", 30),
@@ -56,7 +54,6 @@ pub fn all() -> Result<Vec<Boot>> {
         textscreen::memtest(beds::HASWELL, "memtest86-32", 120).long(),
         textscreen::invaders(beds::QEMU, 20),
         textscreen::invaders(beds::HASWELL, 60),
->>>>>>> c0a21d5 (wip textscreen)
     ];
     boots.extend([beds::QEMU, beds::HASWELL].map(|bed| bad_images::boot(bed, 20)));
     boots.extend(bad_input::boots());

@@ -164,7 +164,8 @@ pub fn invaders(bed: Bed, seconds: u32) -> Boot {
 
 /// Moves the ship to the left, and back to the right.
 fn ship_moves(rig: &mut Rig, screen: &mut Screen) -> Result<()> {
-    let start = ship(screen).context("no ship to be seen")?;
+    screen.wait(rig, "ship", 20, |screen| ship(screen).is_some())?;
+    let start = ship(screen).context("it was there")?;
     press_until(rig, screen, "\x1b[D", |ship| ship + 3 <= start)?;
     press_until(rig, screen, "\x1b[C", |ship| ship >= start)
 }

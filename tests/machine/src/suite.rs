@@ -6,7 +6,7 @@ use crate::beds;
 use crate::boot::Boot;
 use crate::compat;
 use crate::stories::{
-    bad_images, bad_input, four_vms, guests, linux, load, operator, processors, textscreen,
+    bad_images, bad_input, four_vms, guests, linux, load, operator, processors, save, textscreen,
 };
 
 const CLOUD: &str = "debian-cloud";
@@ -41,6 +41,10 @@ pub fn all() -> Result<Vec<Boot>> {
         operator::boot(beds::QEMU, 60),
         operator::boot(beds::SKYLAKE, 300).long(),
         processors::boot(beds::QEMU, 40),
+        save::boot(beds::QEMU, 60),
+        save::boot(beds::HASWELL, 300),
+        save::linux_boot(beds::QEMU, 60),
+        save::linux_boot(beds::HASWELL, 500).long(),
         load::boot(beds::QEMU, 60),
         load::boot(beds::QEMU_SMP, 60),
         load::boot(beds::HASWELL_SMP, 500).long(),

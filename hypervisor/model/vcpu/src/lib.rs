@@ -88,8 +88,8 @@ pub trait Vcpu {
     /// x87, SSE, AVX… as an XSAVE area in the standard format, or an FXSAVE area where there is no XSAVE. (Intel SDM vol. 1 13.4)
     fn vector_image(&self) -> Vec<u8>;
 
-    /// Replaces x87, SSE, AVX… by what [`Vcpu::vector_image`] gave, perhaps of another vCPU on a CPU like this one, with no components
-    /// but those of `allowed`, a value of XCR0.
+    /// Replaces x87, SSE, AVX… by what [`Vcpu::vector_image`] gave, perhaps of another vCPU on a CPU like this one. Components that are
+    /// not in `allowed`, a value of XCR0, get their initial state.
     ///
     /// # Errors
     /// [`BadState`] for what the CPU would not take; nothing has changed then.

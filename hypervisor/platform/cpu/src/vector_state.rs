@@ -73,7 +73,8 @@ impl VectorState {
         self.area.iter().flat_map(|line| line.0).collect()
     }
 
-    /// Takes what [`image`](Self::image) gave, with no components but those of `allowed`.
+    /// Takes what [`image`](Self::image) gave. Components that are not in `allowed` get their initial state: an image may name them
+    /// because the CPU has them, but no guest can have changed them.
     ///
     /// # Errors
     /// What XRSTOR or FXRSTOR would answer with #GP, in words; nothing has changed then.
@@ -81,10 +82,15 @@ impl VectorState {
         if image.len() != self.area.len() * 64 {
             return Err("the vector image is of another CPU");
         }
-        let components = self.components.map(|all| all & (allowed | 3));
-        check_image(image, components, mxcsr_mask())?;
+        check_image(image, self.components, mxcsr_mask())?;
         for (line, bytes) in self.area.iter_mut().zip(image.chunks_exact(64)) {
             line.0.copy_from_slice(bytes);
+        }
+        // XSTATE_BV.
+        if let (Some(_), Some(Line(header))) = (self.components, self.area.get_mut(8)) {
+            for (byte, allowed) in header.iter_mut().zip((allowed | 3).to_le_bytes()) {
+                *byte &= allowed;
+            }
         }
         Ok(())
     }
@@ -146,7 +152,7 @@ fn check_image(image: &[u8], components: Option<u64>, mask: u32) -> Result<(), &
         return Ok(());
     };
     if word(512) & !components != 0 {
-        return Err("XSTATE_BV names components that the guest does not have");
+        return Err("XSTATE_BV names components that this CPU does not have");
     }
     // XCOMP_BV: zero in the standard format.
     if (520..576).step_by(8).any(|at| word(at) != 0) {
@@ -211,10 +217,21 @@ mod tests {
         // MXCSR's upper half.
         assert!(refused(27, 0x80));
         if host_xcr0().is_some() {
-            // PKRU, which `allowed` does not have; XCOMP_BV; reserved.
-            assert!(refused(513, 2) && refused(527, 0x80) && refused(570, 1));
+            // A component nobody has; XCOMP_BV; reserved.
+            assert!(refused(519, 0x40) && refused(527, 0x80) && refused(570, 1));
             assert!(!refused(512, 2));
         }
         assert!(state.set_image(&good[1..], 7).is_err());
+    }
+
+    #[test]
+    fn components_a_guest_does_not_have_are_dropped() {
+        let mut state = VectorState::new();
+        if host_xcr0().is_some_and(|all| all & 4 != 0) {
+            let mut image = state.image();
+            image[512] = 7;
+            assert_eq!(state.set_image(&image, 3), Ok(()));
+            assert_eq!(state.image()[512], 3);
+        }
     }
 }

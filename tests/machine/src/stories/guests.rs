@@ -20,10 +20,11 @@ const ALL_CPUS: &str = "all-cpus-run";
 /// Never starts; has the console, so that the others' lines come whole.
 const CONSOLE: &str = "console";
 /// These are no tests by themselves.
-const HELPERS: [&str; 6] = [
+const HELPERS: [&str; 7] = [
     "bench",
     "echo",
     "idle",
+    "long_life",
     "multiboot_echo",
     "real_mode_echo",
     "screen",

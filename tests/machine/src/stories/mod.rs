@@ -9,4 +9,5 @@ pub mod linux;
 pub mod load;
 pub mod operator;
 pub mod processors;
+pub mod save;
 pub mod textscreen;

@@ -122,7 +122,13 @@ impl<H: Host> Console<H> {
         let mut output = self.output.lock();
         self.focus.store(to, Ordering::Relaxed);
         self.is_screen.store(is_screen, Ordering::Relaxed);
-        output.is_picture = is_screen;
+        // A screen is a picture as soon as it is drawn.
+        output.is_picture = false;
+    }
+
+    /// Whether what is seen is a picture.
+    pub(crate) fn is_picture(&self) -> bool {
+        self.output.lock().is_picture
     }
 
     /// Says whether what is seen is a picture. Returns how many lines were held back for the one that was.

@@ -3,6 +3,7 @@
 use crate::Hypervisor;
 use crate::console::SHELL;
 use crate::display::Display;
+use crate::lifecycle::VmState;
 use crate::shell::Shell;
 use crate::status::StatusLine;
 use crate::vm::Vm;
@@ -41,6 +42,8 @@ pub(crate) struct Housekeeping<H: Host> {
     /// The screen of the VM in focus, and which VM that is.
     display: Display,
     on_display: Option<Arc<Vm<H>>>,
+    /// Whether the screen has not been seen since it got the focus.
+    is_display_new: bool,
     next_question: Instant,
     status: StatusLine,
 }
@@ -60,6 +63,7 @@ impl<H: Host> Housekeeping<H> {
             held: VecDeque::with_capacity(HELD_BYTES),
             display: Display::new(),
             on_display: None,
+            is_display_new: false,
             next_question: Instant::default(),
             status: StatusLine::default(),
         };
@@ -150,7 +154,7 @@ impl<H: Host> Housekeeping<H> {
             self.display.leave(&vm.board.seat);
         }
         self.on_display = wanted.and_then(|id| self.hypervisor.by_id(id));
-        self.display.redraw();
+        self.is_display_new = true;
     }
 
     /// Shows what changed on the screen of the VM in focus.
@@ -159,6 +163,15 @@ impl<H: Host> Housekeeping<H> {
         if let Some(vm) = &self.on_display
             && console.waiting() <= PICTURE_BACKLOG
         {
+            // When its VM ends, lines come over the picture. It is whole again when the VM starts.
+            if !console.is_picture() {
+                if !self.is_display_new && vm.lifecycle().state() != VmState::Running {
+                    return;
+                }
+                self.display.redraw();
+                console.set_picture(true);
+            }
+            self.is_display_new = false;
             let bytes = self.display.render(&vm.board.seat, vm.ram(), now);
             if !bytes.is_empty() {
                 console.write(bytes);

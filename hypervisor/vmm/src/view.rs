@@ -18,6 +18,9 @@ const PICTURE_BYTES: u64 = 16 * 1024;
 /// What a VM may print in a round of the console's chores while output waits; the least, so that each gets somewhere.
 const LEAST_SHARE_BYTES: usize = 64;
 
+/// What `display.rs` may have changed on a terminal is put back, and the cursor goes below the picture.
+const BELOW_SCREEN: &[u8] = b"\x1b[m\x1b(B\x0f\x1b[?25h\x1b[?7h\x1b[999;1H\r\n";
+
 /// A VM's view. Lock order: the UART's slot, then this, then the console.
 pub(crate) struct View<H: Host> {
     vm: usize,
@@ -157,7 +160,9 @@ impl<H: Host> View<H> {
         if self.console.focus() != self.vm {
             return;
         }
-        if !self.console.is_screen() {
+        if self.console.is_screen() {
+            self.console.write(BELOW_SCREEN);
+        } else {
             state.confined.modes().leave(&mut Shown(self.console));
         }
         self.console.set_focus(SHELL, false);
@@ -185,6 +190,12 @@ impl<H: Host> View<H> {
                 let held_back = self.console.set_picture(false);
                 self.tell_held_back(held_back);
             }
+        }
+        if self.console.focus() == self.vm && self.console.is_screen() {
+            // Why it has ended is told below its last picture.
+            self.console.write(BELOW_SCREEN);
+            let held_back = self.console.set_picture(false);
+            self.tell_held_back(held_back);
         }
     }
 

@@ -6,7 +6,8 @@ use crate::beds;
 use crate::boot::Boot;
 use crate::compat;
 use crate::stories::{
-    bad_images, bad_input, four_vms, guests, linux, load, operator, processors, save, textscreen,
+    bad_images, bad_input, console, four_vms, guests, linux, load, operator, processors, save,
+    textscreen,
 };
 
 const CLOUD: &str = "debian-cloud";
@@ -38,6 +39,8 @@ pub fn all() -> Result<Vec<Boot>> {
         linux::boot(beds::QEMU, GENERAL, "linux-general", 60),
         linux::boot(beds::TRINITY, CLOUD, "linux", 240).long(),
         linux::boot(beds::LYNNFIELD, CLOUD, "linux", 240).long(),
+        console::boot(beds::QEMU, 20),
+        console::boot(beds::HASWELL, 60).long(),
         operator::boot(beds::QEMU, 60),
         operator::boot(beds::SKYLAKE, 300).long(),
         processors::boot(beds::QEMU, 40),

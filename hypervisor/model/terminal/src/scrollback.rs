@@ -16,11 +16,11 @@ pub struct Scrollback {
 }
 
 impl Scrollback {
-    /// Keeps so many bytes, at least one. All its memory is taken here.
+    /// Keeps so many bytes, or the next power of two. All its memory is taken here.
     #[must_use]
     pub fn new(capacity_bytes: usize) -> Self {
         Self {
-            ring: vec![0; capacity_bytes.max(1)].into_boxed_slice(),
+            ring: vec![0; capacity_bytes.next_power_of_two()].into_boxed_slice(),
             end: 0,
             cleared: None,
         }
@@ -35,9 +35,10 @@ impl Scrollback {
     /// Adds to the end.
     #[inline]
     pub fn push(&mut self, bytes: &[u8]) {
-        let len = self.ring.len() as u64;
+        // No division for each byte of a guest's: the length is a power of two.
+        let mask = self.ring.len() as u64 - 1;
         for byte in bytes {
-            if let Some(place) = self.ring.get_mut((self.end % len) as usize) {
+            if let Some(place) = self.ring.get_mut((self.end & mask) as usize) {
                 *place = *byte;
             }
             self.end += 1;
@@ -65,7 +66,7 @@ impl Scrollback {
         if place >= self.end || place < self.oldest() {
             return None;
         }
-        let index = place % self.ring.len() as u64;
+        let index = place & (self.ring.len() as u64 - 1);
         self.ring.get(index as usize).copied()
     }
 

@@ -373,6 +373,33 @@ fn the_operator_switches_to_a_vms_screen_and_back() {
 }
 
 #[test]
+fn a_vm_that_ends_on_its_screen_is_heard_below_it_and_redrawn_when_it_starts() {
+    let mut rig = two();
+    // The guest hides its cursor (CRTC 0x0a, bit 5).
+    rig.run_on(1, 0, [out(0x3d4, 0x0a), out(0x3d5, 0x20)]);
+    let mut watcher = Watcher::new();
+    watcher.see(&rig.order("attach back screen"));
+    rig.pass_ns(100_000_000);
+    rig.pass_ns(100_000_000);
+    watcher.see(&rig.host.text());
+    assert!(watcher.0.screen().hide_cursor());
+    rig.print(0, "not now\r\n");
+    assert!(!rig.host.text().contains("not now"));
+    rig.run_on(1, 0, [vcpu::Exit::Shutdown]);
+    rig.settle();
+    let text = rig.host.text();
+    assert!(text.contains("[1 lines came meanwhile"), "{text:?}");
+    watcher.see(&text);
+    assert!(!watcher.0.screen().hide_cursor());
+    rig.print(0, "now\r\n");
+    assert!(rig.host.text().contains("[front] now"));
+    assert!(rig.vm(1).start());
+    rig.settle();
+    rig.pass_ns(100_000_000);
+    assert!(rig.hypervisor.console.is_picture());
+}
+
+#[test]
 fn a_flood_in_focus_leaves_others_their_share() {
     let mut rig = two();
     rig.host

@@ -14,10 +14,7 @@ mod pause;
 mod registry;
 mod rig;
 mod saved;
-<<<<<<< HEAD
-mod sharing;
-=======
 mod screen;
->>>>>>> dd818c5 (wip2)
+mod sharing;
 mod signals;
 mod time;

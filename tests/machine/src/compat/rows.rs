@@ -180,7 +180,7 @@ pub const ROWS: &[Row] = &[
     ),
     row(
         "gnumach",
-        "Multiboot, ELF64",
+        "Multiboot 1, ELF64",
         Depth::Line,
         6,
         &[
@@ -190,7 +190,7 @@ pub const ROWS: &[Row] = &[
     ),
     row(
         "xen-dom0",
-        "Multiboot, ELF32",
+        "Multiboot 2, ELF32",
         Depth::Line,
         60,
         &[place(beds::QEMU_NO_SMAP, &[], &[1, 2])],
@@ -211,7 +211,7 @@ pub const ROWS: &[Row] = &[
     ),
     row(
         "invaders",
-        "Multiboot, by addresses",
+        "Multiboot 1, by addresses",
         Depth::Story("invaders/ship-moves-by-keys"),
         20,
         ON_BOTH,

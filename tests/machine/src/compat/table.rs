@@ -222,7 +222,7 @@ mod tests {
         assert!(!table.note("qemu/guest/cpuid", true, "2026-11-22"));
         let text = table.text();
         assert!(text.contains(
-            "| `gnumach` | Multiboot, ELF64 | AMD-V, 1 CPU (`qemu`) | FAIL 2026-11-22 | – |"
+            "| `gnumach` | Multiboot 1, ELF64 | AMD-V, 1 CPU (`qemu`) | FAIL 2026-11-22 | – |"
         ));
         let mut other = Table::planned();
         other.take(&text);

@@ -14,6 +14,8 @@ pub(super) type Cell = u16;
 const BLANK: Cell = 0x0720;
 /// The attribute that takes the terminal's own colours.
 const PLAIN: u8 = 0x07;
+/// A jump takes at least so many bytes.
+const BRIDGE: usize = 6;
 /// Attributes of text with the colours of CGA in the order of ECMA-48.
 const COLOURS: [u8; 8] = [0, 4, 2, 6, 1, 5, 3, 7];
 
@@ -92,6 +94,7 @@ impl Terminal {
                     if out.len() >= end {
                         return;
                     }
+                    self.bridge(shot, column, out);
                     self.put(self.row, column, cell, out);
                     self.shown[index] = cell;
                 }
@@ -127,6 +130,26 @@ impl Terminal {
         out.extend_from_slice(symbol.encode_utf8(&mut utf_8).as_bytes());
         // Behind the last column terminals differ.
         self.at = (column + 1 < self.columns).then_some((row, column + 1));
+    }
+
+    /// Says the few cells between the cursor and `column` again, where that is shorter than a jump.
+    fn bridge(&mut self, shot: &Shot<'_>, column: usize, out: &mut Vec<u8>) {
+        let (row, from) = match self.at {
+            Some((row, from)) if row == self.row && (from..from + BRIDGE).contains(&column) => {
+                (row, from)
+            }
+            _ => return,
+        };
+        let cells = shot
+            .cells
+            .get(row * self.columns + from..row * self.columns + column);
+        let cells = cells.unwrap_or_default();
+        let is_plain = |cell: &Cell| Some(cell.to_le_bytes()[1]) == self.attribute;
+        if cells.iter().all(is_plain) {
+            for (between, cell) in (from..).zip(cells) {
+                self.put(row, between, *cell, out);
+            }
+        }
     }
 
     fn go_to(&mut self, row: usize, column: usize, out: &mut Vec<u8>) {
@@ -204,6 +227,16 @@ mod tests {
         terminal.forget();
         let again = update(&mut terminal, &shot(&cells("ab  cXef")), PLENTY);
         assert!(again.starts_with("\x1b[0m\x1b[2J"));
+    }
+
+    #[test]
+    fn a_word_is_not_torn_from_the_next() {
+        let mut terminal = Terminal::new();
+        let text = update(&mut terminal, &shot(&cells("a b c  d")), PLENTY);
+        assert!(text.contains("a b\x1b[2;1Hc  d"), "{text:?}");
+        let coloured = [0x0761, 0x1720, 0x0762, 0x0763];
+        let text = update(&mut Terminal::new(), &shot(&coloured), PLENTY);
+        assert!(text.contains("a\x1b[0;37;44m \x1b[0mbc"), "{text:?}");
     }
 
     #[test]

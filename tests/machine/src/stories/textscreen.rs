@@ -1,6 +1,6 @@
 //! Guests on their text screens, seen and typed at by the operator.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use xtask::guest::{self, Guest};
@@ -142,8 +142,6 @@ fn is_past_first(screen: &Screen) -> bool {
 const GAME: &str = "invaders";
 /// Its ship's lower half.
 const SHIP: &str = "/ \\";
-/// More than it needs from one side to the other.
-const KEY_PRESSES: usize = 100;
 
 /// Boots GRUB Invaders and plays it a little.
 pub fn invaders(bed: Bed, seconds: u32) -> Boot {
@@ -177,9 +175,12 @@ fn press_until(
     key: &str,
     is_there: impl Fn(usize) -> bool,
 ) -> Result<()> {
-    for _ in 0..KEY_PRESSES {
+    let until = Instant::now() + rig.bed.patience(20);
+    while Instant::now() < until {
         rig.machine.send(key)?;
-        screen.look(rig, Duration::from_millis(200));
+        // As fast as a terminal repeats at most: an emulated machine may be slow.
+        std::thread::sleep(Duration::from_millis(100));
+        screen.look(rig, Duration::from_millis(100));
         if ship(screen).is_some_and(&is_there) {
             return Ok(());
         }

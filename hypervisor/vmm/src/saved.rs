@@ -31,7 +31,7 @@ pub struct SavedVm {
     now: Instant,
     started: Instant,
     vcpus: Vec<SavedVcpu>,
-    devices: Vec<SavedDevice>,
+    pub(crate) devices: Vec<SavedDevice>,
 }
 
 /// What two VMs have in common that can take each other's state.
@@ -61,10 +61,10 @@ pub(crate) struct SavedVcpu {
 
 /// One device, by its name on the board.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct SavedDevice {
-    name: String,
+pub(crate) struct SavedDevice {
+    pub(crate) name: String,
     version: u32,
-    bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// The VM is not paused.

@@ -91,7 +91,7 @@ impl Chip {
 
     /// The line of highest priority in `set`.
     fn first(&self, set: u8) -> Option<u8> {
-        let top = (self.lowest + 1) & 7;
+        let top = self.lowest.wrapping_add(1) & 7;
         let turned = set.rotate_right(u32::from(top));
         (turned != 0).then(|| (turned.trailing_zeros() as u8 + top) & 7)
     }

@@ -48,7 +48,7 @@ impl<const N: usize> Ring<N> {
             return None;
         }
         let byte = self.bytes[usize::from(self.head) % MAX];
-        self.head = (self.head + 1) % MAX as u8;
+        self.head = self.head.wrapping_add(1) % MAX as u8;
         self.len -= 1;
         Some(byte)
     }

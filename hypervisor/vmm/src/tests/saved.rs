@@ -361,3 +361,42 @@ fn a_state_that_was_tampered_with_is_refused_or_harmless() {
     rig.settle();
     rig.run([out_wide(0x604, Width::Word, 0)]);
 }
+
+#[test]
+fn no_state_of_a_device_harms_the_hypervisor() {
+    /// Variants of each device's state.
+    const VARIANTS: usize = 40;
+    let mut rig = Rig::new();
+    let mut dice = Dice(0xfeed_5eed_1234_5679);
+    rig.mistreat(0, &mut dice, 60);
+    rig.vm(0).start();
+    rig.settle();
+    rig.pause();
+    let good = state(&rig.vm(0));
+    let target = rig.hypervisor.create("vm", Some("copy")).expect("memory");
+    rig.settle();
+    for device in 0..good.devices.len() {
+        let name = good.devices[device].name.as_str();
+        for _ in 0..VARIANTS {
+            let mut bad = good.clone();
+            let bytes = &mut bad.devices[device].bytes;
+            for _ in 0..=dice.roll(6) {
+                let at = dice.roll(bytes.len() as u64) as usize;
+                // With a liking for the ends.
+                bytes[at] = [0, 1, 0x7f, 0xff, dice.roll(256) as u8][dice.roll(5) as usize];
+            }
+            if target.restore(&bad).is_err() {
+                continue;
+            }
+            rig.settle();
+            target.resume();
+            rig.settle();
+            rig.mistreat(1, &mut dice, 4);
+            rig.pass_ns(dice.roll(SECOND_NS));
+            target.kill();
+            rig.settle();
+            rig.pass_ns(2 * sched::SLICE_NS);
+            assert_eq!(target.lifecycle().state(), VmState::Stopped, "{name}");
+        }
+    }
+}

@@ -6,8 +6,8 @@ use crate::beds;
 use crate::boot::Boot;
 use crate::compat;
 use crate::stories::{
-    bad_images, bad_input, console, four_vms, guests, linux, load, operator, processors, save,
-    textscreen,
+    bad_images, bad_input, console, fairness, four_vms, guests, linux, load, operator, processors,
+    save, textscreen,
 };
 
 const CLOUD: &str = "debian-cloud";
@@ -51,6 +51,8 @@ pub fn all() -> Result<Vec<Boot>> {
         load::boot(beds::QEMU, 60),
         load::boot(beds::QEMU_SMP, 60),
         load::boot(beds::HASWELL_SMP, 500).long(),
+        fairness::boot(beds::QEMU, 60),
+        fairness::boot(beds::HASWELL, 240),
         four_vms::boot(beds::QEMU_SMP, 120),
         four_vms::boot(beds::HASWELL_SMP, 900).long(),
         textscreen::ours(beds::QEMU, 20),

@@ -1,7 +1,7 @@
 //! Who is next, and for how long.
 
 use crate::entity::{Entity, Virtual};
-use crate::{LEAST_LEAD_NS, LEAST_SLICE_NS, LONGEST_TURN_NS, MAX_WEIGHT, RunQueue, SLICE_NS, Turn};
+use crate::{LEAST_LEAD_NS, LONGEST_TURN_NS, MAX_WEIGHT, RunQueue, SLICE_NS, Turn};
 
 impl RunQueue {
     /// Who is next: one in a hurry, one with credit, the owner of the turn, or the one furthest behind, whose turn begins then.
@@ -43,15 +43,12 @@ impl RunQueue {
         Some(next)
     }
 
-    /// How long a turn is: a slice for the heaviest of those that could run, for others in proportion.
+    /// How long a turn of a vCPU is.
     fn slice_ns(&self, vcpu: usize) -> u64 {
-        let weight = |entity: &Entity| u64::from(entity.share.weight());
-        let heaviest = self.candidates().map(|(_, entity)| weight(entity)).max();
+        let heaviest = self.candidates().map(|(_, entity)| entity.share.weight());
+        let heaviest = heaviest.max().unwrap_or(1);
         match self.entities.get(vcpu) {
-            Some(Some(entity)) => {
-                let heaviest = heaviest.unwrap_or(1).max(1);
-                (SLICE_NS * weight(entity) / heaviest).clamp(LEAST_SLICE_NS, SLICE_NS)
-            }
+            Some(Some(entity)) => entity.slice_ns(heaviest),
             _ => SLICE_NS,
         }
     }

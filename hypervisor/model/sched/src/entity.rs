@@ -1,8 +1,12 @@
 //! A vCPU as its queue sees it.
 
-use crate::{MAX_WEIGHT, Share};
+use crate::{LEAST_SLICE_NS, MAX_WEIGHT, SLICE_NS, Share};
+
 use alloc::sync::Arc;
 use device::Instant;
+
+/// How many times as heavy another one may be before slices become shorter.
+const NEAR_WEIGHTS: u64 = 4;
 
 /// Time on a vCPU's virtual clock: run time in ns, times [`MAX_WEIGHT`], divided by its weight.
 pub(crate) type Virtual = u128;
@@ -56,6 +60,14 @@ impl Entity {
     /// How far its clock moves while it runs for `ns`.
     pub(crate) fn virtual_time(&self, ns: u64) -> Virtual {
         virtual_time(ns, self.share.weight())
+    }
+
+    /// How long its turns are where the heaviest weighs so much: a slice, or less where the weights are far apart, so that the heavy one
+    /// does not wait for so long that it takes seconds to make up for it. Not less at once: each change of turns costs something.
+    pub(crate) fn slice_ns(&self, heaviest: u32) -> u64 {
+        let weight = u64::from(self.share.weight());
+        let in_proportion = SLICE_NS * NEAR_WEIGHTS * weight / u64::from(heaviest.max(1));
+        in_proportion.clamp(LEAST_SLICE_NS, SLICE_NS)
     }
 
     /// Whether it could run.

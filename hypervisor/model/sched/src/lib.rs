@@ -260,8 +260,8 @@ impl RunQueue {
 
     /// Where the clock of a vCPU must be at least when it joins the others.
     ///
-    /// A slice's run of its own is its credit. And where the one it would overtake has had a turn in advance, because no turn is
-    /// shorter than the least slice, it may wait until that is made up for.
+    /// A slice's run of its own is its credit. And where the one it would overtake has had a turn in advance, because turns
+    /// are not as small as its weight, it may wait until that is made up for.
     fn least_clock(&self, vcpu: usize) -> Virtual {
         let Some(Some(entity)) = self.entities.get(vcpu) else {
             return self.floor;
@@ -269,7 +269,10 @@ impl RunQueue {
         let others = self.candidates().filter(|(other, _)| *other != vcpu);
         let first = others.min_by_key(|(_, other)| other.clock);
         let (floor, advance) = match first {
-            Some((_, other)) => (other.clock, other.virtual_time(LEAST_SLICE_NS)),
+            Some((_, other)) => {
+                let slice_ns = other.slice_ns(entity.share.weight());
+                (other.clock, other.virtual_time(slice_ns))
+            }
             None => (self.floor, 0),
         };
         floor.saturating_sub(entity.virtual_time(SLICE_NS).max(advance))

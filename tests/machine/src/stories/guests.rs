@@ -20,7 +20,8 @@ const ALL_CPUS: &str = "all-cpus-run";
 /// Never starts; has the console, so that the others' lines come whole.
 const CONSOLE: &str = "console";
 /// These are no tests by themselves.
-const HELPERS: [&str; 7] = [
+const HELPERS: [&str; 10] = [
+    "answer",
     "bench",
     "echo",
     "idle",
@@ -28,6 +29,8 @@ const HELPERS: [&str; 7] = [
     "multiboot_echo",
     "real_mode_echo",
     "screen",
+    "storm",
+    "work",
 ];
 /// These end by design in another way than by their exit port: this is in the line that says why.
 const OTHER_ENDS: [(&str, &str); 3] = [

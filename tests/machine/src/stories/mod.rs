@@ -3,6 +3,7 @@
 pub mod bad_images;
 pub mod bad_input;
 pub mod console;
+pub mod fairness;
 pub mod four_vms;
 pub mod guests;
 pub mod kernel_log;

@@ -34,7 +34,15 @@ pub(crate) fn round<H: Host>(
     home.attend(cpu);
     let now = host.now();
     home.fire(now);
-    let chores = housekeeping.and_then(|keeper| keeper.keep(now));
+    let (chores, now) = match housekeeping {
+        Some(keeper) => {
+            let chores = keeper.keep(now);
+            let after = host.now();
+            home.excuse(now, after);
+            (chores, after)
+        }
+        None => (None, now),
+    };
     match home.pick(now) {
         Some(number) => {
             let until = earliest(home.next_event(now), chores);

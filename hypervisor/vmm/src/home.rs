@@ -254,6 +254,11 @@ impl<H: Host> Home<H> {
         }
     }
 
+    /// This CPU did chores from `since` to `now`, for which no vCPU pays.
+    pub(crate) fn excuse(&mut self, since: Instant, now: Instant) {
+        self.queue.excuse(since, now);
+    }
+
     /// Takes the next vCPU to run.
     pub(crate) fn pick(&mut self, now: Instant) -> Option<usize> {
         self.picked_at = now;

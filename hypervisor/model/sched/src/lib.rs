@@ -177,6 +177,14 @@ impl RunQueue {
         self.turn = self.turn.filter(|turn| turn.owner != vcpu);
     }
 
+    /// The CPU did something of its own from `since` to `now`: that is nobody's time.
+    pub fn excuse(&mut self, since: Instant, now: Instant) {
+        if let Some((last, at)) = self.last {
+            self.charge(last, at, since);
+            self.last = Some((last, now));
+        }
+    }
+
     /// Takes the next one; it runs until [`RunQueue::next_look`].
     pub fn pick(&mut self, now: Instant) -> Option<usize> {
         self.look_at_caps(now);

@@ -30,6 +30,8 @@ const KEPT: &str = "fairness/cap";
 
 /// How many reports are waited for, half a second of the guest's time apart at least.
 const REPORTS: u32 = 14;
+/// How often so many, at most.
+const MOST_ROUNDS: u32 = 6;
 /// What a VM computes before that is not counted: both have come up then.
 const WARM_UP_MS: u64 = 1_000;
 /// How far from the weights, in percent.
@@ -69,10 +71,7 @@ fn story(stage: &mut Stage<'_>) -> Result<()> {
     let mut rig = stage.start(&image, Shape::default())?;
     rig.play(&[ANSWER, LIGHT, HEAVY], |rig| {
         rig.expect("answer up", 60)?;
-        for _ in 0..REPORTS {
-            rig.expect(&format!("[{LIGHT}] work "), 60)?;
-        }
-        stage.verdict(WEIGHTS, share_by_weight(&rig.machine.transcript()));
+        stage.verdict(WEIGHTS, settle_by_weight(rig));
         stage.verdict(BUSY, answers_promptly(rig, "busy"));
         start(rig, STORM)?;
         stage.verdict(EXITS, answers_promptly(rig, "storm"));
@@ -132,6 +131,21 @@ fn rate(transcript: &str, vm: &str) -> Result<u64> {
     let ms = last.1 - first.1;
     ensure!(ms >= 2_000, "{vm} reports for {ms} ms only");
     Ok((last.0 - first.0) * 1_000_000 / ms)
+}
+
+/// Waits until the work done so far is as the weights. An emulator that shares its own CPU with others stands still now and then, at the
+/// expense of whose turn it is; that evens out.
+fn settle_by_weight(rig: &mut Rig) -> Result<()> {
+    for longer in 1.. {
+        for _ in 0..REPORTS {
+            rig.expect(&format!("[{LIGHT}] work "), 60)?;
+        }
+        let outcome = share_by_weight(&rig.machine.transcript());
+        if outcome.is_ok() || longer == MOST_ROUNDS {
+            return outcome;
+        }
+    }
+    Ok(())
 }
 
 fn share_by_weight(transcript: &str) -> Result<()> {

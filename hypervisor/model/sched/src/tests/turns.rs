@@ -223,3 +223,13 @@ fn turns_that_are_handed_over_are_paid_for() {
     let got = cpu.guests[other].ran_ns;
     assert!(is_near(got, SECOND, 5), "{got}");
 }
+
+#[test]
+fn time_that_is_nobodys_is_not_charged() {
+    let (mut queue, start, first) = settled(2);
+    let at = |ms: u64| start.after_ns(ms * MS);
+    queue.put_back(first, at(1));
+    queue.excuse(at(1), at(3));
+    assert_eq!(queue.pick(at(3)), Some(first));
+    assert_eq!(queue.next_look(at(3)), Some(at(7)));
+}

@@ -338,7 +338,6 @@ impl Grid {
         None
     }
 
-    /// The text that should be seen, a row each.
     #[cfg(test)]
     pub(crate) fn lines(&self) -> Vec<alloc::string::String> {
         (0..self.rows + usize::from(!self.status.is_empty()))
@@ -396,6 +395,6 @@ mod tests {
         assert_eq!(grid.lines(), ["b   ", "    ", "1234"]);
         while grid.next_stale(&mut 100).is_some() {}
         grid.set_status("1234567", Attributes::default());
-        assert!(!grid.has_stale(), "the same again draws nothing");
+        assert!(!grid.has_stale());
     }
 }

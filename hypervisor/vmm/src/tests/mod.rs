@@ -16,5 +16,6 @@ mod rig;
 mod saved;
 mod screen;
 mod sharing;
+mod shell;
 mod signals;
 mod time;

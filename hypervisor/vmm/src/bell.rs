@@ -10,6 +10,8 @@ pub(crate) struct Bell {
     cpu: CpuId,
     services: &'static dyn Services,
     is_rung: AtomicBool,
+    /// Whether there is more to look at than mailboxes.
+    has_news: AtomicBool,
     /// A device's deadline is why it was rung.
     is_rung_by_device: AtomicBool,
     /// When the CPU looks at the deadlines of its devices by itself; 0 while it does so soon enough for any.
@@ -25,6 +27,7 @@ impl Bell {
             cpu,
             services,
             is_rung: AtomicBool::new(false),
+            has_news: AtomicBool::new(false),
             is_rung_by_device: AtomicBool::new(false),
             looks_at_ns: AtomicU64::new(NEVER),
         }
@@ -40,13 +43,21 @@ impl Bell {
         self.services.this_cpu() == self.cpu
     }
 
-    /// Makes the CPU go round its loop, out of the guest or out of idling.
+    /// Makes the CPU go round its loop, out of the guest or out of idling, and look at everything: who came, who left, when
+    /// devices want to be advanced.
+    pub(crate) fn ring(&self) {
+        // First, so that whoever takes the ring sees it.
+        self.has_news.store(true, Ordering::SeqCst);
+        self.ring_for_mail();
+    }
+
+    /// As [`Self::ring`], to look at mailboxes only.
     ///
     /// Why no ring is lost: the loop takes the ring first and looks at what it announces afterwards; a ring that comes later
     /// finds the bell silent and kicks. The kick is pending until the CPU enters a guest or idles, and ends both. A ring that
     /// finds the bell rung needs no kick: it was rung by another CPU, which kicks, or by the CPU that listens, which looks at
     /// the bell before it enters a guest and before it idles.
-    pub(crate) fn ring(&self) {
+    pub(crate) fn ring_for_mail(&self) {
         let was_rung = self.is_rung.swap(true, Ordering::SeqCst);
         if !was_rung && !self.is_here() {
             self.services.kick(self.cpu);
@@ -90,6 +101,11 @@ impl Bell {
     /// Whether somebody rang. The listener only.
     pub(crate) fn is_rung(&self) -> bool {
         self.is_rung.load(Ordering::Acquire)
+    }
+
+    /// Takes the news that came with a ring, after the ring itself was taken. The listener only.
+    pub(crate) fn take_news(&self) -> bool {
+        self.has_news.load(Ordering::SeqCst) && self.has_news.swap(false, Ordering::SeqCst)
     }
 
     /// Takes the ring; what it announced is to be looked at afterwards. The listener only.

@@ -21,7 +21,19 @@ pub(crate) trait PioTarget: Send + Sync {
     /// # Errors
     /// [`Refused`] when no register answers.
     fn write(&self, at: u16, width: Width, value: u32) -> Result<(), Refused>;
+    /// How many elements of a string may be moved at a time.
+    fn string_limit(&self) -> u64;
+    /// Reads one port again and again until `into` is full, or until the device refuses. Returns how many bytes were read.
+    fn read_many(&self, at: u16, width: Width, into: &mut [u8]) -> usize;
+    /// Writes all of `from` to one port, or until the device refuses. Returns how many bytes were written.
+    fn write_many(&self, at: u16, width: Width, from: &[u8]) -> usize;
 }
+
+/// How many port accesses of one string instruction are done before the CPU's loop gets its turn, where each is an access by
+/// itself. Each may print a line: 2 us.
+pub(crate) const FEW_ELEMENTS: u64 = 512;
+/// Likewise, where they are little more than copied.
+pub(crate) const MANY_ELEMENTS: u64 = 8192;
 
 /// A slot seen from the memory bus.
 pub(crate) trait MmioTarget: Send + Sync {
@@ -116,52 +128,91 @@ impl PioBus {
         self.ranges.get(at).filter(|range| range.first <= port)
     }
 
-    /// Reads; all ones where nobody answers.
-    pub(crate) fn read(&self, port: u16, width: Width) -> u32 {
-        match self.find(port) {
-            Some(range) => match range.target.read(port - range.base, width) {
-                Ok(value) => value,
-                Err(Refused::WrongWidth) if width != Width::Byte => self.read_bytes(port, width),
-                Err(_) => width.ones() as u32,
-            },
-            None => width.ones() as u32,
-        }
+    /// Reads; all ones where the device refuses, `None` where there is none.
+    pub(crate) fn read(&self, port: u16, width: Width) -> Option<u32> {
+        let range = self.find(port)?;
+        Some(match range.target.read(port - range.base, width) {
+            Ok(value) => value,
+            Err(Refused::WrongWidth) if width != Width::Byte => self.read_bytes(port, width),
+            Err(_) => width.ones() as u32,
+        })
     }
 
     /// What a device that has no such width does not take, an ISA bus splits into bytes at consecutive ports.
     fn read_bytes(&self, port: u16, width: Width) -> u32 {
         (0..u16::from(width.bytes())).fold(0, |value, at| {
             let byte = self.read(port.wrapping_add(at), Width::Byte);
-            value | (byte & 0xff) << (8 * at)
+            value | (byte.unwrap_or(0xff) & 0xff) << (8 * at)
         })
     }
 
-    /// Writes; lost where nobody answers.
-    pub(crate) fn write(&self, port: u16, width: Width, value: u32) {
-        let Some(range) = self.find(port) else { return };
+    /// Writes; lost where the device refuses, `None` where there is none.
+    pub(crate) fn write(&self, port: u16, width: Width, value: u32) -> Option<()> {
+        let range = self.find(port)?;
         match range.target.write(port - range.base, width, value) {
             Err(Refused::WrongWidth) if width != Width::Byte => {
                 for at in 0..u16::from(width.bytes()) {
-                    self.write(
-                        port.wrapping_add(at),
-                        Width::Byte,
-                        (value >> (8 * at)) & 0xff,
-                    );
+                    let byte = (value >> (8 * at)) & 0xff;
+                    let _ = self.write(port.wrapping_add(at), Width::Byte, byte);
                 }
             }
             // Any other refused write is lost, as on the real bus.
             Ok(()) | Err(_) => {}
         }
+        Some(())
     }
 
-    /// Whether `port` is empty and was not reported before: each is worth one line.
-    pub(crate) fn is_news(&self, port: u16) -> bool {
-        if self.find(port).is_some() {
-            return false;
+    /// How many elements of a string may be moved from or to `port` at a time.
+    pub(crate) fn string_limit(&self, port: u16) -> u64 {
+        self.find(port)
+            .map_or(MANY_ELEMENTS, |range| range.target.string_limit())
+    }
+
+    /// Reads the same port until `into`, a multiple of `width`, is full.
+    pub(crate) fn read_many(&self, port: u16, width: Width, into: &mut [u8]) {
+        let Some(range) = self.find(port) else {
+            into.fill(0xff);
+            return;
+        };
+        let done = range.target.read_many(port - range.base, width, into);
+        // What the device refused, element by element: so a width it does not have is split.
+        let rest = into.get_mut(done..).unwrap_or_default();
+        for element in rest.chunks_exact_mut(width.bytes().into()) {
+            let value = self.read(port, width).unwrap_or(u32::MAX).to_le_bytes();
+            for (to, from) in element.iter_mut().zip(value) {
+                *to = from;
+            }
         }
+    }
+
+    /// Writes all of `from`, a multiple of `width`, to the same port.
+    pub(crate) fn write_many(&self, port: u16, width: Width, from: &[u8]) {
+        let Some(range) = self.find(port) else { return };
+        let done = range.target.write_many(port - range.base, width, from);
+        let rest = from.get(done..).unwrap_or_default();
+        for element in rest.chunks_exact(width.bytes().into()) {
+            let mut value = [0; 4];
+            for (to, from) in value.iter_mut().zip(element) {
+                *to = *from;
+            }
+            let _ = self.write(port, width, u32::from_le_bytes(value));
+        }
+    }
+
+    /// Whether `port`, an empty one, was not reported before: each is worth one line.
+    #[cold]
+    fn is_first(&self, port: u16) -> bool {
         let word = &self.reported[usize::from(port >> 6)];
         let bit = 1 << (port & 63);
-        word.load(Ordering::Relaxed) & bit == 0 && word.fetch_or(bit, Ordering::Relaxed) & bit == 0
+        word.fetch_or(bit, Ordering::Relaxed) & bit == 0
+    }
+
+    /// Whether `port`, an empty one, was not reported before: each is worth one line.
+    #[inline]
+    pub(crate) fn is_news(&self, port: u16) -> bool {
+        let word = &self.reported[usize::from(port >> 6)];
+        let bit = 1 << (port & 63);
+        word.load(Ordering::Relaxed) & bit == 0 && self.is_first(port)
     }
 }
 
@@ -252,6 +303,21 @@ mod tests {
         fn write(&self, _: u16, _: Width, _: u32) -> Result<(), Refused> {
             Ok(())
         }
+        fn string_limit(&self) -> u64 {
+            FEW_ELEMENTS
+        }
+        fn read_many(&self, at: u16, width: Width, into: &mut [u8]) -> usize {
+            match self.read(at, width) {
+                Ok(value) => {
+                    into.fill(value as u8);
+                    into.len()
+                }
+                Err(_) => 0,
+            }
+        }
+        fn write_many(&self, _: u16, _: Width, from: &[u8]) -> usize {
+            from.len()
+        }
     }
 
     #[test]
@@ -275,12 +341,28 @@ mod tests {
         let mut bus = PioBus::default();
         bus.claim(0x10..=0x1f, 0x10, Arc::new(Fixed("a", 5)))
             .expect("free");
-        assert_eq!(bus.read(0x12, Width::Byte), 7);
-        assert_eq!(bus.read(0x12, Width::Word), 0x0807);
-        assert_eq!(bus.read(0x1f, Width::Word), 0xff14);
-        assert_eq!(bus.read(0x20, Width::Dword), 0xffff_ffff);
+        assert_eq!(bus.read(0x12, Width::Byte), Some(7));
+        assert_eq!(bus.read(0x12, Width::Word), Some(0x0807));
+        assert_eq!(bus.read(0x1f, Width::Word), Some(0xff14));
+        assert_eq!(bus.read(0x20, Width::Dword), None);
+        assert_eq!(bus.write(0x20, Width::Dword, 0), None);
         assert!(bus.is_news(0x20));
         assert!(!bus.is_news(0x20));
-        assert!(!bus.is_news(0x12));
+    }
+
+    #[test]
+    fn strings_come_whole_and_in_the_width_the_device_has() {
+        let mut bus = PioBus::default();
+        bus.claim(0x10..=0x1f, 0x10, Arc::new(Fixed("a", 5)))
+            .expect("free");
+        let mut bytes = [0; 4];
+        bus.read_many(0x12, Width::Byte, &mut bytes);
+        assert_eq!(bytes, [7; 4]);
+        bus.read_many(0x12, Width::Word, &mut bytes);
+        assert_eq!(bytes, [7, 8, 7, 8]);
+        bus.read_many(0x30, Width::Word, &mut bytes);
+        assert_eq!(bytes, [0xff; 4]);
+        bus.write_many(0x12, Width::Byte, &bytes);
+        assert_eq!(bus.string_limit(0x12), FEW_ELEMENTS);
     }
 }

@@ -12,8 +12,6 @@ use vcpu::{
     WriteMsr, Xsetbv,
 };
 
-/// How many port accesses of one string instruction are done before the loop gets its turn. Each may print a line: 2 us.
-const STRING_LIMIT: u64 = 512;
 /// How often a vCPU exits because it spins before it leaves its CPU to other VMs: some 50 us.
 const SPINS_ALONE: u32 = 16;
 
@@ -32,7 +30,7 @@ impl<H: Host> VirtualCpu<H> {
             Exit::Hypercall(call) => self.hypercall(call),
             Exit::Halt(halt) => self.halt(halt),
             Exit::Pause(pause) => self.pause(pause),
-            Exit::HostInterrupt => Next::Yield,
+            Exit::HostInterrupt => Next::Look,
             Exit::InterruptWindow => Next::Resume,
             Exit::EndOfInterrupt(vector) => self.ended(vector),
             Exit::Shutdown => self.stop(StopReason::TripleFault),
@@ -43,16 +41,22 @@ impl<H: Host> VirtualCpu<H> {
 
     #[inline]
     fn pio_in(&mut self, io: PioIn) -> Next {
-        let value = self.vm.pio().read(io.port, io.width);
-        self.vm.report_empty_port(io.port);
+        let value = match self.vm.pio().read(io.port, io.width) {
+            Some(value) => value,
+            None => {
+                self.vm.report_empty_port(io.port);
+                io.width.ones() as u32
+            }
+        };
         io.answer(&mut self.backend, value);
         Next::Resume
     }
 
     #[inline]
     fn pio_out(&mut self, io: PioOut) -> Next {
-        self.vm.pio().write(io.port, io.width, io.value);
-        self.vm.report_empty_port(io.port);
+        if self.vm.pio().write(io.port, io.width, io.value).is_none() {
+            self.vm.report_empty_port(io.port);
+        }
         io.answer(&mut self.backend);
         Next::Resume
     }
@@ -60,7 +64,8 @@ impl<H: Host> VirtualCpu<H> {
     fn pio_string(&mut self, io: PioString) -> Next {
         let mut ports = Ports(self.vm.pio());
         let vm = &self.vm;
-        match emulate::pio_string(&mut self.backend, vm.ram(), io, &mut ports, STRING_LIMIT) {
+        let limit = vm.pio().string_limit(io.port);
+        match emulate::pio_string(&mut self.backend, vm.ram(), io, &mut ports, limit) {
             // Whatever became of it, the registers say so and the guest goes on.
             Outcome::Retired | Outcome::Faulted | Outcome::Again | Outcome::Unsupported(_) => {
                 Next::Resume

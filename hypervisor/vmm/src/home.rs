@@ -106,7 +106,8 @@ impl<H: Host> Home<H> {
         match vector {
             // The due ones are found by their deadlines.
             HostVector::Alarm => {}
-            HostVector::Kick => self.porch.bell.ring(),
+            // Whoever kicked left mail for the vCPU that ran, which is looked at before each entry, or rang before.
+            HostVector::Kick => {}
             HostVector::Device(vector) => log::debug!("interrupt {:#x}: nobody asked", vector.0),
         }
     }
@@ -116,12 +117,15 @@ impl<H: Host> Home<H> {
         if !self.porch.bell.answer() {
             return;
         }
-        let arrivals = core::mem::take(&mut *self.porch.arrivals.lock());
-        for (vm, id) in arrivals {
-            self.take_in(cpu, vm, id);
-        }
-        if self.porch.has_departures.swap(false, Ordering::SeqCst) {
-            self.let_go();
+        let mut has_news = self.porch.bell.take_news();
+        if has_news {
+            let arrivals = core::mem::take(&mut *self.porch.arrivals.lock());
+            for (vm, id) in arrivals {
+                self.take_in(cpu, vm, id);
+            }
+            if self.porch.has_departures.swap(false, Ordering::SeqCst) {
+                self.let_go();
+            }
         }
         let now = self.host.now();
         for (number, resident) in numbered(&mut self.residents) {
@@ -137,12 +141,15 @@ impl<H: Host> Home<H> {
                     if resident.vcpu.let_go() {
                         resident.doing = Doing::Ready;
                         self.queue.wake(number, now);
+                        // The VM's devices go on as well.
+                        has_news = true;
                     }
                 }
                 Doing::Parked => {
                     if !resident.vcpu.has_mail() {
                         continue;
                     }
+                    has_news = true;
                     match resident.vcpu.unpark(cpu) {
                         Some(Begin::Start) => {
                             resident.doing = Doing::Ready;
@@ -162,7 +169,9 @@ impl<H: Host> Home<H> {
                 self.queue.hurry(number);
             }
         }
-        self.renew_next_device();
+        if has_news {
+            self.renew_next_device();
+        }
     }
 
     /// Whether somebody rang since `attend`: then this CPU must not sleep.
@@ -310,7 +319,7 @@ impl<H: Host> Home<H> {
         let now = self.host.now();
         resident.vcpu.stats.add_run_ns(now.since_ns(self.picked_at));
         match next {
-            Next::Resume | Next::Yield => self.queue.put_back(number, now),
+            Next::Resume | Next::Look | Next::Yield => self.queue.put_back(number, now),
             Next::GiveWay => self.give_way(number, now, |_| true),
             Next::GiveWayTo(id) => {
                 if self.waiting_siblings(number).any(|sibling| sibling == id) {
@@ -334,6 +343,7 @@ impl<H: Host> Home<H> {
                 // What came before it held still rang no bell.
                 if resident.vcpu.let_go() {
                     self.queue.wake(number, now);
+                    self.renew_next_device();
                 } else {
                     resident.doing = Doing::Held;
                 }

@@ -180,7 +180,7 @@ impl Mailbox {
                 self.bell.kick();
             }
         } else {
-            self.bell.ring();
+            self.bell.ring_for_mail();
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::kvm_clock;
 use crate::vcpu::VirtualCpu;
 use addr::Gpa;
+use chipset::LocalApic;
 use cpu_model::{KvmMsr, MsrRead, MsrWrite};
 use device::{Device, Instant};
 use host::Host;
@@ -45,6 +46,10 @@ impl<H: Host> VirtualCpu<H> {
             MsrWrite::Done => {}
             MsrWrite::Denied => return Err(GeneralProtection),
             MsrWrite::Guest(msr, value) => self.backend.set_msr(msr, value),
+            MsrWrite::X2Apic(register, value) if LocalApic::only_delivers(register) => {
+                self.local.apic.write_msr(index, value)?;
+                self.after_delivery();
+            }
             MsrWrite::X2Apic(register, value) => {
                 self.local.apic.advance(self.now());
                 self.local.apic.write_msr(index, value)?;
@@ -150,12 +155,18 @@ impl<H: Host> VirtualCpu<H> {
     #[inline]
     pub(crate) fn after_apic(&mut self) {
         self.local.has_moved_timer = true;
+        self.after_delivery();
+        self.mailbox().publish(self.local.apic.addressing());
+    }
+
+    /// As [`Self::after_apic`], when neither the timer nor the addresses can have changed.
+    #[inline]
+    fn after_delivery(&mut self) {
         while let Some(vector) = self.local.apic.take_eoi() {
             self.vm.fabric().end_of_interrupt(vector);
         }
         while let Some(ipi) = self.local.apic.take_ipi() {
             self.vm.cpus().send(self.id, &ipi);
         }
-        self.mailbox().publish(self.local.apic.addressing());
     }
 }

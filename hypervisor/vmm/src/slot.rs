@@ -1,7 +1,7 @@
 //! A device as it sits in a VM: behind its lock, on its wires. The only way in.
 
 use crate::alarm::Alarm;
-use crate::bus::{MmioTarget, PioTarget};
+use crate::bus::{self, MmioTarget, PioTarget};
 use crate::persist::Persist;
 use alloc::vec::Vec;
 use device::{Device, Instant, MmioDevice, Page, PioDevice, Refused, Width};
@@ -63,6 +63,28 @@ impl<D: Device, W: Harness<D>> Slot<D, W> {
         self.alarm.set(device.deadline());
         result
     }
+
+    /// As [`Self::with`], again and again from where the last time ended, until `len_bytes` are done or `work` refuses. Returns how
+    /// many bytes are done. The device is locked and brought to now once; the harness is asked each time.
+    fn with_many(
+        &self,
+        len_bytes: usize,
+        mut work: impl FnMut(&mut D, usize) -> Option<usize>,
+    ) -> usize {
+        let mut device = self.device.lock();
+        device.advance(self.alarm.now());
+        let mut done = 0;
+        while done < len_bytes {
+            let Some(bytes) = work(&mut device, done) else {
+                break;
+            };
+            // A device that moves nothing must not hold us.
+            done += bytes.max(1);
+            self.harness.after(&mut device);
+        }
+        self.alarm.set(device.deadline());
+        done.min(len_bytes)
+    }
 }
 
 impl<D: PioDevice, W: Harness<D>> PioTarget for Slot<D, W> {
@@ -76,6 +98,26 @@ impl<D: PioDevice, W: Harness<D>> PioTarget for Slot<D, W> {
 
     fn write(&self, at: u16, width: Width, value: u32) -> Result<(), Refused> {
         self.with(|device| device.write(at, width, value))
+    }
+
+    fn string_limit(&self) -> u64 {
+        if D::moves_strings() {
+            bus::MANY_ELEMENTS
+        } else {
+            bus::FEW_ELEMENTS
+        }
+    }
+
+    fn read_many(&self, at: u16, width: Width, into: &mut [u8]) -> usize {
+        self.with_many(into.len(), |device, done| {
+            device.read_many(at, width, into.get_mut(done..)?).ok()
+        })
+    }
+
+    fn write_many(&self, at: u16, width: Width, from: &[u8]) -> usize {
+        self.with_many(from.len(), |device, done| {
+            device.write_many(at, width, from.get(done..)?).ok()
+        })
     }
 }
 

@@ -10,7 +10,7 @@ use crate::vm_clock;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use device::{Device, Instant};
-use host::{Host, NoMemory, VcpuPlan};
+use host::{Host, HostVector, NoMemory, VcpuPlan};
 use vcpu::{Activity, ArchState, Event, Vcpu};
 
 /// How many exits in a row are handled before the clock is looked at. A power of two.
@@ -22,6 +22,8 @@ const EXITS_PER_LOOK: u32 = 64;
 pub(crate) enum Next {
     /// Into the guest again.
     Resume,
+    /// A physical interrupt came: into the guest again if it was for this vCPU, else as [`Next::Yield`].
+    Look,
     /// Round the loop; the vCPU keeps its turn.
     Yield,
     /// Round the loop; somebody else first.
@@ -220,6 +222,8 @@ impl<H: Host> VirtualCpu<H> {
             self.stats.count(&exit);
             match self.handle(exit) {
                 Next::Resume => {}
+                Next::Look if self.stays_after_interrupt(cpu, until) => {}
+                Next::Look => break Next::Yield,
                 other => break other,
             }
             // The alarm ends the turn. But Bochs withholds interrupts from a guest that has them disabled, and such a one may
@@ -236,6 +240,28 @@ impl<H: Host> VirtualCpu<H> {
         self.stats.note_waiting(self.local.waiting());
         self.mailbox.set_running(false);
         next
+    }
+
+    /// Takes the physical interrupts that ended the guest. Returns whether nobody else has to do something: most often it was this
+    /// vCPU's own timer, or a kick for its mail, and the way round the loop costs more than all the rest.
+    fn stays_after_interrupt(&mut self, cpu: &mut H::Cpu, until: Option<Instant>) -> bool {
+        let mut has_come = false;
+        while let Some(vector) = self.host.next_interrupt(cpu) {
+            has_come = true;
+            match vector {
+                // What they tell is looked at before the next entry.
+                HostVector::Alarm | HostVector::Kick => {}
+                HostVector::Device(vector) => {
+                    log::debug!("interrupt {:#x}: nobody asked", vector.0);
+                }
+            }
+        }
+        let now = self.host.now();
+        let own_now = Instant::from_ns(now.as_ns().wrapping_sub(self.local.behind_ns));
+        self.local.apic.advance(own_now);
+        self.local.has_moved_timer = true;
+        // A backend may say so to have us look around: then nothing came.
+        has_come && until.is_none_or(|at| now < at)
     }
 
     fn read_mail(&mut self) -> Next {

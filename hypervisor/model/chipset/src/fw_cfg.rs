@@ -157,4 +157,40 @@ impl PioDevice for FwCfg {
         }
         Ok(())
     }
+
+    fn moves_strings() -> bool {
+        true
+    }
+
+    /// Of the data port all at once: zeros behind the item's end.
+    fn read_many(&mut self, at: u16, width: Width, into: &mut [u8]) -> Result<usize, Refused> {
+        if (at, width) != (DATA_PORT, Width::Byte) {
+            let value = self.read(at, width)?.to_le_bytes();
+            for (to, from) in into.iter_mut().zip(value).take(width.bytes().into()) {
+                *to = from;
+            }
+            return Ok(width.bytes().into());
+        }
+        let rest = self.rest();
+        let count = rest.len().min(into.len());
+        let (item, behind) = into.split_at_mut(count);
+        for (to, from) in item.iter_mut().zip(rest) {
+            *to = *from;
+        }
+        behind.fill(0);
+        self.state.offset += count as u32;
+        Ok(into.len())
+    }
+
+    fn write_many(&mut self, at: u16, width: Width, from: &[u8]) -> Result<usize, Refused> {
+        if (at, width) == (DATA_PORT, Width::Byte) {
+            return Ok(from.len());
+        }
+        let mut value = [0; 4];
+        for (to, from) in value.iter_mut().zip(from).take(width.bytes().into()) {
+            *to = *from;
+        }
+        self.write(at, width, u32::from_le_bytes(value))?;
+        Ok(width.bytes().into())
+    }
 }

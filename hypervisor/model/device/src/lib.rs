@@ -94,6 +94,43 @@ pub trait PioDevice: Device {
     /// # Errors
     /// [`Refused`] when no register answers.
     fn write(&mut self, at: u16, width: Width, value: u32) -> Result<(), Refused>;
+
+    /// Whether [`Self::read_many`] and [`Self::write_many`] move many elements at once: then a string instruction may move more
+    /// of them before others get their turn.
+    #[must_use]
+    fn moves_strings() -> bool
+    where
+        Self: Sized,
+    {
+        false
+    }
+
+    /// Reads `at` again and again into the start of `into`, whose length is a multiple of `width` and not zero. Returns how many
+    /// bytes that was: at least one element, and no more than may be read before the harness is asked.
+    ///
+    /// # Errors
+    /// [`Refused`] when no register answers; nothing was read.
+    fn read_many(&mut self, at: u16, width: Width, into: &mut [u8]) -> Result<usize, Refused> {
+        let value = self.read(at, width)?.to_le_bytes();
+        for (to, from) in into.iter_mut().zip(value).take(width.bytes().into()) {
+            *to = from;
+        }
+        Ok(width.bytes().into())
+    }
+
+    /// Writes the start of `from`, whose length is a multiple of `width` and not zero, to `at`, element by element. Returns how many
+    /// bytes that was: at least one element, and no more than may be written before the harness is asked.
+    ///
+    /// # Errors
+    /// [`Refused`] when no register answers; nothing was written.
+    fn write_many(&mut self, at: u16, width: Width, from: &[u8]) -> Result<usize, Refused> {
+        let mut value = [0; 4];
+        for (to, from) in value.iter_mut().zip(from).take(width.bytes().into()) {
+            *to = *from;
+        }
+        self.write(at, width, u32::from_le_bytes(value))?;
+        Ok(width.bytes().into())
+    }
 }
 
 /// A device on the memory bus.

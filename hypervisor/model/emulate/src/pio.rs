@@ -38,7 +38,7 @@ pub trait PortBus {
 }
 
 /// Bytes moved at a time.
-const CHUNK_BYTES: usize = 256;
+const CHUNK_BYTES: usize = 1024;
 
 /// Does up to `limit` iterations of INS or OUTS and answers the exit: moves on, leaves the rest for later, or raises the fault
 /// of the memory operand. Registers tell in each case how far it came.

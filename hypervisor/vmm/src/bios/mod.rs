@@ -155,7 +155,7 @@ impl<H: Host> Call<'_, H> {
     }
 
     fn input(&self, port: u16) -> u8 {
-        self.vm.pio().read(port, Width::Byte) as u8
+        self.vm.pio().read(port, Width::Byte).unwrap_or(0xff) as u8
     }
 
     fn output(&self, port: u16, value: u8) {

@@ -51,6 +51,14 @@ const LVT_WRITABLE: [u32; LVT_COUNT] = [
 ];
 
 impl LocalApic {
+    /// Whether writing this x2APIC register, an MSR less 0x800, does nothing but send or end an interrupt: then neither the time
+    /// nor the addresses under which the local APIC answers matter.
+    #[must_use]
+    #[inline]
+    pub const fn only_delivers(register: u8) -> bool {
+        matches!(register, EOI | ICR | SELF_IPI)
+    }
+
     /// Reads a register that both modes have; `None` where there is nothing to read.
     fn read_register(&self, index: u8) -> Option<u32> {
         Some(match index {

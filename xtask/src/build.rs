@@ -1,6 +1,7 @@
 //! Building what runs on bare metal: the hypervisor, the boot loader, the test guests.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -34,6 +35,26 @@ pub fn caisson(profile: Profile) -> Result<PathBuf> {
     one("caisson", NONE, profile)
 }
 
+/// Builds the hypervisor as [`Profile::Release`] does, with line tables that tell where each of its instructions comes from. In a
+/// folder of its own, so that it is never taken for the other.
+///
+/// # Errors
+/// As [`caisson`].
+pub fn caisson_with_lines() -> Result<PathBuf> {
+    let mut command = toolchain::bare()?.cargo_build_in(NONE, "bare-lines")?;
+    command.env("CARGO_PROFILE_RELEASE_DEBUG", "line-tables-only");
+    only(
+        "caisson",
+        built(
+            "caisson with line tables",
+            "caisson",
+            NONE,
+            Profile::Release,
+            command,
+        )?,
+    )
+}
+
 /// Builds the boot loader: `BOOTX64.EFI`.
 ///
 /// # Errors
@@ -51,7 +72,10 @@ pub fn test_guests(profile: Profile) -> Result<Vec<Program>> {
 }
 
 fn one(name: &str, target: &str, profile: Profile) -> Result<PathBuf> {
-    let programs = package(name, target, profile)?;
+    only(name, package(name, target, profile)?)
+}
+
+fn only(name: &str, programs: Vec<Program>) -> Result<PathBuf> {
     programs
         .into_iter()
         .find(|program| program.name == name)
@@ -64,20 +88,29 @@ fn one(name: &str, target: &str, profile: Profile) -> Result<PathBuf> {
 /// # Errors
 /// As [`caisson`].
 pub fn package(name: &str, target: &str, profile: Profile) -> Result<Vec<Program>> {
-    let bare = toolchain::bare()?;
-    let mut command = bare.cargo_build(target)?;
+    let command = toolchain::bare()?.cargo_build(target)?;
+    built(name, name, target, profile, command)
+}
+
+fn built(
+    what: &str,
+    package: &str,
+    target: &str,
+    profile: Profile,
+    mut command: Command,
+) -> Result<Vec<Program>> {
     command.args([
         "--package",
-        name,
+        package,
         "--message-format=json-render-diagnostics",
     ]);
     if profile == Profile::Release {
         command.arg("--release");
     }
-    let messages = crate::command::watched(&format!("building {name}"), &mut command)?;
+    let messages = crate::command::watched(&format!("building {what}"), &mut command)?;
     let programs = programs_in(&messages);
     if programs.is_empty() {
-        bail!("package `{name}` built no binary for {target}");
+        bail!("package `{package}` built no binary for {target}");
     }
     Ok(programs)
 }

@@ -87,6 +87,14 @@ impl Bare {
     /// # Errors
     /// No linker is found.
     pub fn cargo_build(&self, target: &str) -> Result<Command> {
+        self.cargo_build_in(target, self.folder())
+    }
+
+    /// As [`Self::cargo_build`], in another folder below `target/`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn cargo_build_in(&self, target: &str, folder: &str) -> Result<Command> {
         let mut command = match self {
             Self::Prebuilt => {
                 let mut command = Command::new("cargo");
@@ -99,7 +107,7 @@ impl Bare {
             .current_dir(crate::paths::root())
             .env("RUSTUP_AUTO_INSTALL", "0")
             .args(["--target", target, "--target-dir"])
-            .arg(crate::paths::target_dir(self.folder())?);
+            .arg(crate::paths::target_dir(folder)?);
         Ok(command)
     }
 }

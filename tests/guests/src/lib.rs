@@ -10,6 +10,7 @@
 )]
 
 pub mod apic;
+pub mod bench;
 pub mod bios_calls;
 pub mod cpu;
 pub mod ioapic;

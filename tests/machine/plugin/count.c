@@ -5,36 +5,11 @@
  * at the address `start=ADDRESS`, or, without either, at the first VMRUN (0F 01 D8). It ends at the mark `end=NUMBER`, when the
  * result is written to the file `out=PATH`. What runs between a VMRUN and the instruction behind it is the guest's, the rest the
  * hypervisor's. One CPU only.
- *
- * Written against version 1 of the plugin interface (QEMU 7.2). Debian has no package with its header, so the few functions in use
- * are declared here.
  */
+#include "qemu.h"
 #include <inttypes.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-
-typedef uint64_t plugin_id;
-struct qemu_plugin_tb;
-struct qemu_plugin_insn;
-
-enum { NO_REGISTERS = 0, ADD_U64 = 0 };
-
-void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id id, void (*cb)(plugin_id, struct qemu_plugin_tb *));
-size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
-struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb, size_t at);
-const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *insn);
-size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *insn);
-uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *insn);
-void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn, void (*cb)(unsigned, void *), int flags, void *data);
-void qemu_plugin_register_vcpu_insn_exec_inline(struct qemu_plugin_insn *insn, int op, void *counter, uint64_t by);
-
-#define EXPORT __attribute__((visibility("default")))
-EXPORT int qemu_plugin_version = 1;
-
-static const uint8_t VMRUN[] = {0x0f, 0x01, 0xd8};
-static const uint8_t MARK[] = {0x0f, 0x1f, 0x84, 0x00};
 
 static uint64_t executed;
 static uint64_t first, last_switch, guest, entries;
@@ -85,21 +60,6 @@ static void on_end(unsigned cpu, void *data)
         return;
     fprintf(out, "total=%" PRIu64 " guest=%" PRIu64 " entries=%" PRIu64 "\n", executed - first, guest, entries);
     fclose(out);
-}
-
-/* The number of a mark, 0 for any other instruction. */
-static uint32_t mark_of(const struct qemu_plugin_insn *insn)
-{
-    uint32_t number = 0;
-    const uint8_t *bytes = qemu_plugin_insn_data(insn);
-    if (qemu_plugin_insn_size(insn) == sizeof MARK + sizeof number && memcmp(bytes, MARK, sizeof MARK) == 0)
-        memcpy(&number, bytes + sizeof MARK, sizeof number);
-    return number;
-}
-
-static bool is(const struct qemu_plugin_insn *insn, const uint8_t *bytes, size_t len)
-{
-    return qemu_plugin_insn_size(insn) == len && memcmp(qemu_plugin_insn_data(insn), bytes, len) == 0;
 }
 
 static void on_translation(plugin_id id, struct qemu_plugin_tb *tb)

@@ -42,6 +42,9 @@ enum Task {
         /// Leave out the boot of Linux with and without Caisson, which takes a minute or two.
         #[arg(long)]
         quick: bool,
+        /// Measure AMD-V's exits alone and print where their instructions go, function by function.
+        #[arg(long)]
+        profile: bool,
     },
 }
 
@@ -80,6 +83,7 @@ fn run(task: Task) -> Result<bool> {
             }
             runner::run(boots, jobs.max(1), write_table || is_everything)
         }
-        Task::Bench { quick } => bench::run(quick).map(|()| true),
+        Task::Bench { profile: true, .. } => bench::profile().map(|()| true),
+        Task::Bench { quick, .. } => bench::run(quick).map(|()| true),
     }
 }

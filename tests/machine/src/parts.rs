@@ -13,7 +13,8 @@ pub struct Parts {
     pub hypervisor: PathBuf,
     /// `BOOTX64.EFI`.
     pub loader: PathBuf,
-    guests: PathBuf,
+    /// Folder of the test guests.
+    pub guests: PathBuf,
 }
 
 impl Parts {

@@ -18,6 +18,8 @@ pub struct Options {
     pub kvm: bool,
     /// Count instructions: the clock ticks once per instruction, runs are repeatable. One CPU only.
     pub is_counting: bool,
+    /// All CPUs take turns on one thread of the emulator, for plugins that count without locks.
+    pub is_single_threaded: bool,
     /// Let a gdb attach on this port.
     pub gdb_port: Option<u16>,
     /// Log exceptions and CPU resets to `target/logs/NAME-cpu.log`.
@@ -32,6 +34,7 @@ impl Default for Options {
             cpu: "max".to_owned(),
             kvm: false,
             is_counting: false,
+            is_single_threaded: false,
             gdb_port: None,
             logs_exceptions: false,
             extra: Vec::new(),
@@ -102,6 +105,8 @@ fn arguments(config: &Config, options: &Options) -> Vec<String> {
             "1",
         ]);
         add(&["-rtc", "base=2026-01-01T00:00:00,clock=vm"]);
+    } else if options.is_single_threaded {
+        add(&["-accel", "tcg,thread=single"]);
     } else {
         add(&["-accel", "tcg"]);
     }

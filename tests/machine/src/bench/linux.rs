@@ -27,7 +27,7 @@ const TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Without, then with.
 pub(super) fn both(parts: &Parts) -> Result<(Counts, Counts)> {
-    let plugin = plugin::build()?;
+    let plugin = plugin::build("count")?;
     let scratch = Scratch::new("bench-linux")?;
     let mut guest = xtask::guest::fetch(xtask::guest::DEFAULT)?;
     guest.initrd = Some(marking_initramfs(&guest, scratch.path())?);

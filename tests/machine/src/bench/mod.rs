@@ -2,7 +2,9 @@
 
 mod exits;
 mod linux;
+mod phases;
 mod plugin;
+mod profile;
 mod sizes;
 mod table;
 
@@ -12,7 +14,7 @@ use xtask::ui::say;
 
 use crate::beds;
 use crate::parts::Parts;
-use exits::Exits;
+use exits::{Exits, Svm};
 use linux::Counts;
 use sizes::Sizes;
 
@@ -21,7 +23,7 @@ type Boots = (Counts, Counts);
 
 /// Everything measured.
 struct Numbers {
-    svm: Exits,
+    svm: Svm,
     vmx: Exits,
     linux: Option<Boots>,
     sizes: Sizes,
@@ -33,10 +35,11 @@ struct Numbers {
 /// Something does not build or boot, or a guest does not say what it measured.
 pub fn run(is_quick: bool) -> Result<()> {
     let parts = Parts::find()?;
+    let lines = with_lines(&parts)?;
     // Bochs and QEMU keep one CPU each busy.
     let (vmx, rest) = std::thread::scope(|scope| {
-        let vmx = scope.spawn(|| exits::in_bochs(&parts, beds::SKYLAKE));
-        let rest = measure_in_qemu(&parts, is_quick);
+        let vmx = scope.spawn(|| exits::in_bochs(&parts, beds::SKYLAKE, beds::HASWELL_SMP));
+        let rest = measure_in_qemu(&parts, &lines, is_quick);
         (vmx.join(), rest)
     });
     let (svm, linux, sizes) = rest?;
@@ -46,6 +49,7 @@ pub fn run(is_quick: bool) -> Result<()> {
         linux,
         sizes,
     };
+    write_profile(&lines, &numbers.svm)?;
     print!("{}", table::text(&numbers));
     if numbers.linux.is_some() {
         let path = xtask::paths::target("bench.json")?;
@@ -55,8 +59,47 @@ pub fn run(is_quick: bool) -> Result<()> {
     Ok(())
 }
 
-fn measure_in_qemu(parts: &Parts, is_quick: bool) -> Result<(Exits, Option<Boots>, Sizes)> {
-    let svm = exits::in_qemu(parts)?;
+/// Measures exits on AMD-V and prints where their instructions go.
+///
+/// # Errors
+/// As [`run`].
+pub fn profile() -> Result<()> {
+    let parts = Parts::find()?;
+    let parts = with_lines(&parts)?;
+    let svm = exits::in_qemu(&parts)?;
+    print!("{}", write_profile(&parts, &svm)?);
+    for (name, instructions) in &svm.exits {
+        println!("{name:<34}{instructions:>12.2}");
+    }
+    Ok(())
+}
+
+/// The same with a hypervisor whose instructions can be told apart.
+fn with_lines(parts: &Parts) -> Result<Parts> {
+    Ok(Parts {
+        hypervisor: xtask::build::caisson_with_lines()?,
+        ..parts.clone()
+    })
+}
+
+/// Writes where the instructions go to a file, and returns it.
+fn write_profile(parts: &Parts, svm: &Svm) -> Result<String> {
+    let text = profile::text(&parts.hypervisor, svm)?;
+    let path = xtask::paths::target("bench/profile.txt")?;
+    std::fs::write(&path, &text)?;
+    say(format!(
+        "where the instructions go: {}",
+        xtask::paths::shown(&path)
+    ));
+    Ok(text)
+}
+
+fn measure_in_qemu(
+    parts: &Parts,
+    lines: &Parts,
+    is_quick: bool,
+) -> Result<(Svm, Option<Boots>, Sizes)> {
+    let svm = exits::in_qemu(lines)?;
     let linux = if is_quick {
         None
     } else {
@@ -68,8 +111,9 @@ fn measure_in_qemu(parts: &Parts, is_quick: bool) -> Result<(Exits, Option<Boots
 impl Numbers {
     fn json(&self) -> Value {
         json!({
-            "exits": object(&self.svm),
+            "exits": object(&self.svm.exits),
             "exits_vmx": object(&self.vmx),
+            "scaling": scaling(&self.svm.scaling),
             "linux_boot_ratio": self.linux.as_ref().map(|(bare, inside)| ratio(bare, inside)),
             "image_bytes": self.sizes.image_bytes(),
             "hypervisor_bytes": self.sizes.hypervisor_bytes,
@@ -81,9 +125,26 @@ impl Numbers {
 fn object(exits: &Exits) -> Value {
     let map: Map<String, Value> = exits
         .iter()
-        .map(|(name, instructions)| (name.clone(), json!(instructions)))
+        .map(|(name, instructions)| ((*name).to_owned(), number(*instructions)))
         .collect();
     Value::Object(map)
+}
+
+fn scaling(costs: &[(u64, f64)]) -> Value {
+    let map: Map<String, Value> = costs
+        .iter()
+        .map(|(busy, instructions)| (busy.to_string(), number(*instructions)))
+        .collect();
+    Value::Object(map)
+}
+
+/// Instructions: whole, or to two digits where they are few.
+fn number(instructions: f64) -> Value {
+    if instructions < 100.0 {
+        json!((instructions * 100.0).round() / 100.0)
+    } else {
+        json!(instructions.round() as u64)
+    }
 }
 
 /// Instructions with Caisson for each without, to four digits.

@@ -1,4 +1,4 @@
-//! The counting plugin for QEMU, compiled when it is needed.
+//! The counting plugins for QEMU, compiled when they are needed.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,8 +23,6 @@ pub(super) enum Begin {
     FirstEntry,
     /// At the instruction at this address.
     Address(u64),
-    /// At this mark.
-    Mark(u32),
 }
 
 /// What was counted.
@@ -38,11 +36,11 @@ pub(super) struct Counts {
     pub(super) entries: u64,
 }
 
-/// Compiles the plugin.
-pub(super) fn build() -> Result<PathBuf> {
+/// Compiles a plugin.
+pub(super) fn build(name: &str) -> Result<PathBuf> {
     need::ensure(&[Need::CCompiler])?;
-    let out = xtask::paths::target("bench/count.so")?;
-    let source = xtask::paths::root().join("tests/machine/plugin/count.c");
+    let out = xtask::paths::target(&format!("bench/{name}.so"))?;
+    let source = xtask::paths::root().join(format!("tests/machine/plugin/{name}.c"));
     let mut command = Command::new("cc");
     command
         .args([
@@ -59,15 +57,30 @@ pub(super) fn build() -> Result<PathBuf> {
     Ok(out)
 }
 
-/// QEMU's arguments for it; the result goes to `result` when the mark `end` is reached.
+/// Where the hypervisor is linked to, and nothing else of what measures.
+const HYPERVISOR: u64 = 0xffff_ffff_8000_0000;
+
+/// QEMU's arguments for the plugin `phases`; the phases go to `result`.
+pub(super) fn phase_arguments(plugin: &Path, result: &Path) -> Vec<String> {
+    let (plugin, result) = (escaped(plugin), escaped(result));
+    vec![
+        "-plugin".to_owned(),
+        format!("file={plugin},out={result},from={HYPERVISOR:#x}"),
+    ]
+}
+
+/// A path inside a QEMU option, where a comma is written twice.
+fn escaped(path: &Path) -> String {
+    path.display().to_string().replace(',', ",,")
+}
+
+/// QEMU's arguments for the plugin `count`; the result goes to `result` when the mark `end` is reached.
 pub(super) fn arguments(plugin: &Path, result: &Path, begin: Begin, end: u32) -> Vec<String> {
-    let path = |path: &Path| path.display().to_string().replace(',', ",,");
     let begin = match begin {
         Begin::FirstEntry => String::new(),
         Begin::Address(address) => format!(",start={address:#x}"),
-        Begin::Mark(number) => format!(",begin={number:#x}"),
     };
-    let (plugin, result) = (path(plugin), path(result));
+    let (plugin, result) = (escaped(plugin), escaped(result));
     vec![
         "-plugin".to_owned(),
         format!("file={plugin},out={result},end={end:#x}{begin}"),

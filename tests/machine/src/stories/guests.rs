@@ -20,9 +20,10 @@ const ALL_CPUS: &str = "all-cpus-run";
 /// Never starts; has the console, so that the others' lines come whole.
 const CONSOLE: &str = "console";
 /// These are no tests by themselves.
-const HELPERS: [&str; 10] = [
+const HELPERS: [&str; 11] = [
     "answer",
     "bench",
+    "bench_smp",
     "echo",
     "idle",
     "long_life",

@@ -27,6 +27,7 @@ mod kernel;
 mod kvm_calls;
 mod kvm_clock;
 mod kvm_steal;
+mod launch;
 mod lifecycle;
 mod load;
 mod local;

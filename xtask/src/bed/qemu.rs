@@ -20,6 +20,8 @@ pub struct Options {
     pub is_counting: bool,
     /// All CPUs take turns on one thread of the emulator, for plugins that count without locks.
     pub is_single_threaded: bool,
+    /// A display adapter, so that the firmware offers a framebuffer; nobody need look at it.
+    pub has_display: bool,
     /// Let a gdb attach on this port.
     pub gdb_port: Option<u16>,
     /// Log exceptions and CPU resets to `target/logs/NAME-cpu.log`.
@@ -35,6 +37,7 @@ impl Default for Options {
             kvm: false,
             is_counting: false,
             is_single_threaded: false,
+            has_display: true,
             gdb_port: None,
             logs_exceptions: false,
             extra: Vec::new(),
@@ -131,8 +134,8 @@ fn arguments(config: &Config, options: &Options) -> Vec<String> {
         "none",
         "-no-reboot",
     ]);
-    // A display adapter, so that the firmware offers a framebuffer; nobody need look at it.
-    add(&["-vga", "std", "-monitor", "none", "-serial", "stdio"]);
+    let display = if options.has_display { "std" } else { "none" };
+    add(&["-vga", display, "-monitor", "none", "-serial", "stdio"]);
     add(&[
         "-drive",
         &format!("format=raw,snapshot=on,file={}", escaped(&config.image)),

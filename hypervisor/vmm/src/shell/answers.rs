@@ -127,9 +127,15 @@ impl<H: Host> Shell<H> {
             Order::Stop { .. } => self.stop(vm, out),
             Order::Kill { .. } if vm.kill() => writeln!(out, "{name} stops"),
             Order::Kill { .. } => writeln!(out, "{name} is not running"),
+            Order::Button { .. } if !is_on(vm) => writeln!(out, "{name} is not running"),
             Order::Button { .. } => {
                 vm.board.press_power_button();
-                writeln!(out, "{name}: power button pressed")
+                let unheard = if vm.board.heeds_power_button() {
+                    ""
+                } else {
+                    "; its system does not listen to it"
+                };
+                writeln!(out, "{name}: power button pressed{unheard}")
             }
             Order::Reset { .. } if vm.end(After::Restart) => writeln!(out, "{name} restarts"),
             Order::Reset { .. } if vm.start() => writeln!(out, "{name} starts"),
@@ -186,11 +192,7 @@ impl<H: Host> Shell<H> {
 
     fn stop(&self, vm: &Vm<H>, out: &mut String) -> fmt::Result {
         let name = vm.name();
-        let is_on = matches!(
-            vm.lifecycle().state(),
-            VmState::Running | VmState::Pausing | VmState::Paused
-        );
-        if is_on && vm.board.heeds_power_button() && vm.stop_gently(GRACE_NS) {
+        if is_on(vm) && vm.board.heeds_power_button() && vm.stop_gently(GRACE_NS) {
             return writeln!(
                 out,
                 "{name}: power button pressed; stopped hard if it is not down in {} s",
@@ -226,6 +228,14 @@ impl<H: Host> Shell<H> {
         }
         Ok(found)
     }
+}
+
+/// Whether it has a system that could hear a power button.
+fn is_on<H: Host>(vm: &Vm<H>) -> bool {
+    matches!(
+        vm.lifecycle().state(),
+        VmState::Running | VmState::Pausing | VmState::Paused
+    )
 }
 
 fn no_vm(name: &str, out: &mut String) -> fmt::Result {

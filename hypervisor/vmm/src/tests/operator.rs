@@ -137,6 +137,16 @@ fn the_power_button_raises_the_sci() {
 }
 
 #[test]
+fn a_power_button_nobody_hears_is_said_to_be_one() {
+    let mut rig = Rig::new();
+    assert!(rig.order("button vm").contains("does not listen"));
+    rig.pass_ns(2_000_000_000);
+    assert!(rig.order("kill vm").contains("vm stops"));
+    rig.turns();
+    assert!(rig.order("button vm").contains("vm is not running"));
+}
+
+#[test]
 fn the_shell_says_what_it_does_not_know() {
     let mut rig = Rig::new();
     assert!(

@@ -31,7 +31,7 @@ const DMA_SIGNATURE: [u8; 8] = *b"QEMU CFG";
 /// In a selector: for writing, which changes nothing here.
 const WRITES: u16 = 1 << 14;
 
-/// Time between two pieces of one transfer.
+/// Time between two pieces, of one transfer or of several.
 const PIECE_NS: u64 = 100_000;
 
 /// What of the device changes while a guest runs.
@@ -43,7 +43,8 @@ pub struct FwCfgState {
     offset: u32,
     dma_high: u32,
     transfer: Option<Transfer>,
-    next_piece_at: Instant,
+    /// When all that was copied so far would be done, were it copied evenly.
+    busy_until: Instant,
 }
 
 /// The device, with its items.
@@ -112,7 +113,7 @@ impl Device for FwCfg {
         self.state
             .transfer
             .is_some()
-            .then_some(self.state.next_piece_at)
+            .then_some(self.next_piece_at())
     }
 
     fn inspect(&self, page: &mut Page<'_>) {

@@ -2,6 +2,7 @@
 
 use super::{FwCfg, PIECE_NS};
 use addr::Gpa;
+use device::Instant;
 use serde::{Deserialize, Serialize};
 
 /// Length of a descriptor: control (4 bytes), length (4), address (8), all big-endian.
@@ -64,7 +65,6 @@ impl FwCfg {
     /// The guest has written a descriptor's address. What was under way is given up: whoever does not wait has lost it.
     pub(super) fn order(&mut self, descriptor: Gpa) {
         self.state.transfer = Some(Transfer::Ordered(descriptor.raw()));
-        self.state.next_piece_at = self.state.now;
     }
 
     /// Where a descriptor is to be read, to be handed to [`FwCfg::begin`].
@@ -114,7 +114,7 @@ impl FwCfg {
         let Some(Transfer::Copying { to, left_bytes, .. }) = self.state.transfer else {
             return None;
         };
-        if self.state.now < self.state.next_piece_at {
+        if self.state.now < self.next_piece_at() {
             return None;
         }
         let most = left_bytes.min(PIECE_BYTES);
@@ -144,10 +144,7 @@ impl FwCfg {
             return;
         };
         let left_bytes = left_bytes - len_bytes;
-        // An item's end inside a piece is no reason to wait.
-        if left_bytes != 0 && len_bytes == PIECE_BYTES {
-            self.state.next_piece_at = self.state.now.after_ns(PIECE_NS);
-        }
+        self.wait_for(len_bytes);
         self.state.transfer = Some(match (is_written, left_bytes) {
             (true, 1..) => Transfer::Copying {
                 descriptor,
@@ -159,6 +156,18 @@ impl FwCfg {
                 control: if is_written { 0 } else { CONTROL_ERROR },
             },
         });
+    }
+
+    /// Counts what a piece of this length costs, whatever order it belongs to: new orders win no time.
+    fn wait_for(&mut self, len_bytes: u32) {
+        let cost_ns = PIECE_NS * u64::from(len_bytes) / u64::from(PIECE_BYTES);
+        self.state.busy_until = self.state.busy_until.max(self.state.now).after_ns(cost_ns);
+    }
+
+    /// When the next piece may be copied. Less than a whole one is no reason to wait, so short items and an item's end come at once.
+    pub(super) fn next_piece_at(&self) -> Instant {
+        let end_ns = self.state.busy_until.as_ns().saturating_add(1);
+        Instant::from_ns(end_ns.saturating_sub(PIECE_NS))
     }
 
     /// Takes what goes into the control field of a finished descriptor: where, and the four bytes.

@@ -154,6 +154,25 @@ fn a_long_copy_comes_in_pieces_and_says_so_when_it_is_done() {
 }
 
 #[test]
+fn many_orders_copy_no_faster_than_one() {
+    const PIECE: u32 = 64 * 1024;
+    let mut fw = device();
+    for len in [PIECE, PIECE - 1] {
+        fw.advance(Instant::from_ns(fw.state().now.as_ns() + 1_000 * PIECE_NS));
+        let mut memory = alloc::vec![0xee; MEMORY_BYTES];
+        let control_word = u32::from(BIG) << 16 | 8 | 2;
+        let places = || (1..100).map(|number| number * 0x2_0000);
+        for to in places() {
+            order(&mut fw, &mut memory, control_word, len, to);
+        }
+        let written = places().filter(|to| memory[*to as usize] == 0).count();
+        assert!(written <= 2, "{written}");
+        finish(&mut fw, &mut memory);
+        assert_eq!(control(&memory), 0);
+    }
+}
+
+#[test]
 fn the_state_in_the_middle_of_a_copy_is_plain_data() {
     let mut fw = device();
     let mut memory = alloc::vec![0xee; MEMORY_BYTES];

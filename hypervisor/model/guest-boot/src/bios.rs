@@ -58,6 +58,9 @@ pub mod area {
     pub const WAIT_UNTIL: Gpa = Gpa::new(0x49c);
     /// Whether a wait is going on.
     pub const WAIT_ACTIVE: Gpa = Gpa::new(0x4a0);
+    /// Reserved in the reference: how many characters are written of a string that is being written, and where the cursor was.
+    pub const STRING_DONE: Gpa = Gpa::new(0x4ac);
+    pub const STRING_CURSOR: Gpa = Gpa::new(0x4ae);
 }
 
 /// Offsets in segment 40h of the keys' ring.

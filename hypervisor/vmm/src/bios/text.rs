@@ -44,6 +44,15 @@ impl Place {
         }
     }
 
+    /// From how the BIOS data area has it.
+    pub(super) fn from_bytes([column, row]: [u8; 2]) -> Self {
+        Self::new(row, column)
+    }
+
+    pub(super) fn to_bytes(self) -> [u8; 2] {
+        [self.column, self.row]
+    }
+
     fn number(self) -> u16 {
         u16::from(self.row) * u16::from(COLUMNS) + u16::from(self.column)
     }
@@ -71,12 +80,11 @@ impl Window {
 
 impl<H: Host> Call<'_, H> {
     pub(super) fn cursor(&self) -> Place {
-        let [column, row] = self.read_u16(area::CURSORS).to_le_bytes();
-        Place::new(row, column)
+        Place::from_bytes(self.read_u16(area::CURSORS).to_le_bytes())
     }
 
     pub(super) fn set_cursor(&self, place: Place) {
-        self.write(area::CURSORS, &[place.column, place.row]);
+        self.write(area::CURSORS, &place.to_bytes());
         let [high, low] = place.number().to_be_bytes();
         for (register, value) in [(CURSOR_HIGH, high), (CURSOR_LOW, low)] {
             self.set_crtc(register, value);

@@ -16,8 +16,8 @@ const CURSOR_END: u8 = 0x0b;
 const CHARACTER_HEIGHT: u16 = 16;
 /// A VGA with a colour screen.
 const VGA_COLOUR: u16 = 0x0008;
-/// No string is longer than a few screens.
-const STRING_MOST: u16 = 8 * COLUMNS as u16 * ROWS as u16;
+/// So many characters of a string are written at a time: each may scroll the screen and print a line.
+const STRING_PIECE: u16 = 64;
 
 pub(super) fn answer<H: Host>(call: &mut Call<'_, H>) -> Then {
     let ax = call.word(Gpr::Rax);
@@ -55,7 +55,7 @@ pub(super) fn answer<H: Host>(call: &mut Call<'_, H>) -> Then {
             call.set_word(Gpr::Rbx, 0x0003);
             call.set_word(Gpr::Rcx, 0x0009);
         }
-        0x13 => string(call, al),
+        0x13 => return string(call, al),
         0x1a if al == 0 => {
             call.set_low(Gpr::Rax, 0x1a);
             call.set_word(Gpr::Rbx, VGA_COLOUR);
@@ -132,24 +132,38 @@ fn put<H: Host>(call: &mut Call<'_, H>, character: u8, colours: Option<u8>) {
     }
 }
 
-/// CX characters from ES:BP to row DH, column DL, with colours BL or each with its own.
-fn string<H: Host>(call: &mut Call<'_, H>, how: u8) {
+/// CX characters from ES:BP to row DH, column DL, with colours BL or each with its own: a piece, behind which the stub asks again.
+fn string<H: Host>(call: &mut Call<'_, H>, how: u8) -> Then {
     let (moves_cursor, has_colours) = (how & 1 != 0, how & 2 != 0);
-    let before = call.cursor();
-    move_cursor(call);
-    let mut offset = call.word(Gpr::Rbp);
+    let count = call.word(Gpr::Rcx);
+    let done = call.read_u16(area::STRING_DONE);
+    if done == 0 {
+        call.write(area::STRING_CURSOR, &call.cursor().to_bytes());
+        move_cursor(call);
+    }
+    let character_bytes = if has_colours { 2 } else { 1 };
+    let start = call.word(Gpr::Rbp);
+    let mut offset = start.wrapping_add(done.wrapping_mul(character_bytes));
     let mut next = || {
         let byte = call.read_u8(call.far(SegmentRegister::Es, offset));
         offset = offset.wrapping_add(1);
         byte
     };
     let plain = call.low(Gpr::Rbx);
-    for _ in 0..call.word(Gpr::Rcx).min(STRING_MOST) {
+    let end = done.saturating_add(STRING_PIECE).min(count);
+    for _ in done..end {
         let character = next();
         let colours = if has_colours { next() } else { plain };
         call.type_out(character, Some(colours));
     }
-    if !moves_cursor {
-        call.set_cursor(before);
+    if end < count {
+        call.write(area::STRING_DONE, &end.to_le_bytes());
+        return Then::Poll;
     }
+    call.write(area::STRING_DONE, &[0; 2]);
+    if !moves_cursor {
+        let before = call.read_u16(area::STRING_CURSOR);
+        call.set_cursor(Place::from_bytes(before.to_le_bytes()));
+    }
+    Then::Return
 }

@@ -156,6 +156,37 @@ fn a_guest_shown_by_its_screen_does_not_speak_on_the_serial_port() {
 }
 
 #[test]
+fn a_long_string_is_written_a_piece_a_call() {
+    let mut rig = rig();
+    call(&mut rig, 0x10, 0x0003);
+    let text: Vec<u8> = (0..150).map(|at| b'A' + at % 26).collect();
+    let at = Gpa::new((DATA_SEGMENT << 4) + 0xffd0);
+    // It wraps in its segment.
+    let (head, tail) = text.split_at(0x30);
+    rig.vm(0).ram().write(at, head).expect("RAM");
+    let start = Gpa::new(DATA_SEGMENT << 4);
+    rig.vm(0).ram().write(start, tail).expect("RAM");
+    set(&mut rig, Gpr::Rbp, 0xffd0);
+    set(&mut rig, Gpr::Rbx, 0x1f);
+    set(&mut rig, Gpr::Rcx, 150);
+    set(&mut rig, Gpr::Rdx, 3 << 8);
+    // Twice asked again, then done.
+    let went_on = [0; 3].map(|_| call(&mut rig, 0x10, 0x1300).0);
+    assert_eq!(went_on, [8, 8, 3]);
+    assert_eq!(row(&rig, 3), text[..80]);
+    assert_eq!(row(&rig, 4)[..70], text[80..]);
+    // The cursor is where it was, and the next string begins at its beginning.
+    call(&mut rig, 0x10, 0x0300);
+    assert_eq!(get(&mut rig, Gpr::Rdx) & 0xffff, 0);
+    set(&mut rig, Gpr::Rcx, 3);
+    set(&mut rig, Gpr::Rdx, 9 << 8);
+    assert_eq!(call(&mut rig, 0x10, 0x1301).0, 3);
+    assert!(row(&rig, 9).starts_with(b"ABC "));
+    call(&mut rig, 0x10, 0x0300);
+    assert_eq!(get(&mut rig, Gpr::Rdx) & 0xffff, 0x0903);
+}
+
+#[test]
 fn keys_go_through_the_ring() {
     let mut rig = rig();
     assert_eq!(call(&mut rig, 0x16, 0x0100).1 & ZERO, ZERO);

@@ -75,8 +75,11 @@ impl<H: Host> View<H> {
             line,
             is_shown,
             is_quiet: *is_picture,
+            shown_bytes: 0,
         };
         confined.put(byte, &mut gate);
+        // One byte may have many put back.
+        let cost = gate.shown_bytes.max(1);
         let is_full_screen = confined.modes().is_full_screen();
         if is_full_screen != *is_picture {
             *is_picture = is_full_screen;
@@ -90,7 +93,7 @@ impl<H: Host> View<H> {
         if self.console.waiting() == 0 {
             return false;
         }
-        let left = self.share.load(Ordering::Relaxed).saturating_sub(1);
+        let left = self.share.load(Ordering::Relaxed).saturating_sub(cost);
         self.share.store(left, Ordering::Relaxed);
         left == 0
     }
@@ -181,6 +184,7 @@ impl<H: Host> View<H> {
             line: &mut Vec::new(),
             is_shown,
             is_quiet: true,
+            shown_bytes: 0,
         };
         confined.modes().leave(&mut gate);
         confined.modes().leave(&mut Kept(&mut state.back));
@@ -226,6 +230,8 @@ struct Gate<'a, H: Host> {
     is_shown: bool,
     /// Whether its lines are none: they are places in a picture.
     is_quiet: bool,
+    /// What went to the console.
+    shown_bytes: u32,
 }
 
 impl<H: Host> Gate<'_, H> {
@@ -243,6 +249,7 @@ impl<H: Host> Sink for Gate<'_, H> {
         self.back.push(bytes);
         if self.is_shown {
             self.view.console.write(bytes);
+            self.shown_bytes = self.shown_bytes.saturating_add(bytes.len() as u32);
         }
         match bytes {
             [b'\n'] => self.end_line(),

@@ -224,6 +224,17 @@ fn a_flood_in_focus_leaves_others_their_share() {
 }
 
 #[test]
+fn short_sequences_with_long_consequences_fill_no_more_than_a_share() {
+    let mut rig = two();
+    rig.host
+        .takes
+        .store(0, core::sync::atomic::Ordering::Relaxed);
+    rig.print(0, &"\u{1b}c".repeat(12_000));
+    let waiting = rig.hypervisor.console.waiting();
+    assert!(waiting < crate::console::FULL_BYTES + 1024, "{waiting}");
+}
+
+#[test]
 fn no_noise_gets_out_of_a_view() {
     let mut rig = two();
     let mut seed = 0x9e37_79b9_7f4a_7c15u64;

@@ -1,52 +1,17 @@
 //! The vCPUs that live on one physical CPU, and the devices that call it home.
 
-use crate::bell::Bell;
 use crate::lifecycle::VmState;
-use crate::load::Load;
 use crate::mailbox::Begin;
+use crate::porch::Porch;
 use crate::vcpu::{Next, VirtualCpu};
 use crate::vm::Vm;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::Cell;
-use core::sync::atomic::{AtomicBool, Ordering};
 use device::Instant;
 use host::{Host, HostVector};
 use sched::RunQueue;
-use spin::Mutex;
 use vcpu::Vcpu;
-
-/// What others leave for a home: vCPUs to take in.
-pub(crate) struct Porch<H: Host> {
-    pub(crate) bell: Arc<Bell>,
-    pub(crate) load: Load,
-    arrivals: Mutex<Vec<(Arc<Vm<H>>, usize)>>,
-    /// A VM was destroyed whose vCPUs may live here.
-    has_departures: AtomicBool,
-}
-
-impl<H: Host> Porch<H> {
-    pub(crate) fn new(bell: Arc<Bell>) -> Self {
-        Self {
-            bell,
-            load: Load::default(),
-            arrivals: Mutex::new(Vec::new()),
-            has_departures: AtomicBool::new(false),
-        }
-    }
-
-    /// Sends a vCPU here, by its number in its VM.
-    pub(crate) fn send(&self, vm: Arc<Vm<H>>, vcpu: usize) {
-        self.arrivals.lock().push((vm, vcpu));
-        self.bell.ring();
-    }
-
-    /// Says that a VM was destroyed.
-    pub(crate) fn see_off(&self) {
-        self.has_departures.store(true, Ordering::SeqCst);
-        self.bell.ring();
-    }
-}
 
 /// For so long after a device's new deadline called for a look, further ones wait: a vCPU on another CPU that moves its timer all
 /// the time must not take up this one.
@@ -119,11 +84,10 @@ impl<H: Host> Home<H> {
         }
         let mut has_news = self.porch.bell.take_news();
         if has_news {
-            let arrivals = core::mem::take(&mut *self.porch.arrivals.lock());
-            for (vm, id) in arrivals {
+            for (vm, id) in self.porch.take_arrivals() {
                 self.take_in(cpu, vm, id);
             }
-            if self.porch.has_departures.swap(false, Ordering::SeqCst) {
+            if self.porch.take_departures() {
                 self.let_go();
             }
         }
@@ -353,6 +317,13 @@ impl<H: Host> Home<H> {
                 resident.doing = Doing::Parked;
                 resident.vcpu.park();
             }
+        }
+        // An order that came while it ran rang no bell.
+        if let Some(Some(resident)) = self.residents.get(number)
+            && resident.doing == Doing::Ready
+            && resident.vcpu.has_orders()
+        {
+            self.queue.hurry(number);
         }
     }
 

@@ -158,28 +158,6 @@ impl<H: Host> VirtualCpu<H> {
         Some(begin)
     }
 
-    fn start(&mut self) {
-        self.local = Local::new(self.id as u32, self.vm.model(), self.vm.tsc_offset());
-        self.local.behind_ns = self.vm.clock().behind_ns();
-        self.backend.reset_vector_state();
-        let mut state = ArchState::after_reset();
-        if self.id == 0 {
-            state = self.vm.start_state();
-            // A kernel that is started directly expects what firmware leaves.
-            self.local.apic.enter_virtual_wire();
-        } else {
-            state.after_init();
-        }
-        self.activity = state.activity;
-        self.backend.load(&state);
-        self.backend.set_tsc_offset(self.local.tsc_offset);
-        self.mailbox.publish(self.local.apic.addressing());
-        self.was_kicked = false;
-        self.has_nmi = false;
-        self.has_window = false;
-        self.exits_at_restore = None;
-    }
-
     /// Its VM ends: says so, and carries the order out when it is the last.
     pub(crate) fn park(&mut self) {
         if let Some(order) = self.vm.lifecycle().park() {
@@ -323,20 +301,6 @@ impl<H: Host> VirtualCpu<H> {
     /// Another one runs although this one could.
     pub(crate) fn note_preempted(&mut self) {
         self.local.steal.mark_preempted(self.vm.ram());
-    }
-
-    /// INIT: the architectural state and the local APIC start anew, x87 and AVX state stay.
-    fn initialize(&mut self) {
-        let mut state = ArchState::after_reset();
-        self.backend.save(&mut state);
-        state.after_init();
-        self.backend.load(&state);
-        self.local.apic.init();
-        self.mailbox.publish(self.local.apic.addressing());
-        self.activity = Activity::WaitForSipi;
-        self.was_kicked = false;
-        self.has_nmi = false;
-        self.has_window = false;
     }
 
     /// Brings pending events to the guest, or asks for a window, or wakes a halted vCPU.

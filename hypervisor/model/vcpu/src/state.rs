@@ -72,7 +72,7 @@ pub struct ArchState {
 const PAT_RESET: u64 = 0x0007_0406_0007_0406;
 
 impl ArchState {
-    /// State after power-up or RESET#. (Intel SDM vol. 3A 10.1.1, table 10-1)
+    /// State after power-up or RESET#, of a CPU of family 6 that says nothing more of itself in EDX. (Intel SDM vol. 3A 10.1.1, table 10-1)
     #[must_use]
     pub fn after_reset() -> Self {
         let data = Segment {

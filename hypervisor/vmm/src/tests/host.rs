@@ -18,6 +18,8 @@ use std::thread_local;
 use vcpu::TestVcpu;
 use x86::CpuidResult;
 
+/// Family, model and stepping of its CPUs.
+pub(crate) const SIGNATURE: u32 = 0x0003_06c3;
 /// What the machine has.
 const MEMORY_BYTES: u64 = 64 << 20;
 
@@ -238,7 +240,7 @@ impl Host for TestHost {
         let (eax, edx) = match leaf {
             0 => (0x16, 0),
             // FPU, PSE, TSC, MSR, PAE, CX8, APIC, MTRR, PGE, CMOV, PAT, FXSR, SSE, SSE2.
-            1 => (0, 0x0701_b379),
+            1 => (SIGNATURE, 0x0701_b379),
             0x8000_0000 => (0x8000_0008, 0),
             // SYSCALL, NX, long mode.
             0x8000_0001 => (0, 0x2010_0800),

@@ -14,6 +14,7 @@ use chipset::{ApicMessage, Delivery, DestinationMode, Ipi, LocalApic, Shorthand,
 use core::sync::atomic::{AtomicU32, Ordering};
 use device::Instant;
 use host::CpuId;
+use vcpu::Vcpu as _;
 use vcpu::{Activity, Event};
 use x86::{SegmentRegister, Vector};
 
@@ -272,4 +273,17 @@ fn an_apic_base_past_the_last_address_is_refused() {
     assert_eq!(rig.delivered(0, 0), [gp]);
     rig.write_msr(x86::msr::IA32_APIC_BASE, 0xfee0_0900 | 1 << (bits - 1));
     assert_eq!(rig.delivered(0, 0), []);
+}
+
+#[test]
+fn after_reset_and_init_edx_says_which_cpu_it_is() {
+    let mut rig = Rig::with(2, [spec("smp", 2)]);
+    let edx = |rig: &mut Rig| rig.vcpu(0, 1).backend.gpr(x86::Gpr::Rdx) as u32;
+    assert_eq!(edx(&mut rig), super::host::SIGNATURE);
+    rig.start_second();
+    assert_eq!(edx(&mut rig), super::host::SIGNATURE);
+    rig.vcpu(0, 1).backend.set_gpr(x86::Gpr::Rdx, u64::MAX);
+    rig.vm(0).cpus().mailboxes()[1].post_init();
+    rig.settle();
+    assert_eq!(edx(&mut rig), super::host::SIGNATURE);
 }

@@ -75,6 +75,25 @@ fn a_capped_vm_leaves_its_cpu_idle_and_ends_all_the_same() {
 }
 
 #[test]
+fn an_order_at_the_end_of_a_turn_does_not_wait_for_the_next() {
+    let capped = VmSpec {
+        cap_percent: Some(1),
+        ..spec("capped", 1)
+    };
+    let mut rig = Rig::with(1, [capped]);
+    rig.turn(0);
+    rig.vm(0).set_cap(Some(1));
+    // Its debt will be half a minute, and the last exit before the clock is looked at ends the VM.
+    let exits = &mut rig.vcpu(0, 0).backend.exits;
+    exits.clear();
+    exits.extend((1..64).map(|_| out(0x80, 0)).chain([out(0xf4, 0)]));
+    rig.run_one_turn_of(300 * MS);
+    assert_eq!(rig.state(0), crate::lifecycle::VmState::Halting);
+    rig.turn(0);
+    assert_eq!(rig.state(0), crate::lifecycle::VmState::Stopped);
+}
+
+#[test]
 fn pause_exits_are_wanted_only_while_another_one_waits() {
     let mut rig = Rig::with(1, [spec("a", 1), spec("b", 1)]);
     rig.ran::<2>(20);

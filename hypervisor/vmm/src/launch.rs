@@ -194,8 +194,10 @@ impl<H: Host> Vm<H> {
         match then {
             After::Restart => {
                 log::info!("vm {}: {}; restarts", self.name(), order.reason);
-                // At its home, when it is due: see `advance_due`.
-                let at = self.started().after_ns(RESTART_NS).max(self.host.now());
+                // At its home, when it is due: see `advance_due`. When it started is the VM's word, and may be a saved state's.
+                let now = self.host.now();
+                let due = self.started().after_ns(RESTART_NS);
+                let at = due.clamp(now, now.after_ns(RESTART_NS));
                 self.restart_at_ns.store(at.as_ns(), Ordering::SeqCst);
             }
             After::Stop => {

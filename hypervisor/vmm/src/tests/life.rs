@@ -78,6 +78,18 @@ fn a_vm_that_resets_in_a_loop_restarts_once_a_second() {
 }
 
 #[test]
+fn a_vm_that_says_it_starts_in_the_future_restarts_within_a_second() {
+    let mut rig = Rig::new();
+    // As a saved state may say.
+    let started = &rig.vm(0).started_ns;
+    started.store(u64::MAX - SECOND_NS, core::sync::atomic::Ordering::Relaxed);
+    rig.out(0xcf9, 6);
+    assert_eq!(rig.state(0), VmState::Stopped);
+    rig.pass_ns(SECOND_NS);
+    assert_eq!(rig.state(0), VmState::Running);
+}
+
+#[test]
 fn each_door_resets_the_vm() {
     for (port, value) in [(0xcf9, 6), (0x64, 0xfe), (0x92, 1)] {
         let mut rig = Rig::new();

@@ -58,7 +58,8 @@ impl Confined {
         };
         self.parser.advance(&mut gate, &[byte]);
         if gate.has_ended {
-            self.is_inside = false;
+            // What has ended may be half a symbol, and this the start of a sequence.
+            self.is_inside = byte == 0x1b;
         }
     }
 }

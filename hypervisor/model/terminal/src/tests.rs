@@ -43,6 +43,12 @@ fn text_and_plain_controls_pass() {
 }
 
 #[test]
+fn half_a_symbol_spoils_no_sequence_behind_it() {
+    assert_eq!(passed(b"\xe2\x1b[31mx"), passed(b"?\x1b[31mx"));
+    assert_eq!(passed(b"\xe2\x94\x1b[2Jx"), passed(b"?\x1b[2Jx"));
+}
+
+#[test]
 fn what_draws_dialogues_passes() {
     for text in [
         "\x1b[2J",

@@ -75,6 +75,13 @@ pub fn spin_until(mut is_so: impl FnMut() -> bool) {
     }
 }
 
+/// Waits until another vCPU makes it so. The PAUSE lets it, in an emulator whose CPUs take turns.
+pub fn rest_until(mut is_so: impl FnMut() -> bool) {
+    while !is_so() {
+        cpu::pause();
+    }
+}
+
 /// Sleeps until it is so; whoever makes it so sends an interrupt.
 pub fn sleep_until(mut is_so: impl FnMut() -> bool) {
     while !is_so() {

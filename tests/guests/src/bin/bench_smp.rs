@@ -5,7 +5,7 @@
 
 use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use test_guests::apic::{self, TimerMode, command};
-use test_guests::bench::{each, phase, sleep_until, spin_until, time, vcpus};
+use test_guests::bench::{each, phase, rest_until, sleep_until, spin_until, time, vcpus};
 use test_guests::cpu::{cpuid, rdtsc, wrmsr};
 use test_guests::{
     Outcome, begin_phase, cpu, end_phase, guest, mmio, port, println, serial, smp, that, trap,
@@ -105,7 +105,7 @@ fn test() -> Outcome {
 fn be_busy() -> Outcome {
     cpu::sti();
     IS_READY.store(1, SeqCst);
-    spin_until(|| PINGS.load(SeqCst) >= TRIPS);
+    rest_until(|| PINGS.load(SeqCst) >= TRIPS);
     cpu::cli();
     Ok(())
 }
@@ -133,7 +133,7 @@ fn round_trips() -> u64 {
     let total = time(TRIPS.into(), || {
         let pongs = PONGS.load(SeqCst);
         apic::send(1, command::ASSERT | u32::from(PING));
-        spin_until(|| PONGS.load(SeqCst) != pongs);
+        rest_until(|| PONGS.load(SeqCst) != pongs);
     });
     cpu::cli();
     total

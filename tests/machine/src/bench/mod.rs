@@ -8,7 +8,7 @@ mod profile;
 mod sizes;
 mod table;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value, json};
 use xtask::ui::say;
 
@@ -32,7 +32,7 @@ struct Numbers {
 /// Measures, prints the table, writes the file. A quick run leaves the boot of Linux out, and writes no file.
 ///
 /// # Errors
-/// Something does not build or boot, or a guest does not say what it measured.
+/// Something does not build or boot, a guest does not say what it measured, or a hot exit takes a lock.
 pub fn run(is_quick: bool) -> Result<()> {
     let parts = Parts::find()?;
     let lines = with_lines(&parts)?;
@@ -56,6 +56,12 @@ pub fn run(is_quick: bool) -> Result<()> {
         std::fs::write(&path, format!("{:#}\n", numbers.json()))?;
         say(format!("written: {}", xtask::paths::shown(&path)));
     }
+    let locking = table::locking(&numbers);
+    ensure!(
+        locking.is_empty(),
+        "hot exits take locks: {}",
+        locking.join(", ")
+    );
     Ok(())
 }
 

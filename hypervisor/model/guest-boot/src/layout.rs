@@ -137,23 +137,31 @@ impl MemoryLayout {
     /// The memory map for the guest: sorted and disjoint.
     #[must_use]
     pub fn map(&self) -> Vec<Region> {
-        let mut map = Vec::with_capacity(8);
-        let mut add = |range, kind| map.push(Region { range, kind });
-        add(range(0, EXTENDED_DATA.start().raw()), RegionKind::Usable);
-        add(EXTENDED_DATA, RegionKind::Reserved);
-        add(range(UPPER_START, MIB - UPPER_START), RegionKind::Reserved);
-        if let Some(range) = GpaRange::new(Gpa::new(MIB), self.below_hole_end.raw() - MIB) {
-            add(range, RegionKind::Usable);
-        }
-        add(ECAM, RegionKind::Reserved);
-        add(IO_APIC, RegionKind::Reserved);
-        add(LOCAL_APIC, RegionKind::Reserved);
-        if let Some(range) = GpaRange::new(ABOVE_HOLE, self.above_hole_bytes)
-            && !range.is_empty()
-        {
-            add(range, RegionKind::Usable);
-        }
-        map
+        self.regions().collect()
+    }
+
+    /// The entries of [`MemoryLayout::map`], for who must not allocate.
+    pub fn regions(&self) -> impl Iterator<Item = Region> + use<> {
+        let usable = |range: Option<GpaRange>| (range, RegionKind::Usable);
+        let reserved = |range| (Some(range), RegionKind::Reserved);
+        [
+            usable(Some(range(0, EXTENDED_DATA.start().raw()))),
+            reserved(EXTENDED_DATA),
+            reserved(range(UPPER_START, MIB - UPPER_START)),
+            usable(GpaRange::new(
+                Gpa::new(MIB),
+                self.below_hole_end.raw() - MIB,
+            )),
+            reserved(ECAM),
+            reserved(IO_APIC),
+            reserved(LOCAL_APIC),
+            usable(GpaRange::new(ABOVE_HOLE, self.above_hole_bytes)),
+        ]
+        .into_iter()
+        .filter_map(|(range, kind)| {
+            let range = range.filter(|range| !range.is_empty())?;
+            Some(Region { range, kind })
+        })
     }
 }
 
@@ -178,7 +186,7 @@ mod tests {
             let layout = MemoryLayout::new(mib << 20);
             assert_sorted_and_disjoint(layout.ram().into_iter());
             assert_sorted_and_disjoint(layout.backed().into_iter());
-            assert_sorted_and_disjoint(layout.map().into_iter().map(|region| region.range));
+            assert_sorted_and_disjoint(layout.regions().map(|region| region.range));
         }
         assert_eq!(MemoryLayout::new(u64::MAX).ram().len(), 3);
     }

@@ -109,10 +109,10 @@ fn memory_in_two<H: Host>(call: &mut Call<'_, H>) -> bool {
 
 /// One entry of the memory map: number EBX, to ES:DI. (ACPI 6.5 15.1)
 fn map_entry<H: Host>(call: &mut Call<'_, H>) -> Then {
-    let map = call.vm.layout.map();
+    let mut map = call.vm.layout.regions();
     let number = call.wide(Gpr::Rbx) as usize;
     let is_asked_well = call.wide(Gpr::Rdx) == SIGNATURE && call.wide(Gpr::Rcx) >= ENTRY_BYTES;
-    let region = map.get(number).filter(|_| is_asked_well);
+    let region = map.nth(number).filter(|_| is_asked_well);
     call.set_failed(region.is_none());
     let Some(region) = region else {
         call.set_high(Gpr::Rax, UNSUPPORTED);
@@ -128,9 +128,9 @@ fn map_entry<H: Host>(call: &mut Call<'_, H>) -> Then {
     }
     let at = call.far(SegmentRegister::Es, call.word(Gpr::Rdi));
     call.write(at, &entry);
-    let next = (number + 1) % map.len();
+    let next = map.next().map_or(0, |_| number as u32 + 1);
     call.set_wide(Gpr::Rax, SIGNATURE);
-    call.set_wide(Gpr::Rbx, next as u32);
+    call.set_wide(Gpr::Rbx, next);
     call.set_wide(Gpr::Rcx, ENTRY_BYTES);
     Then::Return
 }

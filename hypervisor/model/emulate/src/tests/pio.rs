@@ -47,6 +47,17 @@ fn outs_writes_memory_to_the_port_across_pages() {
 }
 
 #[test]
+fn a_string_that_goes_down_is_interrupted_sooner() {
+    let mut bench = Bench::long().set(Gpr::Rsi, 0x2fff).set(Gpr::Rcx, 1_000);
+    bench.vcpu.state.rflags |= 0x400;
+    let mut port = Port(Vec::new(), 0);
+    let out = io(PioDirection::Out, Width::Byte);
+    let outcome = pio_string(&mut bench.vcpu, &bench.ram, out, &mut port, 400);
+    assert_eq!(outcome, Outcome::Again);
+    assert_eq!(port.0.len(), 400 / 16);
+}
+
+#[test]
 fn ins_goes_down_with_the_direction_flag_and_stops_at_a_fault() {
     let mut bench = Bench::long().set(Gpr::Rdi, DATA + 1).set(Gpr::Rcx, 2);
     bench.vcpu.state.rflags |= 0x400;

@@ -275,6 +275,11 @@ impl<H: Host> Vm<H> {
             self.spec.memory_bytes >> 20,
             host::Slat::table_bytes(&self.slat) >> 10,
         )?;
+        write!(out, "  weight {}", self.weight())?;
+        match self.cap() {
+            Some(percent) => writeln!(out, ", cap {percent} % of one CPU")?,
+            None => writeln!(out, ", no cap")?,
+        }
         if let Some(reason) = self.lifecycle().last_stop() {
             writeln!(out, "  last stop: {reason}")?;
         }

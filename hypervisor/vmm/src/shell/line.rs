@@ -351,6 +351,11 @@ fn explain(name: &str, error: &ParseError<'_>) -> String {
             format!("{name} needs {what}; `help {name}` shows how it is used\n")
         }
         ParseError::ParseValueError { value, expected } => {
+            // The only numbers there are here.
+            let expected = match *expected {
+                "u32" => "a number from 0 to 4294967295",
+                other => other,
+            };
             format!("{value:?} is not {expected}; `help {name}` shows how {name} is used\n")
         }
         ParseError::UnexpectedArgument { value } => {

@@ -223,7 +223,14 @@ fn shares_are_changed() {
     assert!(rig.order("set-weight back 0").contains("from 1 to"));
     assert!(rig.order("set-cap back 50").contains("50 %"));
     assert_eq!(rig.vm(1).cap(), Some(50));
+    assert!(
+        rig.order("info back")
+            .contains("weight 200, cap 50 % of one CPU")
+    );
     assert!(rig.order("set-cap back 0").contains("no cap"));
     assert_eq!(rig.vm(1).cap(), None);
-    assert!(rig.order("set-cap back much").contains("`help set-cap`"));
+    assert!(
+        rig.order("set-cap back much")
+            .contains("is not a number from 0 to 4294967295; `help set-cap`")
+    );
 }

@@ -68,6 +68,8 @@ struct Run {
 #[derive(Debug)]
 pub struct RunQueue {
     entities: Vec<Option<Entity>>,
+    /// Those that are ready, in no order: most others sleep, and cost nothing so.
+    ready: Vec<usize>,
     turn: Option<Turn>,
     run: Option<Run>,
     /// Who gave way and is not to be picked now if anybody else can be.
@@ -82,6 +84,7 @@ impl Default for RunQueue {
     fn default() -> Self {
         Self {
             entities: Vec::new(),
+            ready: Vec::new(),
             turn: None,
             run: None,
             skipped: None,
@@ -98,17 +101,20 @@ impl RunQueue {
         if vcpus > self.entities.len() {
             self.entities.reserve(vcpus - self.entities.len());
             self.entities.resize_with(vcpus, || None);
+            self.ready.reserve(vcpus - self.ready.len());
         }
     }
 
     /// Takes in a vCPU, asleep. Its number is its caller's choice, and free again after [`RunQueue::remove`].
     pub fn enter(&mut self, vcpu: usize, share: Arc<Share>) {
         self.reserve(vcpu + 1);
+        self.remove(vcpu);
         self.entities[vcpu] = Some(Entity::new(share));
     }
 
     /// Forgets a vCPU, whatever it is doing.
     pub fn remove(&mut self, vcpu: usize) {
+        self.turn_to(vcpu, State::Asleep);
         if let Some(entity) = self.entities.get_mut(vcpu) {
             *entity = None;
         }
@@ -120,11 +126,12 @@ impl RunQueue {
 
     /// A sleeping vCPU has something to do. Nothing happens to one that is awake.
     pub fn wake(&mut self, vcpu: usize, now: Instant) {
+        if !self.is_in(vcpu, State::Asleep) {
+            return;
+        }
         let least = self.least_clock(vcpu);
-        if let Some(entity) = self.entity(vcpu)
-            && entity.state == State::Asleep
-        {
-            entity.state = State::Ready;
+        self.turn_to(vcpu, State::Ready);
+        if let Some(entity) = self.entity(vcpu) {
             entity.has_credit = true;
             entity.clock = entity.clock.max(least);
             entity.ready_since = now;
@@ -201,8 +208,8 @@ impl RunQueue {
             since: now,
             end,
         });
+        self.turn_to(vcpu, State::Running);
         if let Some(entity) = self.entity(vcpu) {
-            entity.state = State::Running;
             entity.is_hurried = false;
             if !goes_on {
                 let waited_ns = now.since_ns(entity.ready_since);
@@ -215,8 +222,11 @@ impl RunQueue {
     /// When the queue wants to be asked again: the end of the present run, or when somebody's cap lets him run.
     #[must_use]
     pub fn next_look(&self, now: Instant) -> Option<Instant> {
-        let ready = self.entities.iter().flatten();
-        let held = ready.filter(|entity| entity.state == State::Ready && entity.is_held);
+        let ready = self
+            .ready
+            .iter()
+            .filter_map(|vcpu| self.entities.get(*vcpu)?.as_ref());
+        let held = ready.filter(|entity| entity.is_held);
         held.filter_map(|entity| entity.share.held_until(now))
             .chain(self.run.map(|run| run.end))
             .min()
@@ -231,7 +241,7 @@ impl RunQueue {
     /// Whether a vCPU could run and does not.
     #[must_use]
     pub fn is_waiting(&self, vcpu: usize) -> bool {
-        matches!(self.entities.get(vcpu), Some(Some(entity)) if entity.state == State::Ready)
+        self.is_in(vcpu, State::Ready)
     }
 
     /// How long a vCPU was ready to run and did not, up to its last run: "steal time".
@@ -240,6 +250,29 @@ impl RunQueue {
         match self.entities.get(vcpu) {
             Some(Some(entity)) => entity.waited_ns,
             _ => 0,
+        }
+    }
+
+    fn is_in(&self, vcpu: usize, state: State) -> bool {
+        matches!(self.entities.get(vcpu), Some(Some(entity)) if entity.state == state)
+    }
+
+    /// Changes what a vCPU is doing.
+    fn turn_to(&mut self, vcpu: usize, state: State) {
+        let Some(entity) = self.entity(vcpu) else {
+            return;
+        };
+        let before = core::mem::replace(&mut entity.state, state);
+        if before == state {
+            return;
+        }
+        if before == State::Ready
+            && let Some(at) = self.ready.iter().position(|ready| *ready == vcpu)
+        {
+            self.ready.swap_remove(at);
+        }
+        if state == State::Ready {
+            self.ready.push(vcpu);
         }
     }
 
@@ -253,8 +286,8 @@ impl RunQueue {
 
     /// Those who could run.
     fn candidates(&self) -> impl Iterator<Item = (usize, &Entity)> {
-        let all = self.entities.iter().enumerate();
-        let present = all.filter_map(|(vcpu, entity)| Some((vcpu, entity.as_ref()?)));
+        let ready = self.ready.iter();
+        let present = ready.filter_map(|vcpu| Some((*vcpu, self.entities.get(*vcpu)?.as_ref()?)));
         present.filter(|(_, entity)| entity.is_candidate())
     }
 
@@ -290,10 +323,10 @@ impl RunQueue {
     fn come_back(&mut self, vcpu: usize, state: State, now: Instant) {
         let run = self.run.take().filter(|run| run.vcpu == vcpu);
         let is_over = run.is_some_and(|run| now >= run.end);
+        self.turn_to(vcpu, state);
         let Some(entity) = self.entity(vcpu) else {
             return;
         };
-        entity.state = state;
         entity.ready_since = now;
         let Some(run) = run else {
             return;
@@ -337,7 +370,8 @@ impl RunQueue {
 
     /// Finds out whom a cap forbids to run, and lets those run whom it did.
     fn look_at_caps(&mut self, now: Instant) {
-        for vcpu in 0..self.entities.len() {
+        for at in 0..self.ready.len() {
+            let vcpu = self.ready[at];
             let Some(entity) = self.entity(vcpu) else {
                 continue;
             };

@@ -273,11 +273,9 @@ impl SvmVcpu {
             control.interrupt |= interrupt::IRQ
                 | interrupt::IGNORE_TPR
                 | u32::from(class) << interrupt::PRIORITY_SHIFT;
-            control.interrupt_vector = self.window.map_or(0, |vector| u32::from(vector.0));
         }
         control.cr_writes = (control.cr_writes & !(1 << 8)) | u16::from(is_wanted) << 8;
         control.clean &= !(clean::INTERRUPT | clean::INTERCEPTS);
-        self.intercept1(intercept::VINTR, is_wanted && is_open);
     }
 
     pub(crate) fn intercept1(&mut self, bit: u32, is_on: bool) {

@@ -12,6 +12,7 @@ const INSTRUCTIONS1: u32 = intercept::INTR
     | intercept::NMI
     | intercept::SMI
     | intercept::INIT
+    | intercept::VINTR
     | intercept::RDPMC
     | intercept::CPUID
     | intercept::RSM
@@ -21,6 +22,9 @@ const INSTRUCTIONS1: u32 = intercept::INTR
     | intercept::IOIO
     | intercept::MSR
     | intercept::SHUTDOWN;
+/// The vector of the virtual interrupts that stand for a window. All of them are intercepted, so no guest ever sees it. Where an
+/// emulator forgets that one is over and delivers it after all, it is the one that no handler minds: a spurious interrupt's.
+const WINDOW_VECTOR: u32 = 0xff;
 const INSTRUCTIONS2: u32 = intercept::VMRUN
     | intercept::VMMCALL
     | intercept::VMLOAD
@@ -47,6 +51,7 @@ impl SvmVcpu {
         control.cr_writes = 1 << 4;
         control.exceptions = EXCEPTIONS;
         control.instructions1 = INSTRUCTIONS1;
+        control.interrupt_vector = WINDOW_VECTOR;
         control.instructions2 = INSTRUCTIONS2;
         if features.xsave {
             control.instructions2 |= intercept::XSETBV;

@@ -6,8 +6,8 @@ use crate::beds;
 use crate::boot::Boot;
 use crate::compat;
 use crate::stories::{
-    bad_images, bad_input, console, fairness, four_vms, guests, linux, load, operator, processors,
-    save, textscreen,
+    bad_images, bad_input, button, console, fairness, four_vms, guests, linux, load, operator,
+    processors, save, textscreen,
 };
 
 const CLOUD: &str = "debian-cloud";
@@ -43,6 +43,8 @@ pub fn all() -> Result<Vec<Boot>> {
         console::boot(beds::HASWELL, 60).long(),
         operator::boot(beds::QEMU, 60),
         operator::boot(beds::SKYLAKE, 300).long(),
+        button::boot(beds::QEMU, 60),
+        button::boot(beds::HASWELL, 60).without(button::IGNORED),
         processors::boot(beds::QEMU, 40),
         save::boot(beds::QEMU, 60),
         save::boot(beds::HASWELL, 300),

@@ -20,7 +20,7 @@ const ALL_CPUS: &str = "all-cpus-run";
 /// Never starts; has the console, so that the others' lines come whole.
 const CONSOLE: &str = "console";
 /// These are no tests by themselves.
-const HELPERS: [&str; 11] = [
+const HELPERS: [&str; 12] = [
     "answer",
     "bench",
     "bench_smp",
@@ -28,6 +28,7 @@ const HELPERS: [&str; 11] = [
     "idle",
     "long_life",
     "multiboot_echo",
+    "power_button",
     "real_mode_echo",
     "screen",
     "storm",

@@ -2,6 +2,7 @@
 
 pub mod bad_images;
 pub mod bad_input;
+pub mod button;
 pub mod console;
 pub mod fairness;
 pub mod four_vms;

@@ -22,6 +22,9 @@ const TWICE: &str = "save/a-copy-of-a-copy-beside-its-original";
 const ROUNDS_TEST: &str = "save/no-memory-is-lost-in-50-creations";
 const LINUX: &str = "save/linux-goes-on-in-a-copy";
 
+/// vCPUs of Linux.
+const CPUS: u32 = 2;
+
 /// How often a VM is created and destroyed.
 const ROUNDS: usize = 50;
 
@@ -100,6 +103,7 @@ fn linux_story(stage: &mut Stage<'_>) -> Result<()> {
     let mut guest = xtask::guest::fetch(xtask::guest::DEFAULT)?;
     // There are two of it.
     guest.vm.memory = "192M".to_owned();
+    guest.vm.cpus = CPUS;
     let text = config::host(false) + &guest.vm_section();
     let image = stage.parts.image(&text).guest(&guest);
     let mut rig = stage.start(&image, Shape::default())?;
@@ -107,8 +111,12 @@ fn linux_story(stage: &mut Stage<'_>) -> Result<()> {
     rig.play(&[vm, "copy"], |rig| {
         linux::to_marker(rig, vm)?;
         linux::answers(rig)?;
-        // It counts in the background, several times a second, and goes on counting wherever it is.
-        rig.type_line("n=0; while :; do n=$((n+1)); echo $n >/tmp/n; sleep 0.1; done &")?;
+        // Each CPU counts in the background, several times a second, and goes on counting wherever it is.
+        rig.type_line("count() { while :; do n=$((n+1)); echo $n >/tmp/n$1; sleep 0.1; done; }")?;
+        for cpu in 0..CPUS {
+            linux::answers(rig)?;
+            rig.type_line(&format!("count {cpu} & taskset -p {} $!", 1 << cpu))?;
+        }
         linux::answers(rig)?;
         rig.open_prompt()?;
         pause(rig, vm)?;
@@ -124,7 +132,10 @@ fn linux_story(stage: &mut Stage<'_>) -> Result<()> {
         stage.verdict(
             LINUX,
             log.and_then(|()| {
-                ensure!(later > first, "counted to {first} and then to {later}");
+                ensure!(
+                    first.iter().zip(&later).all(|(first, later)| first < later),
+                    "counted to {first:?} and then to {later:?}"
+                );
                 Ok(())
             }),
         );
@@ -135,21 +146,25 @@ fn linux_story(stage: &mut Stage<'_>) -> Result<()> {
     })
 }
 
-/// How far Linux has counted.
-fn counted(rig: &mut Rig) -> Result<u64> {
-    rig.type_line("echo at-$(cat /tmp/n)-now")?;
-    // The command itself is echoed; its answer has a number there.
-    loop {
-        let said = rig.expect("-now", 60)?;
-        let number = said
-            .rsplit("at-")
-            .next()
-            .and_then(|rest| rest.strip_suffix("-now"))
-            .and_then(|number| number.parse().ok());
-        if let Some(number) = number {
-            return Ok(number);
-        }
-    }
+/// How far each CPU of Linux has counted.
+fn counted(rig: &mut Rig) -> Result<Vec<u64>> {
+    (0..CPUS)
+        .map(|cpu| {
+            rig.type_line(&format!("echo at-$(cat /tmp/n{cpu})-now"))?;
+            // The command itself is echoed; its answer has a number there.
+            loop {
+                let said = rig.expect("-now", 60)?;
+                let number = said
+                    .rsplit("at-")
+                    .next()
+                    .and_then(|rest| rest.strip_suffix("-now"))
+                    .and_then(|number| number.parse().ok());
+                if let Some(number) = number {
+                    return Ok(number);
+                }
+            }
+        })
+        .collect()
 }
 
 /// The test guest looks after itself; `when` is a word of its own, since old answers are shown again.

@@ -9,6 +9,7 @@ mod terminal;
 
 use crate::harness::ResetHarness;
 use crate::slot::{Silent, Slot};
+use ::terminal::{Keys, Press};
 use addr::Gpa;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -16,7 +17,7 @@ use alloc::vec::Vec;
 use chipset::{I8042, MAX_COLUMNS, Picture, TextMode, Vga};
 use device::Instant;
 use guest_memory::{GuestMemory, Unbacked};
-use keys::{Parser, Stroke};
+use keys::Stroke;
 use terminal::{Cell, Shot, Terminal};
 
 /// How often the screen is looked at.
@@ -29,6 +30,8 @@ const HOLD_NS: u64 = 100_000_000;
 const PRESS_NS: u64 = 15_000_000;
 /// The most keys that wait for a guest that does not take them; more are dropped.
 const WAITING_KEYS: usize = 256;
+/// What comes this long after an Esc is no sequence with it.
+const PAUSE_NS: u64 = 50_000_000;
 /// A character, white on black.
 const PLAIN: Cell = 0x0700;
 /// The shape of a screen that shows no text of the guest.
@@ -59,7 +62,9 @@ pub(crate) struct Display {
     due: Instant,
     cells: Vec<Cell>,
     out: Vec<u8>,
-    parser: Parser,
+    keys: Keys,
+    /// When the last byte was typed.
+    typed_at: Instant,
     strokes: VecDeque<Stroke>,
     /// The key that is down, and since when.
     held: Option<(Stroke, Instant)>,
@@ -74,7 +79,8 @@ impl Display {
             due: Instant::default(),
             cells: Vec::new(),
             out: Vec::new(),
-            parser: Parser::default(),
+            keys: Keys::default(),
+            typed_at: Instant::default(),
             strokes: VecDeque::new(),
             held: None,
             codes: VecDeque::new(),
@@ -89,17 +95,32 @@ impl Display {
 
     /// The operator has typed a byte.
     pub(crate) fn type_byte(&mut self, byte: u8, seat: &Seat, now: Instant) {
-        for stroke in self.parser.take(byte, now).into_iter().flatten() {
-            if self.strokes.len() < WAITING_KEYS {
-                self.strokes.push_back(stroke);
-            }
-        }
+        self.note_pause(now);
+        self.typed_at = now;
+        let press = self.keys.take(byte);
+        self.strike(press);
         self.play(seat, now);
+    }
+
+    /// After a while of silence an Esc was the key.
+    fn note_pause(&mut self, now: Instant) {
+        if now.since_ns(self.typed_at) >= PAUSE_NS {
+            let press = self.keys.pause();
+            self.strike(press);
+        }
+    }
+
+    fn strike(&mut self, press: Option<Press>) {
+        if let Some(stroke) = press.and_then(Stroke::of)
+            && self.strokes.len() < WAITING_KEYS
+        {
+            self.strokes.push_back(stroke);
+        }
     }
 
     /// The operator leaves: no key stays down, and those that were not pressed yet are not pressed any more.
     pub(crate) fn leave(&mut self, seat: &Seat) {
-        self.parser = Parser::default();
+        self.keys = Keys::default();
         self.strokes.clear();
         if let Some((stroke, _)) = self.held.take() {
             stroke.release(&mut self.codes);
@@ -110,7 +131,7 @@ impl Display {
     /// Moves keys on, and writes what leads the terminal from what it shows to what the guest's screen shows: a piece of it,
     /// and nothing if the last look was just now. To be called some hundred times a second.
     pub(crate) fn render(&mut self, seat: &Seat, ram: &impl GuestMemory, now: Instant) -> &[u8] {
-        self.strokes.extend(self.parser.expire(now));
+        self.note_pause(now);
         self.play(seat, now);
         self.out.clear();
         if now < self.due {

@@ -124,9 +124,14 @@ impl<H: Host> Shell<H> {
 
     /// One byte typed by the operator.
     pub(crate) fn byte(&mut self, byte: u8) {
-        let Some(key) = self.keys.take(byte) else {
+        let Some(press) = self.keys.take(byte) else {
             return;
         };
+        // What is held beside a key makes no difference here; a symbol with Alt is not that symbol.
+        if press.alt && matches!(press.key, Key::Symbol(_)) {
+            return;
+        }
+        let key = press.key;
         if let Some(page) = &mut self.page {
             if !page.key(key) {
                 self.end_page();

@@ -22,6 +22,6 @@ mod tests;
 
 pub use attributes::{Attributes, Colour, Sgr, Style};
 pub use confine::{Confined, Sink};
-pub use keys::{Key, Keys};
+pub use keys::{Key, Keys, Press};
 pub use modes::Modes;
 pub use scrollback::{Scrollback, plain_text};

@@ -400,39 +400,6 @@ fn plain_text_shows_what_was_left_on_each_line() {
     );
 }
 
-fn keys(text: &str) -> Vec<Key> {
-    let mut keys = Keys::default();
-    text.bytes().filter_map(|byte| keys.take(byte)).collect()
-}
-
-#[test]
-fn keys_are_taken_apart() {
-    use Key::*;
-    assert_eq!(keys("aß"), [Symbol('a'), Symbol('ß')]);
-    assert_eq!(
-        keys("\x1b[A\x1bOB\x1b[1;5C\x1b[5~\x1b[6~"),
-        [Up, Down, Right, PageUp, PageDown]
-    );
-    assert_eq!(
-        keys("\x1b[H\x1b[F\x1b[1~\x1b[4~\x1b[3~"),
-        [Home, End, Home, End, Delete]
-    );
-    assert_eq!(
-        keys("\r\t\x7f\x08\x03"),
-        [Enter, Tab, Backspace, Backspace, Control('c')]
-    );
-}
-
-#[test]
-fn a_terminals_answers_are_no_keys() {
-    assert_eq!(
-        keys("\x1b[24;80R\x1b[?62;c\x1b[0n\x1b]10;rgb:0/0/0\x07\x1bP1$r0m\x1b\\\x1b[[A\x1b[I"),
-        []
-    );
-    // An unfinished one ends with the line.
-    assert_eq!(keys("\x1b]10;rgb\rx"), [Key::Enter, Key::Symbol('x')]);
-}
-
 #[test]
 fn a_replay_shows_the_picture_and_sets_no_mode() {
     let mut back = Scrollback::new(1024);

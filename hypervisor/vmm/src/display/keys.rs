@@ -1,15 +1,7 @@
-//! From what a terminal sends to the keys of a PS/2 keyboard with US layout.
-//!
-//! Terminals: ECMA-48 and what xterm, rxvt and the Linux console add for keys. Keyboard: scan code set 2 of the IBM PS/2 technical
-//! reference. A terminal tells of no release, only that a key was pressed, or is repeated.
+//! From the keys of a terminal to those of a PS/2 keyboard with US layout: scan code set 2 of the IBM PS/2 technical reference.
 
 use alloc::collections::VecDeque;
-use device::Instant;
-
-/// An Esc behind which nothing came for so long is the key, not the start of a sequence.
-const ESCAPE_NS: u64 = 50_000_000;
-/// The longest sequence; what is longer is no key.
-const SEQUENCE_BYTES: usize = 16;
+use terminal::Press;
 
 /// Precedes the codes of keys that an AT keyboard did not have.
 const EXTENDED: u8 = 0xe0;
@@ -18,7 +10,7 @@ const RELEASE: u8 = 0xf0;
 
 /// A key: its code in set 2, and whether [`EXTENDED`] comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Key {
+struct Key {
     code: u8,
     is_extended: bool,
 }
@@ -130,19 +122,44 @@ impl Stroke {
         }
     }
 
-    /// With the modifiers of a sequence: one more than the sum of 1 for Shift, 2 for Alt, 4 for Ctrl. (xterm, "PC-Style Function Keys")
-    fn modified(self, parameter: u16) -> Self {
-        let bits = parameter.saturating_sub(1);
-        Self {
-            shift: self.shift || bits & 1 != 0,
-            alt: self.alt || bits & 2 != 0,
-            ctrl: self.ctrl || bits & 4 != 0,
-            ..self
-        }
-    }
-
-    fn with_alt(self) -> Self {
-        Self { alt: true, ..self }
+    /// The stroke that is pressed so; None when no key of this keyboard is.
+    pub(super) fn of(press: Press) -> Option<Self> {
+        let plain = match press.key {
+            terminal::Key::Symbol(symbol) => typing(symbol)?,
+            terminal::Key::Control(symbol) => Self {
+                ctrl: true,
+                ..typing(match symbol {
+                    // Control takes Shift along where the symbol would need it.
+                    '^' => '6',
+                    '_' => '-',
+                    symbol => symbol,
+                })?
+            },
+            terminal::Key::Enter => Self::plain(ENTER),
+            terminal::Key::Tab => Self::plain(TAB),
+            terminal::Key::Escape => Self::plain(ESCAPE),
+            terminal::Key::Backspace => Self::plain(BACKSPACE),
+            terminal::Key::Insert => Self::plain(INSERT),
+            terminal::Key::Delete => Self::plain(DELETE),
+            terminal::Key::Up => Self::plain(UP),
+            terminal::Key::Down => Self::plain(DOWN),
+            terminal::Key::Left => Self::plain(LEFT),
+            terminal::Key::Right => Self::plain(RIGHT),
+            terminal::Key::Home => Self::plain(HOME),
+            terminal::Key::End => Self::plain(END),
+            terminal::Key::PageUp => Self::plain(PAGE_UP),
+            terminal::Key::PageDown => Self::plain(PAGE_DOWN),
+            terminal::Key::Function(number) => {
+                let code = FUNCTION.get(usize::from(number.checked_sub(1)?))?;
+                Self::plain(key(*code))
+            }
+        };
+        Some(Self {
+            shift: plain.shift || press.shift,
+            alt: plain.alt || press.alt,
+            ctrl: plain.ctrl || press.ctrl,
+            ..plain
+        })
     }
 
     fn modifiers(self) -> impl DoubleEndedIterator<Item = Key> {
@@ -178,189 +195,16 @@ impl Stroke {
     }
 }
 
-/// The stroke that types one byte; None when no key does.
-fn stroke_of(byte: u8) -> Option<Stroke> {
-    let plain = |key| Some(Stroke::plain(key));
-    match byte {
-        0x08 | 0x7f => plain(BACKSPACE),
-        b'\t' => plain(TAB),
-        b'\r' | b'\n' => plain(ENTER),
-        0x1b => plain(ESCAPE),
-        // Ctrl takes bits 5 and 6 off.
-        0x01..=0x1f => {
-            let letter = match byte {
-                0x1e => b'6',
-                0x1f => b'-',
-                _ => (byte | 0x40).to_ascii_lowercase(),
-            };
-            stroke_of(letter).map(|stroke| Stroke {
-                ctrl: true,
-                ..stroke
-            })
-        }
-        0x00 => stroke_of(b' ').map(|stroke| Stroke {
-            ctrl: true,
-            ..stroke
-        }),
-        _ => PRINTING
-            .iter()
-            .find(|(_, alone, shifted)| [*alone, *shifted].contains(&byte))
-            .map(|(code, alone, _)| Stroke {
-                shift: *alone != byte,
-                ..Stroke::plain(key(*code))
-            }),
-    }
-}
-
-/// How far into a sequence the bytes are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
-    #[default]
-    Outside,
-    /// Esc, at this time.
-    Escape(Instant),
-    /// Esc O.
-    Ss3,
-    /// Esc [, with two parameters and how many bytes so far.
-    Csi {
-        parameters: [u16; 2],
-        second: bool,
-        len: usize,
-    },
-    /// Esc [ [ of the Linux console.
-    Console,
-}
-
-/// Takes bytes apart.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Parser {
-    state: State,
-}
-
-impl Parser {
-    /// Takes a byte; returns the strokes it completes: an Esc before it, and its own.
-    pub(super) fn take(&mut self, byte: u8, now: Instant) -> [Option<Stroke>; 2] {
-        let late = self.expire(now);
-        [late, self.step(byte, now)]
-    }
-
-    /// The Esc key, when nothing came behind it.
-    pub(super) fn expire(&mut self, now: Instant) -> Option<Stroke> {
-        match self.state {
-            State::Escape(at) if now.since_ns(at) >= ESCAPE_NS => {
-                self.state = State::Outside;
-                Some(Stroke::plain(ESCAPE))
-            }
-            _ => None,
-        }
-    }
-
-    fn step(&mut self, byte: u8, now: Instant) -> Option<Stroke> {
-        match core::mem::take(&mut self.state) {
-            State::Outside if byte == 0x1b => {
-                self.state = State::Escape(now);
-                None
-            }
-            State::Outside => stroke_of(byte),
-            State::Escape(_) => match byte {
-                b'[' => {
-                    self.state = State::Csi {
-                        parameters: [0; 2],
-                        second: false,
-                        len: 0,
-                    };
-                    None
-                }
-                b'O' => {
-                    self.state = State::Ss3;
-                    None
-                }
-                // Twice Esc: once the key, and perhaps a sequence now.
-                0x1b => {
-                    self.state = State::Escape(now);
-                    Some(Stroke::plain(ESCAPE))
-                }
-                _ => stroke_of(byte).map(Stroke::with_alt),
-            },
-            State::Ss3 => lettered(byte),
-            State::Console => FUNCTION
-                .get(usize::from(byte.wrapping_sub(b'A')))
-                .filter(|_| byte <= b'E')
-                .map(|code| Stroke::plain(key(*code))),
-            State::Csi {
-                mut parameters,
-                mut second,
-                len,
-            } => {
-                match byte {
-                    b'[' if len == 0 => {
-                        self.state = State::Console;
-                        return None;
-                    }
-                    b'0'..=b'9' => {
-                        let parameter = &mut parameters[usize::from(second)];
-                        *parameter = parameter
-                            .saturating_mul(10)
-                            .saturating_add(u16::from(byte - b'0'));
-                    }
-                    b';' => second = true,
-                    0x40..=0x7e => return sequence(parameters, byte),
-                    _ => {}
-                }
-                if len < SEQUENCE_BYTES {
-                    self.state = State::Csi {
-                        parameters,
-                        second,
-                        len: len + 1,
-                    };
-                }
-                None
-            }
-        }
-    }
-}
-
-/// The key of a sequence `Esc [ … byte`.
-fn sequence([first, second]: [u16; 2], byte: u8) -> Option<Stroke> {
-    match byte {
-        b'~' => numbered(first).map(|key| Stroke::plain(key).modified(second)),
-        b'Z' => Some(Stroke::plain(TAB).modified(2)),
-        _ => lettered(byte).map(|stroke| stroke.modified(second)),
-    }
-}
-
-/// The key of a letter behind `Esc [` or `Esc O`.
-fn lettered(byte: u8) -> Option<Stroke> {
-    let key = match byte {
-        b'A' => UP,
-        b'B' => DOWN,
-        b'C' => RIGHT,
-        b'D' => LEFT,
-        b'F' => END,
-        b'H' => HOME,
-        b'M' => ENTER,
-        b'P'..=b'S' => key(FUNCTION[usize::from(byte - b'P')]),
-        _ => return None,
-    };
-    Some(Stroke::plain(key))
-}
-
-/// The key of a number before `~`.
-fn numbered(number: u16) -> Option<Key> {
-    let function = |first: u16, number: u16| key(FUNCTION[usize::from(number - first)]);
-    Some(match number {
-        1 | 7 => HOME,
-        2 => INSERT,
-        3 => DELETE,
-        4 | 8 => END,
-        5 => PAGE_UP,
-        6 => PAGE_DOWN,
-        // Numbers are left out after F5 and after F10.
-        11..=15 => function(11, number),
-        17..=21 => function(12, number),
-        23..=24 => function(13, number),
-        _ => return None,
-    })
+/// The stroke that types a symbol; None when no key does.
+fn typing(symbol: char) -> Option<Stroke> {
+    let byte = u8::try_from(symbol).ok()?;
+    PRINTING
+        .iter()
+        .find(|(_, alone, shifted)| [*alone, *shifted].contains(&byte))
+        .map(|(code, alone, _)| Stroke {
+            shift: *alone != byte,
+            ..Stroke::plain(key(*code))
+        })
 }
 
 #[cfg(test)]

@@ -192,7 +192,12 @@ impl Line {
                 self.outbox.lock().write(b"\x1b[H\x1b[2J");
                 self.show();
             }
-            Key::Control(_) | Key::PageUp | Key::PageDown => {}
+            Key::Control(_)
+            | Key::Escape
+            | Key::Insert
+            | Key::PageUp
+            | Key::PageDown
+            | Key::Function(_) => {}
         }
     }
 

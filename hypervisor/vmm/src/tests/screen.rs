@@ -127,6 +127,21 @@ fn a_guest_that_reads_nothing_costs_no_more_than_a_few_keys() {
 }
 
 #[test]
+fn an_escape_is_a_key_when_nothing_follows() {
+    let mut rig = rig();
+    rig.host.type_text("\x1b");
+    assert_eq!(codes(&mut rig, 40), []);
+    assert_eq!(codes(&mut rig, 40), [0x01]);
+    assert_eq!(codes(&mut rig, 200), [0x81]);
+    // What comes later is no sequence with it.
+    rig.host.type_text("[");
+    assert_eq!(codes(&mut rig, 200), [0x1a, 0x9a]);
+    // Alt, with what could have begun a sequence.
+    rig.host.type_text("\x1b[");
+    assert_eq!(codes(&mut rig, 300), [0x38, 0x1a, 0x9a, 0xb8]);
+}
+
+#[test]
 fn a_keyboard_that_does_not_scan_forgets_keys() {
     let mut rig = rig();
     rig.out(DATA, 0xf5);

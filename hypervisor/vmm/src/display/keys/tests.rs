@@ -1,19 +1,14 @@
 use super::*;
 use alloc::vec::Vec;
-
-const NOW: Instant = Instant::from_ns(0);
+use terminal::Keys;
 
 /// What the keyboard sends for these bytes, typed at once and followed by a pause.
 fn codes(bytes: &[u8]) -> Vec<u8> {
-    let mut parser = Parser::default();
+    let mut keys = Keys::default();
     let mut codes = VecDeque::new();
-    let mut strokes: Vec<Stroke> = bytes
-        .iter()
-        .flat_map(|byte| parser.take(*byte, NOW))
-        .flatten()
-        .collect();
-    strokes.extend(parser.expire(Instant::from_ns(ESCAPE_NS)));
-    for stroke in strokes {
+    let mut presses: Vec<Press> = bytes.iter().filter_map(|byte| keys.take(*byte)).collect();
+    presses.extend(keys.pause());
+    for stroke in presses.into_iter().filter_map(Stroke::of) {
         stroke.press(&mut codes);
         stroke.release(&mut codes);
     }
@@ -37,6 +32,8 @@ fn a_table_of_keys() {
         (b"\x03", &[0x14, 0x21, 0xf0, 0x21, 0xf0, 0x14]), // Ctrl-C
         (b"\x00", &[0x14, 0x29, 0xf0, 0x29, 0xf0, 0x14]), // Ctrl-Space
         (b"\x1c", &[0x14, 0x5d, 0xf0, 0x5d, 0xf0, 0x14]), // Ctrl-backslash
+        (b"\x1e", &[0x14, 0x36, 0xf0, 0x36, 0xf0, 0x14]), // Ctrl-6
+        (b"\x1f", &[0x14, 0x4e, 0xf0, 0x4e, 0xf0, 0x14]), // Ctrl-minus
         (b"\x1bx", &[0x11, 0x22, 0xf0, 0x22, 0xf0, 0x11]), // Alt-X
         (b"\x1b[A", &[0xe0, 0x75, 0xe0, 0xf0, 0x75]),
         (b"\x1bOB", &[0xe0, 0x72, 0xe0, 0xf0, 0x72]),
@@ -75,7 +72,7 @@ fn a_table_of_keys() {
 #[test]
 fn every_printable_character_has_one_key() {
     for byte in b' '..=b'~' {
-        let stroke = stroke_of(byte).expect("a US keyboard types all of ASCII");
+        let stroke = typing(byte.into()).expect("a US keyboard types all of ASCII");
         assert!(!stroke.ctrl && !stroke.alt);
     }
     let mut keys: Vec<u8> = PRINTING.iter().map(|(code, ..)| *code).collect();
@@ -85,20 +82,9 @@ fn every_printable_character_has_one_key() {
 }
 
 #[test]
-fn a_lone_escape_waits_for_what_may_follow() {
-    let mut parser = Parser::default();
-    assert_eq!(parser.take(0x1b, NOW), [None, None]);
-    assert_eq!(parser.expire(Instant::from_ns(ESCAPE_NS - 1)), None);
-    let late = Instant::from_ns(ESCAPE_NS);
-    let escape = Some(Stroke::plain(ESCAPE));
-    assert_eq!(parser.take(b'[', late), [escape, stroke_of(b'[')]);
-}
-
-#[test]
-fn nonsense_types_nothing_and_ends() {
-    assert_eq!(codes(b"\x1b[99~\x1b[;;;q\xc3\xa4\x1bOz\x1b[[Q"), []);
-    let mut long = Vec::from(*b"\x1b[");
-    long.extend([b'9'; 100]);
-    long.push(b'a');
-    assert!(codes(&long).ends_with(&[0x1c, 0xf0, 0x1c]));
+fn what_no_key_types_is_not_typed() {
+    assert_eq!(codes("ä€".as_bytes()), []);
+    assert_eq!(codes(b"\x1b[24;80R\x1b]10;rgb:0/0/0\x07"), []);
+    assert_eq!(Stroke::of(terminal::Key::Function(0).into()), None);
+    assert_eq!(Stroke::of(terminal::Key::Function(13).into()), None);
 }

@@ -60,14 +60,9 @@ pub fn all() -> Result<Vec<Boot>> {
         textscreen::ours(beds::QEMU, 20),
         textscreen::ours(beds::HASWELL, 60),
         textscreen::memtest(beds::QEMU, "memtest86", 30),
-        // In Bochs a picture takes minutes: see the story.
-        textscreen::memtest(beds::HASWELL, "memtest86", 600)
-            .without("memtest86/menu-closes-by-key")
-            .long(),
+        textscreen::memtest(beds::HASWELL_SMP, "memtest86", 60).long(),
         textscreen::memtest(beds::QEMU, "memtest86-32", 30),
-        textscreen::memtest(beds::HASWELL, "memtest86-32", 600)
-            .without("memtest86-32/menu-closes-by-key")
-            .long(),
+        textscreen::memtest(beds::HASWELL_SMP, "memtest86-32", 60).long(),
         textscreen::invaders(beds::QEMU, 20),
         textscreen::invaders(beds::HASWELL, 60),
     ];

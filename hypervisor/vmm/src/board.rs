@@ -9,11 +9,12 @@ use crate::fabric::{Cpus, Fabric, IoApicHarness, PicHarness, Wire};
 use crate::firmware;
 use crate::harness::{
     DebugHarness, ExitHarness, FwCfgHarness, HpetHarness, LegacyReplacement, PitHarness, PmHarness,
-    ResetHarness, RtcHarness, SerialPort, UartHarness,
+    ResetHarness, RtcHarness, UartHarness,
 };
 use crate::kernel::Image;
 use crate::lifecycle::Lifecycle;
 use crate::persist::Persist;
+use crate::serial_port::SerialPort;
 use crate::services::Services;
 use crate::slot::{AnySlot, Harness, Silent, Slot};
 use crate::view::{LinePrinter, View};
@@ -57,6 +58,8 @@ pub(crate) struct Board<H: Host> {
     pub(crate) uart: SerialPort<H>,
     /// What the operator sees of the VM's serial port.
     pub(crate) view: Arc<View<H>>,
+    /// What comes out of the debug ports.
+    debug_text: Arc<LinePrinter<H>>,
     pub(crate) seat: Seat,
     pm: Arc<Slot<PowerManagement, PmHarness>>,
 }
@@ -120,7 +123,8 @@ impl<H: Host> Board<H> {
         let pci = maker.slot("pci", pci::q35(wiring::PM_BASE), Silent);
         let fw_cfg = FwCfg::new(firmware::items(spec, layout, image));
         let fw_cfg = maker.slot("fw_cfg", fw_cfg, FwCfgHarness::new(ram));
-        let text = DebugHarness::new(LinePrinter::new(&spec.name, site.console));
+        let debug_text = Arc::new(LinePrinter::new(&spec.name, site.console));
+        let text = DebugHarness::new(debug_text.clone());
         let debug = maker.slot("debug", DebugPort::new(), text);
 
         let mut pio = PioBus::default();
@@ -170,14 +174,21 @@ impl<H: Host> Board<H> {
             lifecycle,
             clock,
             home,
-            uart: SerialPort { slot: com1 },
+            uart: SerialPort::new(com1),
             view,
+            debug_text,
             seat: Seat {
                 vga,
                 keyboard: i8042,
             },
             pm,
         })
+    }
+
+    /// The guest has ended: lines that it left open end, too, so that the next one's begin at their start.
+    pub(crate) fn end_lines(&self) {
+        self.debug_text.end_line();
+        self.view.end();
     }
 
     /// Whether the guest has asked to hear of the power button.

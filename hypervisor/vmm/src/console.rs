@@ -197,6 +197,16 @@ impl<H: Host> Console<H> {
         output.open_line = open_line;
     }
 
+    /// A word to the operator about what was just done, which is no matter for the log. Over a picture it is a bell.
+    pub(crate) fn remark(&self, text: &str) {
+        let mut output = self.output.lock();
+        if output.is_picture {
+            self.push(&mut output, b"\x07");
+        } else {
+            self.put_line(&mut output, &[b"[", text.as_bytes(), b"]"]);
+        }
+    }
+
     /// Writes one line of a VM in the background, with its name.
     pub(crate) fn write_line_of(&self, name: &str, line: &[u8]) {
         let mut output = self.output.lock();

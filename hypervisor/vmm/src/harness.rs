@@ -2,7 +2,7 @@
 
 use crate::fabric::{Fabric, Wire};
 use crate::lifecycle::{Lifecycle, StopReason};
-use crate::slot::{Harness, Slot};
+use crate::slot::Harness;
 use crate::view::{LinePrinter, View};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -87,7 +87,7 @@ pub(crate) struct UartHarness<H: Host> {
     wire: Wire,
     /// None: the cable ends nowhere.
     view: Option<Arc<View<H>>>,
-    /// Whether the guest waits because it has printed its share.
+    /// Whether the guest is held back.
     is_held: AtomicBool,
 }
 
@@ -99,12 +99,23 @@ impl<H: Host> UartHarness<H> {
             is_held: AtomicBool::new(false),
         }
     }
+
+    /// Whether the guest waits because it has printed its share.
+    pub(crate) fn is_held(&self) -> bool {
+        self.is_held.load(Ordering::Relaxed)
+    }
+
+    /// Lets it print on.
+    pub(crate) fn let_go(&self, uart: &mut Uart16550) {
+        self.is_held.store(false, Ordering::Relaxed);
+        uart.set_backpressure(false);
+    }
 }
 
 impl<H: Host> Harness<Uart16550> for UartHarness<H> {
     fn after(&self, uart: &mut Uart16550) {
         // Held back, bytes stay in the FIFO, where the guest sees them.
-        while !self.is_held.load(Ordering::Relaxed) {
+        while !self.is_held() {
             let Some(byte) = uart.take_transmitted() else {
                 break;
             };
@@ -123,29 +134,6 @@ impl<H: Host> Harness<Uart16550> for UartHarness<H> {
     fn restored(&self, uart: &mut Uart16550) {
         // Let go when the console has room.
         self.is_held.store(uart.is_held_back(), Ordering::Relaxed);
-    }
-}
-
-/// COM1, as the console's chores see it.
-pub(crate) struct SerialPort<H: Host> {
-    pub(crate) slot: Arc<Slot<Uart16550, UartHarness<H>>>,
-}
-
-impl<H: Host> SerialPort<H> {
-    /// A byte for the guest. Returns false, and takes nothing, when there is no room.
-    pub(crate) fn receive(&self, byte: u8) -> bool {
-        self.slot.with(|uart| uart.receive(byte))
-    }
-
-    /// The console has room again.
-    pub(crate) fn release(&self) {
-        let harness = self.slot.harness();
-        if harness.is_held.load(Ordering::Relaxed) {
-            self.slot.with(|uart| {
-                harness.is_held.store(false, Ordering::Relaxed);
-                uart.set_backpressure(false);
-            });
-        }
     }
 }
 
@@ -257,11 +245,11 @@ impl Harness<Hpet> for HpetHarness {
 
 /// Text from the debug ports, as whole lines of the VM.
 pub(crate) struct DebugHarness<H: Host> {
-    printer: LinePrinter<H>,
+    printer: Arc<LinePrinter<H>>,
 }
 
 impl<H: Host> DebugHarness<H> {
-    pub(crate) fn new(printer: LinePrinter<H>) -> Self {
+    pub(crate) fn new(printer: Arc<LinePrinter<H>>) -> Self {
         Self { printer }
     }
 }

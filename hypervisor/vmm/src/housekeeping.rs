@@ -6,8 +6,8 @@ use crate::display::Display;
 use crate::lifecycle::VmState;
 use crate::shell::Shell;
 use crate::status::StatusLine;
+use crate::typing::Typing;
 use crate::vm::Vm;
-use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use device::Instant;
@@ -20,8 +20,6 @@ const TICK_NS: u64 = 10_000_000;
 const BUSY_TICK_NS: u64 = 1_000_000;
 /// The most bytes of input taken in one round.
 const INPUT_LIMIT: usize = 64;
-/// The most bytes of input kept for a guest that does not take them; more are dropped.
-const HELD_BYTES: usize = 256;
 /// How often a guest may ask the operator's terminal something.
 const QUESTION_NS: u64 = 100_000_000;
 /// A guest's screen is drawn only while no more than this waits for the serial port: an old picture is of no use.
@@ -37,8 +35,7 @@ pub(crate) struct Housekeeping<H: Host> {
     /// The VMs there are, as of `generation` of their list.
     vms: Vec<Arc<Vm<H>>>,
     generation: u64,
-    /// What its guest had no room for yet, so that what is typed behind it is read all the same: Ctrl-] may be there.
-    held: VecDeque<u8>,
+    typing: Typing<H>,
     /// The screen of the VM in focus, and which VM that is.
     display: Display,
     on_display: Option<Arc<Vm<H>>>,
@@ -60,7 +57,7 @@ impl<H: Host> Housekeeping<H> {
             due: Instant::default(),
             vms: hypervisor.vms(),
             generation: hypervisor.registry.generation(),
-            held: VecDeque::with_capacity(HELD_BYTES),
+            typing: Typing::new(hypervisor.console),
             display: Display::new(),
             on_display: None,
             is_display_new: false,
@@ -124,7 +121,7 @@ impl<H: Host> Housekeeping<H> {
             };
             let focus = self.hypervisor.console.focus();
             if byte == ESCAPE {
-                self.held.clear();
+                self.typing.change();
                 if focus == SHELL {
                     self.shell.close();
                 } else {
@@ -135,12 +132,18 @@ impl<H: Host> Housekeeping<H> {
                 self.shell.byte(byte);
                 self.change_display();
             } else if let Some(vm) = &self.on_display {
-                self.display.type_byte(byte, &vm.board.seat, now);
-            } else if self.held.len() < HELD_BYTES {
-                self.held.push_back(byte);
+                let screen = Some(&mut self.display);
+                self.typing.type_byte(byte, vm, screen, now);
+            } else if let Some(vm) = self.vms.iter().find(|vm| vm.id() == focus) {
+                self.typing.type_byte(byte, vm, None, now);
             }
         }
-        self.hand_over();
+        for vm in &self.vms {
+            // A paused guest notices nothing: what is typed waits outside.
+            if vm.lifecycle().state() == VmState::Running {
+                vm.board.uart.hand_over();
+            }
+        }
     }
 
     /// Follows the focus to a VM's screen, or away from it.
@@ -176,20 +179,6 @@ impl<H: Host> Housekeeping<H> {
             if !bytes.is_empty() {
                 console.write(bytes);
             }
-        }
-    }
-
-    /// Gives the VM in focus as much of what was typed as it has room for.
-    fn hand_over(&mut self) {
-        let focus = self.hypervisor.console.focus();
-        let Some(vm) = self.vms.iter().find(|vm| vm.id() == focus) else {
-            return;
-        };
-        while let Some(byte) = self.held.front() {
-            if !vm.board.uart.receive(*byte) {
-                return;
-            }
-            self.held.pop_front();
         }
     }
 

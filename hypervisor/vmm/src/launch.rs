@@ -177,12 +177,13 @@ impl<H: Host> Vm<H> {
         for slot in &self.board.slots {
             slot.reset();
         }
+        self.board.uart.forget_typed();
         Ok(())
     }
 
     /// Carries out an order to end; all vCPUs are parked.
     pub(crate) fn conclude(&self, order: Order) {
-        self.board.view.end();
+        self.board.end_lines();
         // A guest that answers the power button with a reset was to stop all the same.
         let was_to_stop = self.stops_hard_at_ns.swap(NEVER, Ordering::SeqCst) != NEVER;
         let is_operators = order.reason == StopReason::Operator;

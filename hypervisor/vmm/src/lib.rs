@@ -42,6 +42,7 @@ mod ports;
 mod ram_work;
 mod registry;
 mod saved;
+mod serial_port;
 mod services;
 mod shell;
 mod slot;
@@ -50,6 +51,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod text;
+mod typing;
 mod vcpu;
 mod view;
 mod vm;

@@ -1,5 +1,6 @@
 //! The operator's shell: a small prompt behind the escape key.
 
+mod advice;
 mod answers;
 mod line;
 mod orders;

@@ -177,6 +177,7 @@ impl<H: Host> View<H> {
     pub(crate) fn end(&self) {
         let mut state = self.state.lock();
         let is_shown = self.console.shows_serial_of(self.vm);
+        self.end_line(&mut state, is_shown);
         let confined = core::mem::take(&mut state.confined);
         let mut gate = Gate {
             view: self,
@@ -201,6 +202,31 @@ impl<H: Host> View<H> {
             let held_back = self.console.set_picture(false);
             self.tell_held_back(held_back);
         }
+    }
+
+    /// Ends a line that was begun, so that nothing runs into it.
+    fn end_line(&self, state: &mut State, is_shown: bool) {
+        let State {
+            back,
+            line,
+            is_picture,
+            ..
+        } = state;
+        // A picture has no lines.
+        if line.is_empty() || *is_picture {
+            line.clear();
+            return;
+        }
+        let mut gate = Gate {
+            view: self,
+            back,
+            line,
+            is_shown,
+            is_quiet: false,
+            shown_bytes: 0,
+        };
+        gate.emit(b"\r");
+        gate.emit(b"\n");
     }
 
     fn tell_held_back(&self, lines: u64) {
@@ -322,6 +348,15 @@ impl<H: Host> LinePrinter<H> {
             _ => line.push(byte),
         }
         if byte == b'\n' || line.len() >= LINE_BYTES {
+            self.console.write_line_of(&self.name, &line);
+            line.clear();
+        }
+    }
+
+    /// Ends a line that was begun.
+    pub(crate) fn end_line(&self) {
+        let mut line = self.line.lock();
+        if !line.is_empty() {
             self.console.write_line_of(&self.name, &line);
             line.clear();
         }

@@ -310,8 +310,8 @@ impl Device for Uart16550 {
         page.line("lsr", format_args!("{:#04x}", self.line_status()));
         page.line("iir", format_args!("{:#x}", self.cause()));
         page.line(
-            "rx tx bytes",
-            format_args!("{} {}", self.rx.len(), self.tx.len()),
+            "unread, unsent",
+            format_args!("{}, {} bytes", self.rx.len(), self.tx.len()),
         );
     }
 }

@@ -139,10 +139,19 @@ impl<H: Host> Shell<H> {
             }
             Order::Reset { .. } if vm.end(After::Restart) => writeln!(out, "{name} restarts"),
             Order::Reset { .. } if vm.start() => writeln!(out, "{name} starts"),
+            Order::Pause { .. } if vm.lifecycle().state() == VmState::Paused => {
+                writeln!(
+                    out,
+                    "{name} is paused already; `resume {name}` lets it go on"
+                )
+            }
             Order::Pause { .. } if vm.pause() => {
                 writeln!(out, "{name} pauses; `resume {name}` lets it go on")
             }
             Order::Resume { .. } if vm.resume() => writeln!(out, "{name} goes on"),
+            Order::Resume { .. } if vm.lifecycle().state() == VmState::Running => {
+                writeln!(out, "{name} runs already")
+            }
             Order::Resume { .. } => writeln!(out, "{name} is not paused"),
             Order::Pause { .. } => writeln!(out, "{name} is not running"),
             Order::Reset { .. } => writeln!(out, "{name} is not running"),

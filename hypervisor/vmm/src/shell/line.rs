@@ -1,5 +1,6 @@
 //! The command line: an editor with history, and what it lacks: more keys, and names of VMs completed.
 
+use super::advice::{explain, own_help};
 use super::orders::Order;
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -8,7 +9,7 @@ use alloc::vec::Vec;
 use core::convert::Infallible;
 use embedded_cli::cli::{Cli, CliBuilder, CliHandle};
 use embedded_cli::command::RawCommand;
-use embedded_cli::service::{CommandProcessor, FromRaw, Help, ParseError, ProcessError};
+use embedded_cli::service::{CommandProcessor, FromRaw, Help, ProcessError};
 use spin::Mutex;
 use terminal::Key;
 
@@ -213,6 +214,21 @@ impl Line {
     }
 
     fn enter(&mut self, carry_out: &mut impl FnMut(&Order<'_>) -> String) {
+        self.captured(|line| {
+            line.repeat(RIGHT);
+        });
+        let typed = self.before_cursor();
+        let Some(answer) = own_help(&typed) else {
+            return self.give_enter(carry_out);
+        };
+        self.captured(|line| line.give_enter(carry_out));
+        let mut outbox = self.outbox.lock();
+        outbox.write(b"\r\n");
+        outbox.write_text(&answer);
+        outbox.write(PROMPT.as_bytes());
+    }
+
+    fn give_enter(&mut self, carry_out: &mut impl FnMut(&Order<'_>) -> String) {
         let mut processor = Processor {
             outbox: self.outbox.clone(),
             carry_out,
@@ -342,31 +358,6 @@ impl<F: FnMut(&Order<'_>) -> String> CommandProcessor<Writer, Infallible> for Pr
         };
         self.outbox.lock().write_text(&answer);
         Ok(())
-    }
-}
-
-/// What is wrong with a command, and what to do.
-fn explain(name: &str, error: &ParseError<'_>) -> String {
-    use alloc::format;
-    match error {
-        ParseError::UnknownCommand => {
-            format!("there is no command {name:?}; `help` lists them\n")
-        }
-        ParseError::MissingRequiredArgument { name: what } => {
-            format!("{name} needs {what}; `help {name}` shows how it is used\n")
-        }
-        ParseError::ParseValueError { value, expected } => {
-            // The only numbers there are here.
-            let expected = match *expected {
-                "u32" => "a number from 0 to 4294967295",
-                other => other,
-            };
-            format!("{value:?} is not {expected}; `help {name}` shows how {name} is used\n")
-        }
-        ParseError::UnexpectedArgument { value } => {
-            format!("{name} does not take {value:?}; `help {name}` shows how it is used\n")
-        }
-        _ => format!("{name} does not take options; `help {name}` shows how it is used\n"),
     }
 }
 

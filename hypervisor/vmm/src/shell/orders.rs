@@ -25,7 +25,7 @@ pub(super) enum Order<'a> {
         view: Option<&'a str>,
     },
 
-    /// Show what a VM has printed
+    /// Show what a VM has printed on its serial port (text from its debug ports is not kept)
     Scrollback {
         /// Which VM
         name: &'a str,
@@ -139,7 +139,7 @@ pub(super) enum Order<'a> {
     /// Show the machine: CPUs, memory, time
     Host,
 
-    /// Reset the machine; VMs that run are lost
+    /// Reset the machine; VMs that run are lost (under `cargo xtask run` the emulator ends)
     Reboot,
 
     /// Switch the machine off; VMs that run are lost

@@ -286,3 +286,40 @@ fn the_status_line_says_who_has_the_focus_and_how_the_vms_are() {
     rig.order("attach back screen");
     assert!(status(&rig).starts_with(" back (screen) | "));
 }
+
+#[test]
+fn a_life_ends_its_line() {
+    let mut rig = two();
+    rig.print(0, "login:");
+    rig.print(1, "half a");
+    rig.run_on(1, 0, "half b".bytes().map(|byte| out(0xe9, byte)));
+    rig.host.text();
+    for vm in [0, 1] {
+        rig.vm(vm).reset();
+    }
+    rig.pass_ns(2_000_000_000);
+    rig.settle();
+    let text = rig.host.text();
+    assert!(text.contains("[back] half a\r\n"), "{text:?}");
+    assert!(text.contains("[back] half b\r\n"), "{text:?}");
+    rig.print(0, "first\r\n");
+    rig.print(1, "first\r\n");
+    assert!(rig.host.text().contains("[back] first\r\n"));
+    assert!(
+        rig.order("scrollback front 9")
+            .contains("\r\nlogin:\r\nfirst\r\n")
+    );
+    assert!(
+        rig.order("scrollback back 9")
+            .contains("\r\nhalf a\r\nfirst\r\n")
+    );
+    // What ended whole gets no empty line.
+    rig.vm(1).reset();
+    rig.pass_ns(2_000_000_000);
+    rig.settle();
+    rig.print(1, "again\r\n");
+    assert!(
+        rig.order("scrollback back 9")
+            .contains("\r\nfirst\r\nagain\r\n")
+    );
+}

@@ -19,3 +19,4 @@ mod sharing;
 mod shell;
 mod signals;
 mod time;
+mod typing;

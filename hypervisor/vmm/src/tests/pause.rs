@@ -19,6 +19,13 @@ impl Rig {
         assert_eq!(self.state(0), VmState::Paused);
     }
 
+    /// A byte gets to the first VM's serial port now, paused or not.
+    pub(super) fn reaches_serial_port(&self, byte: u8) {
+        let vm = self.vm(0);
+        assert!(vm.board.uart.type_byte(byte));
+        vm.board.uart.hand_over();
+    }
+
     fn resume(&mut self) {
         assert!(self.vm(0).resume());
         self.settle();
@@ -108,7 +115,7 @@ fn what_comes_during_a_pause_is_there_after_it() {
     rig.set_interrupts(0, 0, true);
     rig.out(0x3f9, 1);
     rig.pause();
-    rig.operator("x");
+    rig.reaches_serial_port(b'x');
     rig.pass_ns(SECOND_NS);
     assert_eq!(rig.delivered(0, 0), []);
     rig.resume();

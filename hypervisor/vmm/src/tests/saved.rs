@@ -127,8 +127,8 @@ fn what_waits_for_a_vcpu_waits_in_the_copy() {
     rig.vcpu(0, 1).backend.queued = Some(Event::Nmi);
     rig.vcpu(0, 1).backend.is_nmi_blocked = true;
     rig.pause();
-    // Typed during the pause: it is in no local APIC yet.
-    rig.operator("x");
+    // Comes during the pause: it is in no local APIC yet.
+    rig.reaches_serial_port(b'x');
     let copy = rig.copy();
     assert!(state(&copy) == state(&rig.vm(0)));
     assert_eq!(rig.vcpu(1, 1).activity, Activity::Halted);

@@ -76,6 +76,55 @@ fn help_knows_every_command() {
 }
 
 #[test]
+fn help_on_what_there_is_not_says_what_there_is() {
+    let mut rig = two();
+    for question in [
+        "help nonsense",
+        "nonsense --help",
+        "nonsense -h",
+        "nonsense",
+    ] {
+        let text = rig.order(question);
+        assert!(
+            text.contains("\r\nthere is no command \"nonsense\"; `help` lists them\r\n"),
+            "{text:?}"
+        );
+        assert!(text.ends_with("\r\ncaisson> "), "{text:?}");
+        assert!(!text.contains("error"), "{text:?}");
+    }
+    // From the middle of the line, too.
+    let text = rig.order("help statr\u{1b}[D\u{1b}[D");
+    assert!(text.contains("did you mean `start`?"), "{text:?}");
+    let text = rig.order("set");
+    assert!(
+        text.contains("did you mean `set-weight` or `set-cap`? `help` lists them"),
+        "{text:?}"
+    );
+    assert!(rig.order("help help").contains("`help COMMAND` explains"));
+    assert!(rig.order("vms --help").contains("Usage: vms"));
+    // It is a line like any other, for the history as well.
+    rig.order("help nonsense");
+    let text = rig.operator("\u{1b}[A\r");
+    assert!(text.contains("no command \"nonsense\""), "{text:?}");
+}
+
+#[test]
+fn what_is_so_already_is_said_to_be() {
+    let mut rig = Rig::new();
+    assert!(rig.order("resume vm").contains("vm runs already"));
+    assert!(rig.order("pause vm").contains("vm pauses"));
+    rig.settle();
+    rig.pass_ns(sched::SLICE_NS);
+    assert!(rig.order("pause vm").contains("vm is paused already"));
+    assert!(rig.order("resume vm").contains("vm goes on"));
+    rig.settle();
+    assert!(rig.order("kill vm").contains("vm stops"));
+    rig.settle();
+    assert!(rig.order("resume vm").contains("vm is not paused"));
+    assert!(rig.order("pause vm").contains("vm is not running"));
+}
+
+#[test]
 fn tables_change_until_a_key() {
     let mut rig = two();
     let text = rig.order("top");

@@ -1,5 +1,8 @@
 //! The last of what a guest has printed, in a fixed number of bytes.
 
+#[cfg(test)]
+mod tests;
+
 use crate::confine::Sink;
 use alloc::boxed::Box;
 use alloc::string::String;

@@ -24,6 +24,7 @@ mod features;
 pub mod fields;
 mod hidden;
 mod host_state;
+mod msr;
 mod priority;
 pub mod qualification;
 pub mod reason;

@@ -115,7 +115,7 @@ impl VmxVcpu {
     }
 
     /// Drops the TLB's entries of this vCPU, after a change of registers that the CPU did not see.
-    fn forget_translations(&self) {
+    pub(crate) fn forget_translations(&self) {
         let Some(vpid) = self.vpid else {
             // Without a VPID, every entry does it.
             return;
@@ -287,34 +287,11 @@ impl Vcpu for VmxVcpu {
     }
 
     fn msr(&self, msr: GuestMsr) -> u64 {
-        if let Some(value) = self.live.msr(msr) {
-            return value;
-        }
-        let vmcs = self.vmcs.load();
-        if msr == GuestMsr::SysenterCs {
-            return u64::from(vmcs.read(fields::GUEST_SYSENTER_CS));
-        }
-        vmcs_field(msr).map_or(0, |field| vmcs.read(field))
+        self.read_guest_msr(msr)
     }
 
     fn set_msr(&mut self, msr: GuestMsr, value: u64) {
-        if self.live.set_msr(msr, value) {
-            return;
-        }
-        let vmcs = self.vmcs.load();
-        match msr {
-            GuestMsr::Efer => {
-                state::set_efer(vmcs, value);
-                // NXE changes what cached translations mean.
-                self.forget_translations();
-            }
-            GuestMsr::SysenterCs => vmcs.write(fields::GUEST_SYSENTER_CS, value as u32),
-            _ => {
-                if let Some(field) = vmcs_field(msr) {
-                    vmcs.write(field, value);
-                }
-            }
-        }
+        self.write_guest_msr(msr, value);
     }
 
     fn xcr0(&self) -> u64 {
@@ -401,27 +378,6 @@ impl Vcpu for VmxVcpu {
     fn describe(&self, out: &mut dyn fmt::Write) -> fmt::Result {
         describe::describe(self.vmcs.load(), &self.registers.gpr, out)
     }
-}
-
-/// The field of an MSR that has one of 64 bits.
-const fn vmcs_field(msr: GuestMsr) -> Option<Field<u64>> {
-    Some(match msr {
-        GuestMsr::Efer => fields::GUEST_EFER,
-        GuestMsr::Pat => fields::GUEST_PAT,
-        GuestMsr::FsBase => fields::GUEST_FS_BASE,
-        GuestMsr::GsBase => fields::GUEST_GS_BASE,
-        GuestMsr::SysenterEsp => fields::GUEST_SYSENTER_ESP,
-        GuestMsr::SysenterEip => fields::GUEST_SYSENTER_EIP,
-        GuestMsr::DebugCtl => fields::GUEST_DEBUGCTL,
-        GuestMsr::SysenterCs
-        | GuestMsr::KernelGsBase
-        | GuestMsr::Star
-        | GuestMsr::Lstar
-        | GuestMsr::Cstar
-        | GuestMsr::Sfmask
-        | GuestMsr::TscAux
-        | GuestMsr::Xss => return None,
-    })
 }
 
 impl Drop for VmxVcpu {

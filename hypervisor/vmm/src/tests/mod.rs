@@ -18,5 +18,6 @@ mod screen;
 mod sharing;
 mod shell;
 mod signals;
+mod tampered;
 mod time;
 mod typing;

@@ -45,6 +45,8 @@ pub fn all() -> Result<Vec<Boot>> {
         operator::boot(beds::SKYLAKE, 300).long(),
         button::boot(beds::QEMU, 60),
         button::boot(beds::HASWELL, 60).without(button::IGNORED),
+        button::linux_boot(beds::QEMU, 40),
+        button::linux_boot(beds::HASWELL, 300).long(),
         processors::boot(beds::QEMU, 40),
         save::boot(beds::QEMU, 60),
         save::boot(beds::HASWELL, 300),

@@ -191,11 +191,18 @@ impl Content {
 
     /// One file's bytes. A `*` at the pattern's end stands for anything.
     pub(super) fn file(&self, pattern: &str) -> Result<Vec<u8>> {
-        let member = self
-            .list
-            .lines()
-            .find(|member| matches(pattern, member))
-            .with_context(|| format!("{} has no file {pattern}", self.id()))?;
+        let member = self.list.lines().find(|member| matches(pattern, member));
+        self.member(member.with_context(|| format!("{} has no file {pattern}", self.id()))?)
+    }
+
+    /// A module of the kernel in it, by its path in the kernel's sources, with `.ko`.
+    pub(super) fn kernel_module(&self, path: &str) -> Result<Vec<u8>> {
+        let end = format!("/kernel/{path}");
+        let member = self.list.lines().find(|member| member.ends_with(&end));
+        self.member(member.with_context(|| format!("{} has no module {path}", self.id()))?)
+    }
+
+    fn member(&self, member: &str) -> Result<Vec<u8>> {
         output_bytes(
             Command::new("tar")
                 .arg("-xOf")

@@ -170,6 +170,28 @@ pub fn fetch(name: &str) -> Result<Guest> {
         .with_context(|| format!("the files of guest `{name}` do not match"))
 }
 
+/// Modules of a guest's kernel, by their paths in its sources, with `.ko`; from the very package that its kernel is from.
+///
+/// # Errors
+/// As [`fetch`], or the package has no such module.
+pub fn kernel_modules(name: &str, modules: &[&str]) -> Result<Vec<Vec<u8>>> {
+    let recipe = Recipe::read(name)?;
+    let folder = folder(name)?;
+    let lock = File::create(folder.join(".lock"))?;
+    lock.lock().context("waiting for another fetch")?;
+    let mut packages = Packages::default();
+    let content = packages.open(&recipe.kernel().package)?;
+    // There may be a newer package than the one that the kernel here was taken from: a module fits one kernel only.
+    let has_fitting = |manifest: &Manifest| manifest.packages.contains(&content.id());
+    if !cached(&recipe)?.is_some_and(|(_, manifest)| has_fitting(&manifest)) {
+        make(&recipe, &folder).with_context(|| format!("fetching the guest `{name}`"))?;
+    }
+    modules
+        .iter()
+        .map(|module| content.kernel_module(module))
+        .collect()
+}
+
 /// Fetches every guest whose files a configuration names (`guests/NAME/…`).
 ///
 /// # Errors

@@ -27,7 +27,7 @@ pub fn all() -> Result<Vec<Boot>> {
         guests::boot(beds::HASWELL_SMP, 60)?,
         guests::boot(beds::LYNNFIELD, 50)?.long(),
         guests::smp_boot(beds::QEMU, 20)?,
-        guests::smp_boot(beds::QEMU_SMP, 20)?.long(),
+        guests::smp_boot(beds::QEMU_SMP, 20)?,
         guests::smp_boot(beds::HASWELL, 60)?,
         guests::smp_boot(beds::HASWELL_SMP, 60)?,
         guests::smp_boot(beds::SKYLAKE, 60)?.long(),

@@ -45,6 +45,9 @@ enum Task {
         /// Measure AMD-V's exits alone and print where their instructions go, function by function.
         #[arg(long)]
         profile: bool,
+        /// Measure sizes alone: the image, and the memory that the hypervisor holds.
+        #[arg(long)]
+        sizes: bool,
     },
 }
 
@@ -84,6 +87,7 @@ fn run(task: Task) -> Result<bool> {
             runner::run(boots, jobs.max(1), write_table || is_everything)
         }
         Task::Bench { profile: true, .. } => bench::profile().map(|()| true),
+        Task::Bench { sizes: true, .. } => bench::sizes().map(|()| true),
         Task::Bench { quick, .. } => bench::run(quick).map(|()| true),
     }
 }

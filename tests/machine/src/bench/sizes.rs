@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use xtask::ui::Step;
+use xtask::ui::{Step, say};
 
 use crate::beds::{self, Shape};
 use crate::config;
@@ -40,6 +40,9 @@ impl Sizes {
     }
 }
 
+/// Begins the line of the operator's page that says what the hypervisor's memory is for.
+const PARTS: &str = "the hypervisor's: ";
+
 fn len(path: &Path) -> Result<u64> {
     let file = std::fs::metadata(path).with_context(|| format!("looking at {}", path.display()))?;
     Ok(file.len())
@@ -58,6 +61,9 @@ fn hypervisor_bytes(parts: &Parts) -> Result<u64> {
     let kib = |what| kib_in(&page, what).with_context(|| format!("no `KiB {what}` in:\n{page}"));
     let (files, own) = (kib("files")?, kib("hypervisor")?);
     step.done(&format!("{own} KiB and {files} KiB of the guest's files"));
+    if let Some(parts) = page.lines().find(|line| line.starts_with(PARTS)) {
+        say(parts);
+    }
     Ok((own + files) << 10)
 }
 

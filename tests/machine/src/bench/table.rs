@@ -2,6 +2,9 @@
 
 use std::fmt::Write;
 
+use super::exits::Svm;
+use super::linux::Counts;
+use super::sizes::Sizes;
 use super::{Numbers, profile, ratio};
 
 /// The most an exit may cost on AMD-V in QEMU, in instructions, and what KVM of Linux 6.1 takes there.
@@ -48,74 +51,119 @@ const NOTES: &str = "\
   fw_cfg's data port. hlt_wake_of_eight: seven more vCPUs sleep on that CPU. KVM: Linux 6.1 in the same machine.
 ";
 
-/// Hot exits that took a lock.
-pub(super) fn locking(numbers: &Numbers) -> Vec<&'static str> {
-    profile::locks(&numbers.svm)
-        .into_iter()
-        .filter(|(name, taken, _)| HOT.contains(name) && *taken > CHORES)
-        .map(|(name, ..)| name)
-        .collect()
+/// All numbers as text, and what is over its ceiling.
+pub(super) struct Table {
+    /// The text.
+    pub(super) text: String,
+    /// The names of what is over.
+    pub(super) over: Vec<String>,
 }
 
-/// All numbers as text.
-pub(super) fn text(numbers: &Numbers) -> String {
-    let mut text = String::new();
-    // Writing to a string cannot fail.
-    let _ = fill(&mut text, numbers);
-    text
-}
+impl Table {
+    /// Everything.
+    pub(super) fn of(numbers: &Numbers) -> Self {
+        let mut table = Self::new();
+        // Writing to a string cannot fail.
+        let _ = table.fill(numbers);
+        table
+    }
 
-fn fill(out: &mut String, numbers: &Numbers) -> std::fmt::Result {
-    writeln!(
-        out,
-        "{:<34}{:>12}{:>12}{:>12}{:>12}",
-        "instructions per exit", "AMD-V", "ceiling", "KVM", "VT-x"
-    )?;
-    for (name, svm) in &numbers.svm.exits {
-        let known = CEILINGS.iter().find(|(known, ..)| known == name);
-        let ceiling = known.map(|(_, most, _)| *most);
-        let kvm = known.and_then(|(.., kvm)| *kvm);
-        let vmx = numbers.vmx.iter().find(|(known, _)| known == name);
-        let verdict = over(ceiling.is_some_and(|most| *svm > most));
-        writeln!(
-            out,
-            "  {name:<32}{:>12}{:>12}{:>12}{:>12}{verdict}",
-            figure(Some(*svm)),
-            figure(ceiling),
-            figure(kvm.map(|kvm| kvm as f64)),
-            figure(vmx.map(|(_, vmx)| *vmx)),
-        )?;
+    /// Sizes alone.
+    pub(super) fn of_sizes(sizes: &Sizes) -> Self {
+        let mut table = Self::new();
+        let _ = table.sizes(sizes);
+        table
     }
-    out.write_str(NOTES)?;
-    writeln!(
-        out,
-        "a CPUID exit with so many busy vCPUs on one CPU, AMD-V"
-    )?;
-    let alone = numbers.svm.scaling.first().map_or(0.0, |(_, cost)| *cost);
-    for (busy, cost) in &numbers.svm.scaling {
-        let verdict = over(*cost > alone * SCALING_CEILING);
-        writeln!(
-            out,
-            "  {busy:<32}{cost:>12.1}{:>12.1}{verdict}",
-            alone * SCALING_CEILING
-        )?;
+
+    fn new() -> Self {
+        Self {
+            text: String::new(),
+            over: Vec::new(),
+        }
     }
-    writeln!(
-        out,
-        "{:<34}{:>12}{:>12}{:>12}",
-        "four CPUs, per VM entry, AMD-V", "locks taken", "ceiling", "atomics"
-    )?;
-    for (name, taken, other) in profile::locks(&numbers.svm) {
-        let is_hot = HOT.contains(&name);
-        let ceiling = if is_hot { "0" } else { "" };
-        let verdict = over(is_hot && taken > CHORES);
-        writeln!(
-            out,
-            "  {name:<32}{taken:>12.2}{ceiling:>12}{other:>12.2}{verdict}"
-        )?;
+
+    /// What stands behind a number.
+    fn verdict(&mut self, name: &str, is_over: bool) -> &'static str {
+        if !is_over {
+            return "";
+        }
+        self.over.push(name.to_owned());
+        "  OVER"
     }
-    if let Some((bare, inside)) = &numbers.linux {
+
+    fn fill(&mut self, numbers: &Numbers) -> std::fmt::Result {
+        self.exits(numbers)?;
+        self.scaling(&numbers.svm.scaling)?;
+        self.locks(&numbers.svm)?;
+        if let Some((bare, inside)) = &numbers.linux {
+            self.linux(bare, inside)?;
+        }
+        self.sizes(&numbers.sizes)
+    }
+
+    fn exits(&mut self, numbers: &Numbers) -> std::fmt::Result {
+        writeln!(
+            self.text,
+            "{:<34}{:>12}{:>12}{:>12}{:>12}",
+            "instructions per exit", "AMD-V", "ceiling", "KVM", "VT-x"
+        )?;
+        for (name, svm) in &numbers.svm.exits {
+            let known = CEILINGS.iter().find(|(known, ..)| known == name);
+            let ceiling = known.map(|(_, most, _)| *most);
+            let kvm = known.and_then(|(.., kvm)| *kvm);
+            let vmx = numbers.vmx.iter().find(|(known, _)| known == name);
+            let verdict = self.verdict(name, ceiling.is_some_and(|most| *svm > most));
+            writeln!(
+                self.text,
+                "  {name:<32}{:>12}{:>12}{:>12}{:>12}{verdict}",
+                figure(Some(*svm)),
+                figure(ceiling),
+                figure(kvm.map(|kvm| kvm as f64)),
+                figure(vmx.map(|(_, vmx)| *vmx)),
+            )?;
+        }
+        self.text.write_str(NOTES)
+    }
+
+    fn scaling(&mut self, costs: &[(u64, f64)]) -> std::fmt::Result {
+        writeln!(
+            self.text,
+            "a CPUID exit with so many busy vCPUs on one CPU, AMD-V"
+        )?;
+        let ceiling = costs
+            .first()
+            .map_or(0.0, |(_, alone)| alone * SCALING_CEILING);
+        for (busy, cost) in costs {
+            let verdict = self.verdict(&format!("cpuid with {busy} busy vCPUs"), *cost > ceiling);
+            writeln!(
+                self.text,
+                "  {busy:<32}{cost:>12.1}{ceiling:>12.1}{verdict}"
+            )?;
+        }
+        Ok(())
+    }
+
+    fn locks(&mut self, svm: &Svm) -> std::fmt::Result {
+        writeln!(
+            self.text,
+            "{:<34}{:>12}{:>12}{:>12}",
+            "four CPUs, per VM entry, AMD-V", "locks taken", "ceiling", "atomics"
+        )?;
+        for (name, taken, other) in profile::locks(svm) {
+            let is_hot = HOT.contains(&name);
+            let ceiling = if is_hot { "0" } else { "" };
+            let verdict = self.verdict(&format!("locks of {name}"), is_hot && taken > CHORES);
+            writeln!(
+                self.text,
+                "  {name:<32}{taken:>12.2}{ceiling:>12}{other:>12.2}{verdict}"
+            )?;
+        }
+        Ok(())
+    }
+
+    fn linux(&mut self, bare: &Counts, inside: &Counts) -> std::fmt::Result {
         let ratio = ratio(bare, inside);
+        let out = &mut self.text;
         writeln!(out, "Linux to its marker, instructions")?;
         writeln!(out, "  {:<32}{:>12}", "without Caisson", bare.total)?;
         writeln!(out, "  {:<32}{:>12}", "with Caisson", inside.total)?;
@@ -125,30 +173,34 @@ fn fill(out: &mut String, numbers: &Numbers) -> std::fmt::Result {
             "  of these the guest's", inside.guest
         )?;
         writeln!(out, "  {:<32}{:>12}", "  VM entries", inside.entries)?;
-        let verdict = over(ratio > RATIO_CEILING);
+        let verdict = self.verdict("Linux's boot, ratio", ratio > RATIO_CEILING);
         writeln!(
-            out,
+            self.text,
             "  {:<32}{ratio:>12.4}{RATIO_CEILING:>12}{verdict}",
             "ratio"
-        )?;
+        )
     }
-    let sizes = &numbers.sizes;
-    writeln!(out, "sizes")?;
-    let mut bytes = |name: &str, bytes: u64, ceiling: u64| {
-        let verdict = over(bytes > ceiling);
-        writeln!(out, "  {name:<32}{bytes:>12}{ceiling:>12}{verdict}")
-    };
-    bytes("image, bytes", sizes.image_bytes(), IMAGE_CEILING)?;
-    bytes(
-        "hypervisor memory, bytes",
-        sizes.hypervisor_bytes,
-        HYPERVISOR_CEILING,
-    )?;
-    writeln!(
-        out,
-        "  {:<32}{:>12}",
-        "lines with unsafe", sizes.unsafe_lines
-    )
+
+    fn sizes(&mut self, sizes: &Sizes) -> std::fmt::Result {
+        writeln!(self.text, "sizes")?;
+        let bounded = [
+            ("image, bytes", sizes.image_bytes(), IMAGE_CEILING),
+            (
+                "hypervisor memory, bytes",
+                sizes.hypervisor_bytes,
+                HYPERVISOR_CEILING,
+            ),
+        ];
+        for (name, bytes, ceiling) in bounded {
+            let verdict = self.verdict(name, bytes > ceiling);
+            writeln!(self.text, "  {name:<32}{bytes:>12}{ceiling:>12}{verdict}")?;
+        }
+        writeln!(
+            self.text,
+            "  {:<32}{:>12}",
+            "lines with unsafe", sizes.unsafe_lines
+        )
+    }
 }
 
 fn figure(number: Option<f64>) -> String {
@@ -159,6 +211,39 @@ fn figure(number: Option<f64>) -> String {
     }
 }
 
-fn over(is_over: bool) -> &'static str {
-    if is_over { "  OVER" } else { "" }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sizes(hypervisor_bytes: u64) -> Sizes {
+        Sizes {
+            hypervisor_file_bytes: 1 << 20,
+            loader_file_bytes: 1 << 20,
+            hypervisor_bytes,
+            unsafe_lines: 1,
+        }
+    }
+
+    #[test]
+    fn what_is_over_its_ceiling_is_marked_and_named() {
+        let table = Table::of_sizes(&sizes(HYPERVISOR_CEILING + 1));
+        assert_eq!(table.over, ["hypervisor memory, bytes"]);
+        assert!(table.text.contains("16777217    16777216  OVER\n"));
+    }
+
+    #[test]
+    fn what_reaches_its_ceiling_is_not_over() {
+        let table = Table::of_sizes(&sizes(HYPERVISOR_CEILING));
+        assert!(table.over.is_empty());
+        assert!(!table.text.contains("OVER"));
+    }
+
+    #[test]
+    fn a_vcpu_that_costs_more_among_others_is_over() {
+        let mut table = Table::new();
+        table
+            .scaling(&[(1, 300.0), (2, 314.0), (8, 316.0)])
+            .expect("a string takes everything");
+        assert_eq!(table.over, ["cpuid with 8 busy vCPUs"]);
+    }
 }

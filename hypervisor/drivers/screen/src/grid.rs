@@ -1,5 +1,6 @@
 //! The grid of cells: what should be seen, and what has been drawn.
 
+use crate::packed::{Look, Looks, Packed};
 use alloc::vec;
 use alloc::vec::Vec;
 use terminal::Attributes;
@@ -12,20 +13,6 @@ pub(crate) struct Cell {
     pub(crate) is_cursor: bool,
 }
 
-impl Cell {
-    fn blank(attributes: Attributes) -> Self {
-        Self {
-            symbol: ' ',
-            // Erased cells take the colour of the paper and nothing else.
-            attributes: Attributes {
-                paper: attributes.paper,
-                ..Attributes::default()
-            },
-            is_cursor: false,
-        }
-    }
-}
-
 /// No picture yet; equal to no cell that can be wanted.
 const NEVER_DRAWN: char = '\0';
 
@@ -33,12 +20,13 @@ const NEVER_DRAWN: char = '\0';
 pub(crate) struct Grid {
     columns: usize,
     rows: usize,
-    wanted: Vec<Cell>,
+    wanted: Vec<Packed>,
     /// Which row of `wanted` is seen in each row: rows move without their cells.
     order: Vec<usize>,
     /// What the main screen shows while the alternate one is seen.
-    main: Option<Vec<Cell>>,
-    drawn: Vec<Cell>,
+    main: Option<Vec<Packed>>,
+    looks: Looks,
+    drawn: Vec<Packed>,
     /// The cursor; past the last column when the next symbol goes to the next line.
     column: usize,
     row: usize,
@@ -50,7 +38,7 @@ pub(crate) struct Grid {
     pub(crate) is_wrap_off: bool,
     pub(crate) is_inserting: bool,
     /// A row below the others that takes no text: the status line.
-    status: Vec<Cell>,
+    status: Vec<Packed>,
     /// Where the search for stale cells goes on, and how many in a row were found fresh.
     scan: usize,
     fresh_run: usize,
@@ -61,17 +49,15 @@ impl Grid {
     pub(crate) fn new(columns: usize, rows: usize) -> Self {
         let has_status = rows > 1;
         let text_rows = rows - usize::from(has_status);
-        let blank = Cell::blank(Attributes::default());
-        let never = Cell {
-            symbol: NEVER_DRAWN,
-            ..blank
-        };
+        let blank = Packed::new(' ', Look::default());
+        let never = Packed::new(NEVER_DRAWN, Look::default());
         Self {
             columns,
             rows: text_rows,
             wanted: vec![blank; columns * text_rows],
             order: (0..text_rows).collect(),
             main: None,
+            looks: Looks::new(),
             drawn: vec![never; columns * rows],
             column: 0,
             row: 0,
@@ -96,7 +82,7 @@ impl Grid {
     }
 
     /// The cells of a row.
-    fn row_mut(&mut self, row: usize) -> &mut [Cell] {
+    fn row_mut(&mut self, row: usize) -> &mut [Packed] {
         self.touch();
         let Some(at) = self.order.get(row).map(|at| at * self.columns) else {
             return &mut [];
@@ -119,16 +105,25 @@ impl Grid {
         if self.is_inserting {
             self.insert_cells(1);
         }
-        let (column, attributes) = (self.column, self.attributes);
-        let row = self.row;
-        if let Some(cell) = self.row_mut(row).get_mut(column) {
-            *cell = Cell {
-                symbol,
-                attributes,
-                is_cursor: false,
-            };
+        let cell = Packed::new(symbol, self.look(self.attributes));
+        let (column, row) = (self.column, self.row);
+        if let Some(place) = self.row_mut(row).get_mut(column) {
+            *place = cell;
             self.column += 1;
         }
+    }
+
+    /// The number of a look.
+    fn look(&mut self, attributes: Attributes) -> Look {
+        if let Some(look) = self.looks.find(attributes) {
+            return look;
+        }
+        if self.looks.is_sweep_due() {
+            let shown = self.wanted.iter().chain(&self.drawn).chain(&self.status);
+            let cells = shown.chain(self.main.iter().flatten());
+            self.looks.sweep(cells.copied());
+        }
+        self.looks.add(attributes).unwrap_or_default()
     }
 
     /// One row down, scrolling at the bottom of the region.
@@ -217,7 +212,12 @@ impl Grid {
 
     /// Erases the cells of a row from one column to before another.
     pub(crate) fn erase_row(&mut self, row: usize, from: usize, to: usize) {
-        let blank = Cell::blank(self.attributes);
+        // Erased cells take the colour of the paper and nothing else.
+        let blank = Attributes {
+            paper: self.attributes.paper,
+            ..Attributes::default()
+        };
+        let blank = Packed::new(' ', self.look(blank));
         let cells = self.row_mut(row);
         let to = to.min(cells.len());
         if let Some(cells) = cells.get_mut(from..to) {
@@ -281,14 +281,11 @@ impl Grid {
 
     /// Writes the status line.
     pub(crate) fn set_status(&mut self, text: &str, attributes: Attributes) {
+        let look = self.look(attributes);
         let mut symbols = text.chars();
         let mut is_new = false;
         for place in &mut self.status {
-            let cell = Cell {
-                symbol: symbols.next().unwrap_or(' '),
-                attributes,
-                is_cursor: false,
-            };
+            let cell = Packed::new(symbols.next().unwrap_or(' '), look);
             is_new |= *place != cell;
             *place = cell;
         }
@@ -298,16 +295,15 @@ impl Grid {
     }
 
     /// What should be seen at a place on the screen.
-    fn wanted_at(&self, column: usize, row: usize) -> Cell {
+    fn wanted_at(&self, column: usize, row: usize) -> Packed {
         let cell = match self.order.get(row) {
             Some(at) => self.wanted.get(at * self.columns + column),
             None => self.status.get(column),
         };
-        let cell = cell.copied().unwrap_or(Cell::blank(self.attributes));
-        Cell {
-            is_cursor: !self.is_cursor_hidden && (column, row) == (self.column(), self.row),
-            ..cell
-        }
+        let cell = cell.copied();
+        let cell = cell.unwrap_or(Packed::new(' ', Look::default()));
+        let is_here = (column, row) == (self.column(), self.row);
+        cell.with_cursor(!self.is_cursor_hidden && is_here)
     }
 
     /// Whether a cell may be out of date. True may be wrong, false is not.
@@ -332,7 +328,12 @@ impl Grid {
             let drawn = self.drawn.get_mut(at)?;
             if *drawn != wanted {
                 *drawn = wanted;
-                return Some((column, row, wanted));
+                let cell = Cell {
+                    symbol: wanted.symbol(),
+                    attributes: self.looks.attributes(wanted.look()),
+                    is_cursor: wanted.is_cursor(),
+                };
+                return Some((column, row, cell));
             }
         }
         None
@@ -343,7 +344,7 @@ impl Grid {
         (0..self.rows + usize::from(!self.status.is_empty()))
             .map(|row| {
                 (0..self.columns)
-                    .map(|column| self.wanted_at(column, row).symbol)
+                    .map(|column| self.wanted_at(column, row).symbol())
                     .collect()
             })
             .collect()
@@ -385,6 +386,24 @@ mod tests {
         grid.put('a');
         // Both rows start with an a again, and the cursor stands where it stood.
         assert_eq!(grid.next_stale(&mut 100), None);
+    }
+
+    #[test]
+    fn a_flood_of_colours_ends_and_later_ones_are_seen() {
+        use terminal::Colour;
+        let mut grid = typed("");
+        for number in 0..40_000u32 {
+            let [low, middle, high, _] = number.to_le_bytes();
+            grid.attributes.ink = Colour::Rgb(low, middle, high);
+            grid.put('x');
+        }
+        grid.go(0, 0);
+        grid.attributes.ink = Colour::Indexed(3);
+        grid.put('y');
+        let cell = core::iter::from_fn(|| grid.next_stale(&mut 1000))
+            .find(|(_, _, cell)| cell.symbol == 'y')
+            .map(|(_, _, cell)| cell.attributes.ink);
+        assert_eq!(cell, Some(Colour::Indexed(3)));
     }
 
     #[test]

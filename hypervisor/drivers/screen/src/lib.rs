@@ -10,6 +10,7 @@ extern crate alloc;
 mod colour;
 mod glyph;
 mod grid;
+mod packed;
 mod text;
 
 pub use colour::{Rgb, blend};

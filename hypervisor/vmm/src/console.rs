@@ -12,10 +12,10 @@ use spin::Mutex;
 use spin::mutex::TicketMutex;
 
 /// Output that waits for a slow serial port; more than this is dropped, and said so.
-const WAITING_BYTES: usize = 64 * 1024;
+const WAITING_BYTES: usize = 32 * 1024;
 /// Guests are asked to wait when so much output waits, and lines of those in the background are dropped: the rest of the room is
 /// the operator's and the hypervisor's, whom no guest may silence.
-pub(crate) const FULL_BYTES: usize = 16 * 1024;
+pub(crate) const FULL_BYTES: usize = 8 * 1024;
 /// How long the end of the machine waits for a slow serial port.
 const DRAIN_NS: u64 = 3_000_000_000;
 /// The longest line of a VM in the background, and of a message.

@@ -152,7 +152,7 @@ impl<H: Host> Shell<H> {
         };
         let mut then = None;
         let shell = &*self;
-        line.key(key, &shell.hypervisor, |order| {
+        line.key(key, &shell.hypervisor, &mut |order| {
             let mut answer = String::new();
             // Writing to a string cannot fail.
             let _ = shell.carry_out(order, &mut answer, &mut then);

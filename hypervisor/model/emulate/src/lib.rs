@@ -24,7 +24,6 @@ use access::Machine;
 use addr::Gpa;
 use core::fmt;
 use guest_memory::GuestMemory;
-use iced_x86::Mnemonic;
 use vcpu::{Access, Event, InsnBytes, InsnLen, SlatFault, Vcpu};
 use x86::{Fault, Width};
 
@@ -53,12 +52,12 @@ pub enum Outcome {
     Unsupported(Unsupported),
 }
 
-/// An instruction that cannot be executed here; its `Display` names it for the operator.
+/// An instruction that cannot be executed here; its `Display` gives its bytes for the operator. Its name would take the
+/// decoder's whole list of names into the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unsupported {
     /// Its bytes and what follows them; none when they could not be fetched from RAM.
     pub bytes: InsnBytes,
-    mnemonic: Mnemonic,
 }
 
 impl fmt::Display for Unsupported {
@@ -66,7 +65,7 @@ impl fmt::Display for Unsupported {
         if self.bytes.count == 0 {
             return f.write_str("an instruction outside RAM");
         }
-        write!(f, "{:?} (", self.mnemonic)?;
+        f.write_str("the instruction ")?;
         for (number, byte) in self
             .bytes
             .bytes
@@ -77,7 +76,7 @@ impl fmt::Display for Unsupported {
             let gap = if number == 0 { "" } else { " " };
             write!(f, "{gap}{byte:02x}")?;
         }
-        f.write_str(")")
+        Ok(())
     }
 }
 
@@ -112,9 +111,7 @@ pub fn execute<V: Vcpu, M: GuestMemory, B: Bus>(
     } else {
         decode::decode(memory, &paging, &mut bytes)
     };
-    let mut mnemonic = Mnemonic::INVALID;
     let done = decoded.and_then(|insn| {
-        mnemonic = insn.mnemonic();
         let len = InsnLen::new(insn.len() as u8).ok_or(Stop::Unsupported)?;
         let mut machine = Machine::new(vcpu, memory, bus, paging, fault);
         Ok((machine.step(&insn)?, len))
@@ -126,7 +123,7 @@ pub fn execute<V: Vcpu, M: GuestMemory, B: Bus>(
         }
         Ok((Done::Again, _)) => Outcome::Again,
         Err(Stop::Fault(fault)) => raise(vcpu, fault),
-        Err(Stop::Unsupported) => Outcome::Unsupported(Unsupported { bytes, mnemonic }),
+        Err(Stop::Unsupported) => Outcome::Unsupported(Unsupported { bytes }),
     }
 }
 

@@ -127,14 +127,9 @@ impl Line {
     }
 
     /// Takes a key. `carry_out` gets a whole command and returns its answer.
-    pub(super) fn key(
-        &mut self,
-        key: Key,
-        names: &dyn Names,
-        mut carry_out: impl FnMut(&Order<'_>) -> String,
-    ) {
+    pub(super) fn key(&mut self, key: Key, names: &dyn Names, carry_out: CarryOut<'_>) {
         match key {
-            Key::Enter => self.enter(&mut carry_out),
+            Key::Enter => self.enter(carry_out),
             Key::Symbol(symbol) => {
                 self.feed(symbol.encode_utf8(&mut [0; 4]).as_bytes());
             }
@@ -213,7 +208,7 @@ impl Line {
         }
     }
 
-    fn enter(&mut self, carry_out: &mut impl FnMut(&Order<'_>) -> String) {
+    fn enter(&mut self, carry_out: CarryOut<'_>) {
         self.captured(|line| {
             line.repeat(RIGHT);
         });
@@ -228,7 +223,7 @@ impl Line {
         outbox.write(PROMPT.as_bytes());
     }
 
-    fn give_enter(&mut self, carry_out: &mut impl FnMut(&Order<'_>) -> String) {
+    fn give_enter(&mut self, carry_out: CarryOut<'_>) {
         let mut processor = Processor {
             outbox: self.outbox.clone(),
             carry_out,
@@ -339,13 +334,16 @@ impl Line {
     }
 }
 
+/// Carries a command out and returns its answer. Not a type parameter: all of the editor would be there once for each vendor.
+type CarryOut<'a> = &'a mut dyn FnMut(&Order<'_>) -> String;
+
 /// Takes commands apart and has them carried out.
-struct Processor<'a, F> {
+struct Processor<'a> {
     outbox: SharedOutbox,
-    carry_out: &'a mut F,
+    carry_out: CarryOut<'a>,
 }
 
-impl<F: FnMut(&Order<'_>) -> String> CommandProcessor<Writer, Infallible> for Processor<'_, F> {
+impl CommandProcessor<Writer, Infallible> for Processor<'_> {
     fn process<'a>(
         &mut self,
         _: &mut CliHandle<'_, Writer, Infallible>,

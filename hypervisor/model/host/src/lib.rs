@@ -92,9 +92,19 @@ pub struct MemoryReport {
     pub guests: u64,
     /// Of it, files that guests start from, kept for their restarts.
     pub files: u64,
-    /// Of it, the hypervisor's own: image, heap, tables, stacks.
+    /// Of it, the hypervisor's own.
     pub hypervisor: u64,
-    /// Of the hypervisor's heap, what is in use; the rest of the heap stays the hypervisor's.
+    /// Of the hypervisor's, its image: code, constants, statics.
+    pub image: u64,
+    /// Of the hypervisor's, the stacks of all CPUs.
+    pub stacks: u64,
+    /// Of the hypervisor's, its own page tables.
+    pub tables: u64,
+    /// Of the hypervisor's, the second-level page tables of guests.
+    pub guest_tables: u64,
+    /// Of the hypervisor's, its heap. The rest is what CPUs want for themselves: VMCBs, VMCSs, bitmaps.
+    pub heap: u64,
+    /// Of the heap, what is in use.
     pub heap_used: u64,
 }
 

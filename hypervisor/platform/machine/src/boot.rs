@@ -107,6 +107,9 @@ pub unsafe fn start(info: *const BootInfo, main: Main) -> ! {
     // SAFETY: ring 0, long mode, interrupts off; new stacks of this CPU alone.
     unsafe { cpu::init_cpu(&BOOT_AREA, home.ist) };
     BOOT_AREA.set_stack(home.stack.top, home.stack.bytes);
+    // SAFETY: a static in whole pages of its own; the task-state segment that named it has just been filled anew, and no other
+    // CPU has started.
+    unsafe { memory::reclaim_static(EARLY_STACK.0.get()) };
     MAIN.store(main as *mut (), Ordering::Relaxed);
     INFO.store(core::ptr::from_ref(info) as usize, Ordering::Relaxed);
     // SAFETY: a fresh stack; nothing on the loader's is needed again: all that goes on is in statics.

@@ -242,7 +242,9 @@ impl<V: Vendor> Host for Machine<V> {
 }
 
 /// Stacks for the first moments of the boot CPU, before there is memory to allocate from.
-#[repr(C, align(16))]
+///
+/// Whole pages, which are given back when there are better stacks.
+#[repr(C, align(4096))]
 pub(crate) struct EarlyStack([u8; 16 << 10]);
 
 impl EarlyStack {

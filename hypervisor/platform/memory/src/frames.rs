@@ -7,9 +7,9 @@ use addr::Hpa;
 use host::NoMemory;
 use spin::Mutex;
 
-use crate::PAGE_BYTES;
 use crate::direct::{direct, fill};
 use crate::free_ranges::{FreeRanges, Placement};
+use crate::{PAGE_BYTES, report};
 
 /// The free memory of the machine. Innermost lock: nothing else is taken while it is held.
 pub(crate) static FREE: Mutex<FreeRanges> = Mutex::new(FreeRanges::new());
@@ -137,10 +137,13 @@ const ENTRIES: usize = 512;
 
 impl slat::TableMemory for TableFrames {
     fn allocate(&self) -> Option<Hpa> {
-        Frames::one().ok().map(Frames::leak)
+        let table = Frames::one().ok()?;
+        report::add_guest_table(table.len_bytes());
+        Some(table.leak())
     }
 
     fn free(&self, table: Hpa) {
+        report::sub_guest_table(PAGE_BYTES);
         // SAFETY: `SlatTable` frees its tables when it is dropped, after the vCPUs that walked them.
         unsafe { free_frames(table, PAGE_BYTES) };
     }

@@ -8,9 +8,9 @@ use host::NoMemory;
 use spin::Mutex;
 
 use crate::direct::direct;
-use crate::frames::{take, zero};
+use crate::frames::{free_frames, take, zero};
 use crate::free_ranges::Placement;
-use crate::{HUGE_PAGE_BYTES, LARGE_PAGE_BYTES, PAGE_BYTES};
+use crate::{HUGE_PAGE_BYTES, LARGE_PAGE_BYTES, PAGE_BYTES, report};
 
 const PRESENT: u64 = 1 << 0;
 const WRITE: u64 = 1 << 1;
@@ -77,9 +77,7 @@ pub unsafe fn map_mmio(hpa: Hpa, bytes: u64, caching: Caching) -> Result<NonNull
     let tables = guard.as_mut().ok_or(NoMemory)?;
     let offset = hpa.page_offset();
     let len = (offset + bytes).next_multiple_of(PAGE_BYTES);
-    // Equal position within 2 MiB lets large framebuffers use large pages.
-    let phase = hpa.align_down(PAGE_BYTES).raw() as usize & (LARGE_PAGE_BYTES as usize - 1);
-    let at = tables.mmio_next.next_multiple_of(LARGE_PAGE_BYTES as usize) + phase;
+    let at = place_mmio(tables.mmio_next, hpa.align_down(PAGE_BYTES), len);
     tables.mmio_next = at + len as usize + PAGE_BYTES as usize;
     tables.map(
         at,
@@ -115,6 +113,39 @@ pub fn unmap_identity(frame: Hpa) {
     cpu::invalidate_page(frame.raw() as usize);
 }
 
+/// Where `len` bytes of device memory from `hpa` on are mapped, the addresses from `next` on being free.
+fn place_mmio(next: usize, hpa: Hpa, len: u64) -> usize {
+    if len < LARGE_PAGE_BYTES {
+        // Registers of one device behind those of another, so that they share tables.
+        return next;
+    }
+    // Equal position within 2 MiB lets large framebuffers use large pages.
+    let phase = hpa.raw() as usize & (LARGE_PAGE_BYTES as usize - 1);
+    next.next_multiple_of(LARGE_PAGE_BYTES as usize) + phase
+}
+
+/// Takes a static out of the address space and gives its pages back. Pages that it shares with others stay.
+///
+/// # Safety
+/// Nobody uses it any more, and it was only ever used by this CPU: no other one has its translation.
+pub unsafe fn reclaim_static<T>(what: *mut T) {
+    let page = PAGE_BYTES as usize;
+    let start = what.addr().next_multiple_of(page);
+    let end = (what.addr() + size_of::<T>()) & !(page - 1);
+    for at in (start..end).step_by(page) {
+        let frame = TABLES
+            .lock()
+            .as_mut()
+            .and_then(|tables| tables.unmap_page(at));
+        cpu::invalidate_page(at);
+        if let Some(frame) = frame {
+            // SAFETY: a page of the image that held nothing but this static, which nobody uses: the caller's promise.
+            unsafe { free_frames(frame, PAGE_BYTES) };
+            report::sub_image(PAGE_BYTES);
+        }
+    }
+}
+
 impl Tables {
     /// An empty tree.
     pub(crate) fn new() -> Result<Self, NoMemory> {
@@ -126,6 +157,7 @@ impl Tables {
             },
         )?;
         zero(root, PAGE_BYTES);
+        report::add_table(PAGE_BYTES);
         let has_huge_pages =
             cpu::has_extended_leaf(0x8000_0001) && cpu::cpuid(0x8000_0001).edx >> 26 & 1 != 0;
         Ok(Self {
@@ -188,22 +220,24 @@ impl Tables {
         Ok(entry)
     }
 
-    /// Unmaps one 4 KiB page, if it is mapped as such. The caller flushes.
-    fn unmap_page(&mut self, at: usize) {
+    /// Unmaps one 4 KiB page, if it is mapped as such, and says which it was. The caller flushes.
+    fn unmap_page(&mut self, at: usize) -> Option<Hpa> {
         let mut entry = slot(self.root, at, 3);
         for below in (0..3).rev() {
             let value = entry.load(Ordering::Acquire);
             if value & PRESENT == 0 || value & LARGE != 0 {
-                return;
+                return None;
             }
             entry = slot(Hpa::new(value & ADDRESS), at, below);
         }
-        entry.store(0, Ordering::Release);
+        let value = entry.swap(0, Ordering::AcqRel);
+        (value & PRESENT != 0).then_some(Hpa::new(value & ADDRESS))
     }
 }
 
 fn new_table() -> Result<Hpa, NoMemory> {
     let table = take(PAGE_BYTES, Placement::aligned(PAGE_BYTES))?;
+    report::add_table(PAGE_BYTES);
     zero(table, PAGE_BYTES);
     Ok(table)
 }
@@ -211,6 +245,7 @@ fn new_table() -> Result<Hpa, NoMemory> {
 /// A table whose 512 entries, of `level`, map together what the one large entry above maps.
 fn split(large: u64, level: u32) -> Result<Hpa, NoMemory> {
     let table = take(PAGE_BYTES, Placement::aligned(PAGE_BYTES))?;
+    report::add_table(PAGE_BYTES);
     let size = PAGE_BYTES << (9 * level);
     let mut flags = large & !ADDRESS;
     let mut base = large & ADDRESS & !(size * 512 - 1);
@@ -267,6 +302,16 @@ mod tests {
             let flags = flags(0, permit, Caching::WriteBack);
             assert!(flags & WRITE == 0 || flags & NO_EXECUTE != 0);
         }
+    }
+
+    #[test]
+    fn registers_lie_side_by_side_and_framebuffers_fit_large_pages() {
+        let next = MMIO_BASE + PAGE_BYTES as usize;
+        assert_eq!(place_mmio(next, Hpa::new(0xfee0_0000), PAGE_BYTES), next);
+        let framebuffer = Hpa::new(0x8010_0000);
+        let at = place_mmio(next, framebuffer, 4 << 20);
+        assert!(at >= next);
+        assert_eq!((at as u64 ^ framebuffer.raw()) & (LARGE_PAGE_BYTES - 1), 0);
     }
 
     #[test]

@@ -10,6 +10,9 @@ use crate::heap::{heap_bytes, heap_used_bytes};
 
 static TOTAL: AtomicU64 = AtomicU64::new(0);
 static IMAGE: AtomicU64 = AtomicU64::new(0);
+static STACKS: AtomicU64 = AtomicU64::new(0);
+static TABLES: AtomicU64 = AtomicU64::new(0);
+static GUEST_TABLES: AtomicU64 = AtomicU64::new(0);
 static GUESTS: AtomicU64 = AtomicU64::new(0);
 static MODULES: AtomicU64 = AtomicU64::new(0);
 
@@ -19,6 +22,26 @@ pub(crate) fn add_total(bytes: u64) {
 
 pub(crate) fn add_image(bytes: u64) {
     IMAGE.fetch_add(bytes, Ordering::Relaxed);
+}
+
+pub(crate) fn sub_image(bytes: u64) {
+    IMAGE.fetch_sub(bytes, Ordering::Relaxed);
+}
+
+pub(crate) fn add_stack(bytes: u64) {
+    STACKS.fetch_add(bytes, Ordering::Relaxed);
+}
+
+pub(crate) fn add_table(bytes: u64) {
+    TABLES.fetch_add(bytes, Ordering::Relaxed);
+}
+
+pub(crate) fn add_guest_table(bytes: u64) {
+    GUEST_TABLES.fetch_add(bytes, Ordering::Relaxed);
+}
+
+pub(crate) fn sub_guest_table(bytes: u64) {
+    GUEST_TABLES.fetch_sub(bytes, Ordering::Relaxed);
 }
 
 pub(crate) fn set_modules(bytes: u64) {
@@ -46,6 +69,11 @@ pub fn report() -> MemoryReport {
         guests,
         files,
         hypervisor,
+        image: IMAGE.load(Ordering::Relaxed),
+        stacks: STACKS.load(Ordering::Relaxed),
+        tables: TABLES.load(Ordering::Relaxed),
+        guest_tables: GUEST_TABLES.load(Ordering::Relaxed),
+        heap: heap_bytes(),
         heap_used: heap_used_bytes(),
     }
 }
@@ -61,7 +89,9 @@ impl fmt::Display for LogReport {
             guests,
             files,
             hypervisor,
-            heap_used: _,
+            image,
+            heap,
+            ..
         } = report();
         write!(
             f,
@@ -71,8 +101,8 @@ impl fmt::Display for LogReport {
             guests >> 20,
             files >> 10,
             hypervisor >> 10,
-            IMAGE.load(Ordering::Relaxed) >> 10,
-            heap_bytes() >> 10,
+            image >> 10,
+            heap >> 10,
         )?;
         match FREE.lock().lost_bytes() {
             0 => Ok(()),

@@ -4,9 +4,9 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use host::NoMemory;
 
-use crate::PAGE_BYTES;
 use crate::frames::allocate_frames;
 use crate::paging::{Caching, Permit, TABLES};
+use crate::{PAGE_BYTES, report};
 
 /// Size of the stack a CPU works on.
 pub const STACK_BYTES: usize = 64 << 10;
@@ -42,6 +42,7 @@ impl Stack {
             Permit::ReadWrite,
             Caching::WriteBack,
         )?;
+        report::add_stack(bytes as u64);
         Ok(Self {
             top: bottom + bytes,
             bytes,

@@ -2,6 +2,8 @@
 
 extern crate alloc;
 
+use alloc::vec::Vec;
+
 use addr::Hpa;
 use handoff::{
     BOOT_STACK_BASE, BOOT_STACK_LEN_BYTES, BootInfo, HandoffError, MemoryRegion, PhysRange,
@@ -16,18 +18,8 @@ use crate::frames::FREE;
 use crate::paging::{Caching, Permit, TABLES, Tables};
 use crate::report;
 
-/// How many lines of the firmware's map are kept; OVMF has some 20 after joining.
-const REGION_CAPACITY: usize = 512;
-
-struct Regions {
-    list: [Option<MemoryRegion>; REGION_CAPACITY],
-    len: usize,
-}
-
-static REGIONS: Mutex<Regions> = Mutex::new(Regions {
-    list: [None; REGION_CAPACITY],
-    len: 0,
-});
+/// What the loader left, until [`reclaim_loader`].
+static INFO: Mutex<Option<BootInfo>> = Mutex::new(None);
 
 /// Why the memory cannot be taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,12 +68,12 @@ pub unsafe fn take_over(info: &BootInfo) -> Result<(), TakeoverError> {
         note_region(region?);
     }
     let mut tables = Tables::new()?;
-    for region in regions.flatten().filter(|region| region.kind.is_ram()) {
-        let at = direct(Hpa::new(region.start)) as usize;
+    for range in ram_ranges(regions.flatten()) {
+        let start = Hpa::new(range.start);
         tables.map(
-            at,
-            Hpa::new(region.start),
-            region.len_bytes,
+            direct(start) as usize,
+            start,
+            range.len_bytes,
             Permit::ReadWrite,
             Caching::WriteBack,
         )?;
@@ -123,6 +115,7 @@ pub unsafe fn take_over(info: &BootInfo) -> Result<(), TakeoverError> {
     )?;
     let root = tables.root();
     *TABLES.lock() = Some(tables);
+    *INFO.lock() = Some(*info);
     // SAFETY:
     // 1. Code, data and stack in use are mapped as before: the segments and the boot stack.
     // 2. So is the direct map of all RAM, where the page tables are.
@@ -130,14 +123,20 @@ pub unsafe fn take_over(info: &BootInfo) -> Result<(), TakeoverError> {
     Ok(())
 }
 
+/// The RAM among sorted regions, neighbours joined whatever their kinds: what is mapped in one piece takes large pages.
+fn ram_ranges(regions: impl Iterator<Item = MemoryRegion>) -> impl Iterator<Item = PhysRange> {
+    let mut ram = regions.filter(|region| region.kind.is_ram()).peekable();
+    core::iter::from_fn(move || {
+        let first = ram.next()?;
+        let mut end = first.end();
+        while let Some(next) = ram.next_if(|next| next.start == end) {
+            end = next.end();
+        }
+        Some(PhysRange::new(first.start, end - first.start))
+    })
+}
+
 fn note_region(region: MemoryRegion) {
-    let mut regions = REGIONS.lock();
-    let at = regions.len;
-    if let Some(slot) = regions.list.get_mut(at) {
-        *slot = Some(region);
-        regions.len += 1;
-    }
-    drop(regions);
     match region.kind {
         RegionKind::Usable => {
             // Page 0 stays out: its address in the lower half is what a null pointer looks like to old code.
@@ -155,9 +154,15 @@ fn note_region(region: MemoryRegion) {
     }
 }
 
-/// The memory map as the loader gave it.
+/// The memory map as the loader gave it; nothing any more once its memory was given back.
 pub fn regions() -> impl Iterator<Item = MemoryRegion> {
-    (0..REGION_CAPACITY).map_while(|at| REGIONS.lock().list.get(at).copied().flatten())
+    // SAFETY: as in `take_over`: the map lies in memory of kind Loader, which is only given back after `INFO` was emptied.
+    let view = |range: PhysRange| unsafe { loader_bytes(range) };
+    let info = *INFO.lock();
+    info.and_then(|info| info.memory_regions(view).ok())
+        .into_iter()
+        .flatten()
+        .flatten()
 }
 
 /// Frees what the loader used, but for `keep`: the image's segments and the modules. The rest (its page tables, the
@@ -168,7 +173,12 @@ pub fn regions() -> impl Iterator<Item = MemoryRegion> {
 /// 2. Nothing refers to loader memory outside `keep`: names and configuration have been copied.
 pub unsafe fn reclaim_loader(keep: &[PhysRange]) {
     let mut freed = 0;
-    for region in regions().filter(|region| region.kind == RegionKind::Loader) {
+    // The map itself lies in memory that goes.
+    let loaders: Vec<MemoryRegion> = regions()
+        .filter(|region| region.kind == RegionKind::Loader)
+        .collect();
+    *INFO.lock() = None;
+    for region in loaders {
         let mut at = region.start;
         while at < region.end() {
             let (is_kept, until) = next_piece(keep, at, region.end());
@@ -212,6 +222,29 @@ fn next_piece(keep: &[PhysRange], at: u64, end: u64) -> (bool, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ram_of_different_kinds_side_by_side_is_one_range() {
+        let region = |start, end, kind| MemoryRegion {
+            start,
+            len_bytes: end - start,
+            kind,
+        };
+        let map = [
+            region(0x1000, 0xa_0000, RegionKind::Usable),
+            region(0xa_0000, 0x10_0000, RegionKind::Reserved),
+            region(0x10_0000, 0x80_0000, RegionKind::Usable),
+            region(0x80_0000, 0x81_0000, RegionKind::AcpiNvs),
+            region(0x81_0000, 0x4000_0000, RegionKind::Loader),
+            region(0xfec0_0000, 0xfec0_1000, RegionKind::Mmio),
+            region(0x1_0000_0000, 0x2_0000_0000, RegionKind::Usable),
+        ];
+        assert!(ram_ranges(map.into_iter()).eq([
+            PhysRange::new(0x1000, 0x9_f000),
+            PhysRange::new(0x10_0000, 0x3ff0_0000),
+            PhysRange::new(0x1_0000_0000, 0x1_0000_0000),
+        ]));
+    }
 
     #[test]
     fn kept_ranges_are_cut_out_in_whole_pages() {

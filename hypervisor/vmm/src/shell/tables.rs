@@ -68,6 +68,18 @@ pub(super) fn host<H: Host>(hypervisor: &Hypervisor<H>, out: &mut String) -> fmt
         memory.files >> 10,
         memory.hypervisor >> 10
     )?;
+    let named = memory.image + memory.heap + memory.stacks + memory.tables + memory.guest_tables;
+    writeln!(
+        out,
+        "the hypervisor's: image {} KiB, heap {} KiB, stacks {} KiB, page tables {} KiB, guests' page tables {} KiB, \
+         CPUs' structures {} KiB",
+        memory.image >> 10,
+        memory.heap >> 10,
+        memory.stacks >> 10,
+        memory.tables >> 10,
+        memory.guest_tables >> 10,
+        memory.hypervisor.saturating_sub(named) >> 10
+    )?;
     writeln!(
         out,
         "to the byte: {} free, {} of the heap in use",

@@ -72,7 +72,7 @@ pub const ROWS: &[Row] = &[
         &[
             place(beds::QEMU, &[], &[1, 2, 4, 8]),
             place(beds::QEMU_SMP, &[], &[1, 2, 4, 8]),
-            place(beds::HASWELL, &[], &[1, 2, 4]),
+            place(beds::HASWELL, &[], &[1, 2, 4, 8]),
         ],
     ),
     row(
@@ -115,7 +115,7 @@ pub const ROWS: &[Row] = &[
         &[
             place(beds::QEMU, &[], &[1, 2, 4, 8]),
             place(beds::QEMU_SMP, &[4], &[1, 2, 8]),
-            place(beds::HASWELL, &[], &[1, 2, 4]),
+            place(beds::HASWELL, &[], &[1, 2, 4, 8]),
         ],
     ),
     row(
@@ -126,7 +126,7 @@ pub const ROWS: &[Row] = &[
         &[
             place(beds::QEMU, &[2], &[1, 4, 8]),
             place(beds::QEMU_SMP, &[], &[1, 2, 4, 8]),
-            place(beds::HASWELL, &[], &[1, 2]),
+            place(beds::HASWELL, &[], &[1, 2, 4, 8]),
         ],
     ),
     row(
@@ -137,6 +137,7 @@ pub const ROWS: &[Row] = &[
         &[
             place(beds::QEMU, &[], &[1, 2, 4, 8]),
             place(beds::QEMU_SMP, &[], &[1, 2, 4, 8]),
+            place(beds::HASWELL, &[], &[1, 2, 4, 8]),
         ],
     ),
     row(
@@ -147,7 +148,7 @@ pub const ROWS: &[Row] = &[
         &[
             place(beds::QEMU, &[], &[1, 2, 4, 8]),
             place(beds::QEMU_SMP, &[], &[1, 2, 4, 8]),
-            place(beds::HASWELL, &[], &[1, 2]),
+            place(beds::HASWELL, &[], &[1, 2, 4, 8]),
         ],
     ),
     row(
@@ -166,7 +167,10 @@ pub const ROWS: &[Row] = &[
         "bzImage",
         Depth::Line,
         60,
-        &[place(beds::QEMU, &[], &[1])],
+        &[
+            place(beds::QEMU, &[], &[1]),
+            place(beds::HASWELL, &[], &[1]),
+        ],
     ),
     row(
         "installer-i386",
@@ -193,7 +197,10 @@ pub const ROWS: &[Row] = &[
         "Multiboot 2, ELF32",
         Depth::Line,
         60,
-        &[place(beds::QEMU_NO_SMAP, &[], &[1, 2])],
+        &[
+            place(beds::QEMU_NO_SMAP, &[], &[1, 2]),
+            place(beds::HASWELL, &[], &[1, 2]),
+        ],
     ),
     row(
         "memtest86",

@@ -132,7 +132,7 @@ pub struct Lifecycle {
     orders: Mutex<Orders>,
     last: Mutex<Option<StopReason>>,
     active: AtomicU32,
-    /// How often guests were let run.
+    /// How often guests were let run, or the VM was claimed.
     stretch: AtomicU64,
     cpus: Arc<Cpus>,
     clock: Arc<VmClock>,
@@ -183,7 +183,8 @@ impl Lifecycle {
         }
     }
 
-    /// The number of the stretch of time in which the guest ran last: as long as it stays, so do memory and devices.
+    /// A number that changes before a guest is let run and before its start is prepared: as long as it stays while the VM is paused or
+    /// stopped, so do memory and devices.
     pub(crate) fn stretch(&self) -> u64 {
         self.stretch.load(Ordering::SeqCst)
     }
@@ -220,7 +221,12 @@ impl Lifecycle {
 
     /// Takes a stopped VM to start it. Returns false when it is not stopped, or somebody else has taken it.
     pub(crate) fn claim(&self) -> bool {
-        self.leave_stopped(VmState::Starting)
+        let is_ours = self.leave_stopped(VmState::Starting);
+        if is_ours {
+            // Whoever has claimed it writes to memory and devices from now on.
+            self.stretch.fetch_add(1, Ordering::SeqCst);
+        }
+        is_ours
     }
 
     /// Takes a stopped VM for good. Returns false when it is not stopped, or somebody else has taken it.

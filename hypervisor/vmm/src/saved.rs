@@ -157,6 +157,10 @@ impl<H: Host> Vm<H> {
         if self.lifecycle().state() != VmState::Paused {
             return Err(NotPaused);
         }
+        // What was due when the clock stopped and has not fired yet does so first: it changes other devices and leaves mail.
+        for slot in &self.board.slots {
+            slot.advance();
+        }
         let mut vcpus = Vec::new();
         for (held, mailbox) in self.held.iter().zip(self.cpus().mailboxes()) {
             let held = held.lock();

@@ -195,6 +195,69 @@ fn a_copy_whose_original_goes_on_too_early_stays_empty() {
 }
 
 #[test]
+fn a_copy_whose_original_is_made_ready_for_a_new_life_stays_empty() {
+    let mut rig = Rig::new();
+    rig.pause();
+    let copy = rig.hypervisor.copy("vm", "copy").expect("memory");
+    rig.turns();
+    rig.turns();
+    assert!(rig.vm(0).kill());
+    while rig.state(0) != VmState::Stopped {
+        rig.turns();
+    }
+    assert!(!copy.ram_work.is_done());
+    // Its memory is written from now on, though no guest runs yet.
+    assert!(rig.vm(0).lifecycle().claim());
+    rig.settle();
+    assert!(copy.ram_work.is_done());
+    assert_eq!(copy.lifecycle().state(), VmState::Stopped);
+}
+
+#[test]
+fn what_is_due_just_when_it_pauses_is_in_the_copy() {
+    let mut rig = Rig::with(2, [spec("vm", 2)]);
+    rig.route(2, 0x30);
+    rig.set_interrupts(0, 0, true);
+    // Once, 1 ms from now: mode 0.
+    rig.out(0x43, 0x30);
+    rig.out(0x40, 1193u16 as u8);
+    rig.out(0x40, (1193u16 >> 8) as u8);
+    assert!(rig.vm(0).pause());
+    rig.turn(0);
+    rig.turn(0);
+    assert_eq!(rig.state(0), VmState::Pausing);
+    rig.host.pass_ns(SECOND_NS / 100);
+    // The other CPU, which does not look at devices, stops the clock behind the deadline.
+    rig.turn(1);
+    assert_eq!(rig.state(0), VmState::Paused);
+    assert_eq!(rig.delivered(0, 0), []);
+    rig.copy();
+    rig.resume_copy();
+    assert_eq!(rig.delivered(1, 0), [Event::Interrupt(Vector(0x30))]);
+    assert!(rig.vm(0).resume());
+    rig.settle();
+    rig.pass_ns(sched::SLICE_NS);
+    assert_eq!(rig.delivered(0, 0), [Event::Interrupt(Vector(0x30))]);
+}
+
+#[test]
+fn what_was_typed_for_the_life_before_is_not_typed_into_a_restored_one() {
+    let mut rig = Rig::new();
+    rig.pause();
+    let saved = state(&rig.vm(0));
+    let copy = rig.copy();
+    assert!(copy.board.uart.type_byte(b'x'));
+    assert!(copy.kill());
+    rig.settle();
+    copy.restore(&saved).expect("the same shape");
+    rig.settle();
+    rig.resume_copy();
+    rig.pass_ns(SECOND_NS);
+    rig.run_on(1, 0, [input(0x3fd, Width::Byte)]);
+    assert_eq!(rig.vcpu(1, 0).backend.gpr(Gpr::Rax) & 1, 0, "nothing there");
+}
+
+#[test]
 fn a_copy_can_be_killed_started_and_destroyed() {
     let mut rig = Rig::new();
     rig.pause();

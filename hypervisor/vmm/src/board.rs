@@ -4,6 +4,7 @@ use crate::alarm::Alarm;
 use crate::assemble::Site;
 use crate::bell::Bell;
 use crate::bus::{MmioBus, Overlap, PioBus};
+use crate::debug_text::LinePrinter;
 use crate::display::Seat;
 use crate::fabric::{Cpus, Fabric, IoApicHarness, PicHarness, Wire};
 use crate::firmware;
@@ -17,7 +18,7 @@ use crate::persist::Persist;
 use crate::serial_port::SerialPort;
 use crate::services::Services;
 use crate::slot::{AnySlot, Harness, Silent, Slot};
-use crate::view::{LinePrinter, View};
+use crate::view::View;
 use crate::vm_clock::VmClock;
 use addr::{Gpa, GpaRange};
 use alloc::sync::Arc;
@@ -59,7 +60,7 @@ pub(crate) struct Board<H: Host> {
     /// What the operator sees of the VM's serial port.
     pub(crate) view: Arc<View<H>>,
     /// What comes out of the debug ports.
-    debug_text: Arc<LinePrinter<H>>,
+    pub(crate) debug_text: Arc<LinePrinter<H>>,
     pub(crate) seat: Seat,
     pm: Arc<Slot<PowerManagement, PmHarness>>,
 }

@@ -217,6 +217,12 @@ impl<H: Host> Console<H> {
         self.put_line(&mut output, &[b"[", name.as_bytes(), b"] ", line]);
     }
 
+    /// A line of a VM is not shown, as too much waits. What was lost is told when there is room.
+    pub(crate) fn drop_line(&self, line: &[u8]) {
+        // With its end, so that empty ones count.
+        self.output.lock().dropped += line.len() as u64 + 1;
+    }
+
     fn push(&self, output: &mut Output, bytes: &[u8]) {
         self.host.screen_write(bytes);
         let mut rest = bytes;

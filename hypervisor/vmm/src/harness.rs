@@ -1,9 +1,10 @@
 //! What each device's harness carries outward.
 
+use crate::debug_text::LinePrinter;
 use crate::fabric::{Fabric, Wire};
 use crate::lifecycle::{Lifecycle, StopReason};
 use crate::slot::Harness;
-use crate::view::{LinePrinter, View};
+use crate::view::View;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use chipset::fw_cfg::{DESCRIPTOR_BYTES, PieceContent};

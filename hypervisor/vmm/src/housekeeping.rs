@@ -81,9 +81,12 @@ impl<H: Host> Housekeeping<H> {
         self.draw_guest(now);
         self.shell.keep(now);
         let is_waiting = self.hypervisor.console.flush() || self.shell.is_waiting();
+        // One number for all: who is given his share first may use it at once.
+        let (waiting, count) = (self.hypervisor.console.waiting(), self.vms.len());
         for vm in &self.vms {
             vm.count_down(now);
-            if vm.board.view.renew_share(self.vms.len()) {
+            vm.board.debug_text.renew_share(waiting, count);
+            if vm.board.view.renew_share(waiting, count) {
                 vm.board.uart.release();
             }
         }

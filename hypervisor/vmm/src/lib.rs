@@ -9,6 +9,7 @@ extern crate alloc;
 extern crate std;
 
 mod alarm;
+mod allowance;
 mod assemble;
 mod begin;
 mod bell;
@@ -17,6 +18,7 @@ mod board;
 mod bus;
 mod console;
 mod cpu_loop;
+mod debug_text;
 mod display;
 mod exit;
 mod fabric;

@@ -1,9 +1,10 @@
 //! A VM's own view of the console: what it prints on its serial port is confined, kept, and shown while it has the focus.
 
+use crate::allowance::Allowance;
 use crate::console::{Console, FULL_BYTES, LINE_BYTES, SHELL};
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 use host::Host;
 use spin::Mutex;
 use terminal::{Confined, Scrollback, Sink};
@@ -15,8 +16,6 @@ const SCREEN_LINES: usize = 23;
 const SCREEN_BYTES: u64 = 4 * 1024;
 /// The most bytes of a picture that are shown again.
 const PICTURE_BYTES: u64 = 16 * 1024;
-/// What a VM may print in a round of the console's chores while output waits; the least, so that each gets somewhere.
-const LEAST_SHARE_BYTES: usize = 64;
 
 /// What `display.rs` may have changed on a terminal is put back, and the cursor goes below the picture.
 const BELOW_SCREEN: &[u8] = b"\x1b[m\x1b(B\x0f\x1b[?25h\x1b[?7h\x1b[999;1H\r\n";
@@ -27,8 +26,8 @@ pub(crate) struct View<H: Host> {
     name: String,
     console: &'static Console<H>,
     state: Mutex<State>,
-    /// What is left of the VM's share of the room for output that waits.
-    share: AtomicU32,
+    /// The VM's share of the room for output that waits.
+    allowance: Allowance,
     /// Whether the VM may ask the operator's terminal something.
     may_ask: AtomicBool,
 }
@@ -53,7 +52,7 @@ impl<H: Host> View<H> {
                 line: Vec::with_capacity(LINE_BYTES + 4),
                 is_picture: false,
             }),
-            share: AtomicU32::new(FULL_BYTES as u32),
+            allowance: Allowance::new(FULL_BYTES),
             may_ask: AtomicBool::new(true),
         }
     }
@@ -93,16 +92,13 @@ impl<H: Host> View<H> {
         if self.console.waiting() == 0 {
             return false;
         }
-        let left = self.share.load(Ordering::Relaxed).saturating_sub(cost);
-        self.share.store(left, Ordering::Relaxed);
-        left == 0
+        !self.allowance.spend(cost)
     }
 
-    /// Gives each of `count` VMs its share of the room for output that waits. Returns false when there is no room.
-    pub(crate) fn renew_share(&self, count: usize) -> bool {
-        let room = FULL_BYTES.saturating_sub(self.console.waiting());
-        let share = (room / count.max(1)).max(LEAST_SHARE_BYTES);
-        self.share.store(share as u32, Ordering::Relaxed);
+    /// Gives the VM its share, as one of `count`, of the room that `waiting_bytes` leave. Returns false when there is none.
+    pub(crate) fn renew_share(&self, waiting_bytes: usize, count: usize) -> bool {
+        let room = FULL_BYTES.saturating_sub(waiting_bytes);
+        self.allowance.renew(room, count);
         room != 0
     }
 
@@ -318,47 +314,5 @@ struct Kept<'a>(&'a mut Scrollback);
 impl Sink for Kept<'_> {
     fn emit(&mut self, bytes: &[u8]) {
         self.0.push(bytes);
-    }
-}
-
-/// Text that has no view of its own, as whole lines of a VM.
-pub(crate) struct LinePrinter<H: Host> {
-    name: String,
-    console: &'static Console<H>,
-    line: Mutex<Vec<u8>>,
-}
-
-impl<H: Host> LinePrinter<H> {
-    pub(crate) fn new(name: &str, console: &'static Console<H>) -> Self {
-        Self {
-            name: name.into(),
-            console,
-            line: Mutex::new(Vec::with_capacity(LINE_BYTES)),
-        }
-    }
-
-    /// Takes one byte.
-    pub(crate) fn put(&self, byte: u8) {
-        let mut line = self.line.lock();
-        match byte {
-            b'\r' | b'\n' => {}
-            b'\t' => line.push(b' '),
-            // Control characters, escape sequences among them, stay with their VM; above ASCII are more of them.
-            0..0x20 | 0x7f.. => line.push(b'.'),
-            _ => line.push(byte),
-        }
-        if byte == b'\n' || line.len() >= LINE_BYTES {
-            self.console.write_line_of(&self.name, &line);
-            line.clear();
-        }
-    }
-
-    /// Ends a line that was begun.
-    pub(crate) fn end_line(&self) {
-        let mut line = self.line.lock();
-        if !line.is_empty() {
-            self.console.write_line_of(&self.name, &line);
-            line.clear();
-        }
     }
 }

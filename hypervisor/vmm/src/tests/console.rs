@@ -224,6 +224,46 @@ fn a_flood_in_focus_leaves_others_their_share() {
 }
 
 #[test]
+fn a_flood_of_debug_text_leaves_room_for_uarts_and_others_debug_text() {
+    let mut rig = two();
+    let half = crate::console::FULL_BYTES / 2;
+    let debug = |text: &str| -> Vec<_> { text.bytes().map(|byte| out(0xe9, byte)).collect() };
+    let slack = 1024;
+    rig.host
+        .takes
+        .store(0, core::sync::atomic::Ordering::Relaxed);
+    for _ in 0..20 {
+        rig.run_on(1, 0, debug(&"empty\n".repeat(400)));
+        rig.pass_ns(1_000_000);
+    }
+    let waiting = rig.hypervisor.console.waiting();
+    assert!(waiting >= half, "it floods: {waiting}");
+    assert!(waiting < half + slack, "{waiting}");
+    // The serial port takes a little now and then.
+    for _ in 0..40 {
+        rig.host
+            .takes
+            .store(256, core::sync::atomic::Ordering::Relaxed);
+        rig.pass_ns(1_000_000);
+        rig.run_on(1, 0, debug(&"empty\n".repeat(400)));
+    }
+    let waiting = rig.hypervisor.console.waiting();
+    assert!(waiting < half + slack, "{waiting}");
+    // Who prints little is heard, by either way.
+    rig.run_on(0, 0, debug("small voice\n"));
+    rig.print(0, "large voice\r\n");
+    rig.host
+        .takes
+        .store(usize::MAX, core::sync::atomic::Ordering::Relaxed);
+    rig.pass_ns(10_000_000);
+    rig.pass_ns(10_000_000);
+    let text = rig.host.text();
+    assert!(text.contains("[front] small voice"));
+    assert!(text.contains("large voice"));
+    assert!(text.contains("bytes were lost"));
+}
+
+#[test]
 fn short_sequences_with_long_consequences_fill_no_more_than_a_share() {
     let mut rig = two();
     rig.host

@@ -185,6 +185,7 @@ pub(crate) fn assemble<H: Host>(
         restart_at_ns: AtomicU64::new(u64::MAX),
         stops_hard_at_ns: AtomicU64::new(u64::MAX),
         messages: Messages::default(),
+        is_described: AtomicBool::new(false),
     });
     for (vcpu, home) in homes.iter().enumerate() {
         site.porches[*home].send(vm.clone(), vcpu);

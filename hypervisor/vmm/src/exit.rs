@@ -5,6 +5,7 @@ use crate::lifecycle::StopReason;
 use crate::mmio;
 use crate::ports::Ports;
 use crate::vcpu::{Next, VirtualCpu};
+use core::sync::atomic::Ordering;
 use emulate::Outcome;
 use host::Host;
 use vcpu::{
@@ -152,12 +153,16 @@ impl<H: Host> VirtualCpu<H> {
         }
     }
 
-    /// As `stop`, with the whole state in the log.
+    /// As `stop`, with the whole state in the log if this is why the VM ends. A guest may come here as often as it likes: it fills the log
+    /// once only until the operator starts its VM again.
     fn dump(&mut self, reason: StopReason) -> Next {
-        log::error!("vm {}: vCPU {}: {reason}", self.vm.name(), self.id);
-        let mut lines = crate::text::LogLines::default();
-        // The sink never fails.
-        let _ = self.backend.describe(&mut lines);
-        self.stop(reason)
+        let counts = self.vm.lifecycle().end(reason);
+        if counts && !self.vm.is_described.swap(true, Ordering::Relaxed) {
+            log::error!("vm {}: vCPU {}: {reason}", self.vm.name(), self.id);
+            let mut lines = crate::text::LogLines::of(self.vm.name());
+            // The sink never fails.
+            let _ = self.backend.describe(&mut lines);
+        }
+        Next::Resume
     }
 }

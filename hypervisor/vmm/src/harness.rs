@@ -190,8 +190,12 @@ impl Harness<PowerManagement> for PmHarness {
     fn after(&self, pm: &mut PowerManagement) {
         self.wire.set(pm.line());
         match pm.take_request() {
-            Some(PowerRequest::Off) => self.lifecycle.end(StopReason::PowerOff),
-            Some(PowerRequest::Reset) => self.lifecycle.end(StopReason::Reset("ACPI")),
+            Some(PowerRequest::Off) => {
+                self.lifecycle.end(StopReason::PowerOff);
+            }
+            Some(PowerRequest::Reset) => {
+                self.lifecycle.end(StopReason::Reset("ACPI"));
+            }
             None => {}
         }
     }

@@ -97,6 +97,7 @@ impl<H: Host> Vm<H> {
             return false;
         }
         self.restart_at_ns.store(NEVER, Ordering::SeqCst);
+        self.is_described.store(false, Ordering::Relaxed);
         self.launch()
     }
 

@@ -194,9 +194,10 @@ impl Lifecycle {
         *self.last.lock()
     }
 
-    /// Orders the VM to end; what follows is what its specification says. Ignored unless it runs.
-    pub(crate) fn end(&self, reason: StopReason) {
-        self.order(reason, reason.then(self.on_reboot, self.on_crash));
+    /// Orders the VM to end; what follows is what its specification says. Ignored unless it runs. Returns whether this is the order that
+    /// counts; see [`Lifecycle::order`].
+    pub(crate) fn end(&self, reason: StopReason) -> bool {
+        self.order(reason, reason.then(self.on_reboot, self.on_crash))
     }
 
     /// Orders the VM to end and says what follows. Returns whether that is what will happen.

@@ -60,6 +60,8 @@ pub struct Vm<H: Host> {
     /// When it is stopped, whatever its guest thinks of that.
     pub(crate) stops_hard_at_ns: AtomicU64,
     pub(crate) messages: Messages,
+    /// The log has the state of a vCPU that could not go on, since the operator started the VM.
+    pub(crate) is_described: AtomicBool,
 }
 
 /// Keeps a guest from flooding the log.

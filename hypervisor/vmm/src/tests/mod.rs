@@ -2,6 +2,7 @@
 
 mod bios;
 mod console;
+mod dump;
 mod exits;
 mod host;
 mod hostile;

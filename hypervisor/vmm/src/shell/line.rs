@@ -3,6 +3,7 @@
 use super::advice::{explain, own_help};
 use super::orders::Order;
 use alloc::collections::VecDeque;
+use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -350,7 +351,12 @@ impl CommandProcessor<Writer, Infallible> for Processor<'_> {
         raw: RawCommand<'a>,
     ) -> Result<(), ProcessError<'a, Infallible>> {
         let name = raw.name();
+        let has_more = raw.args().args().next().is_some();
         let answer = match Order::parse(raw) {
+            // The parser passes over what it was not told to expect, and `reboot VM` must not reset the machine.
+            Ok(order) if has_more && order.stands_alone() => {
+                format!("{name} stands alone; `help {name}` shows what it does\n")
+            }
             Ok(order) => (self.carry_out)(&order),
             Err(error) => explain(name, &error),
         };

@@ -145,3 +145,13 @@ pub(super) enum Order<'a> {
     /// Switch the machine off; VMs that run are lost
     Poweroff,
 }
+
+impl Order<'_> {
+    /// Whether nothing may follow its name.
+    pub(super) fn stands_alone(&self) -> bool {
+        matches!(
+            self,
+            Self::Vms | Self::Top | Self::Log | Self::Host | Self::Reboot | Self::Poweroff
+        )
+    }
+}

@@ -37,6 +37,22 @@ fn the_line_can_be_edited_and_completed() {
 }
 
 #[test]
+fn what_stands_alone_takes_nothing() {
+    let mut rig = two();
+    for name in ["vms", "top", "log", "host", "reboot", "poweroff"] {
+        for more in ["back", "--now", "-x", "| less"] {
+            let text = rig.order(&std::format!("{name} {more}"));
+            assert!(
+                text.contains(&std::format!("\r\n{name} stands alone; `help {name}`")),
+                "{text:?}"
+            );
+            assert!(!text.contains("running"), "{text:?}");
+        }
+    }
+    assert!(rig.order("vms").contains("running"));
+}
+
+#[test]
 fn help_knows_every_command() {
     let mut rig = two();
     let list = rig.order("help");

@@ -53,6 +53,8 @@ const GUEST_IS_UP: &str = "CAISSON-GUEST-UP";
 const LOADER_STARTS: &str = "BdsDxe: starting";
 /// Ctrl-A, the key that announces a command to us.
 const ESCAPE: u8 = 1;
+/// What the hypervisor says when no VM could be made.
+const NO_VM: &str = "no VM to run; ";
 /// What the hypervisor says of a VM that ended by its exit port; the code follows.
 const ENDED_WITH_CODE: &str = "stopped: ended by the guest's exit port, code ";
 /// What `timeout` of coreutils exits with.
@@ -157,6 +159,10 @@ fn connect(mut machine: Machine, options: &Options) -> Result<ExitCode> {
             say(format!("\nended: the guest's exit code is {code}"));
             return Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)));
         }
+        End::NoVm => {
+            say("\nended: no VM was started, so there is no exit code; the log above says why");
+            return Ok(ExitCode::FAILURE);
+        }
         End::TimedOut => {
             say("\nended: the time is over");
             return Ok(ExitCode::from(TIMED_OUT));
@@ -176,6 +182,7 @@ enum End {
     Quit,
     Seen,
     Code(u32),
+    NoVm,
     TimedOut,
     Stopped(std::process::ExitStatus),
 }
@@ -216,8 +223,8 @@ fn watch(
             {
                 return End::Seen;
             }
-            if let Some(code) = exit_code(&recent).filter(|_| options.is_exit_code) {
-                return End::Code(code);
+            if let Some(end) = guest_end(&recent).filter(|_| options.is_exit_code) {
+                return end;
             }
             let keep = recent.len().saturating_sub(512);
             let keep = (keep..=recent.len())
@@ -237,6 +244,13 @@ fn watch(
             return End::TimedOut;
         }
     }
+}
+
+/// How the guest ended, for one who waits for its exit code; none will come if no VM was made.
+fn guest_end(text: &str) -> Option<End> {
+    exit_code(text)
+        .map(End::Code)
+        .or_else(|| text.contains(NO_VM).then_some(End::NoVm))
 }
 
 /// The code of a VM that ended by its exit port, once the number is complete.
@@ -359,6 +373,15 @@ mod tests {
         assert_eq!(exit_code(line), None);
         assert_eq!(exit_code(&format!("{line}\r\n")), Some(17));
         assert_eq!(exit_code("vm a: stopped: triple fault\r\n"), None);
+    }
+
+    #[test]
+    fn who_waits_for_a_code_hears_that_none_will_come() {
+        let code = "vm a: stopped: ended by the guest's exit port, code 3\r\n";
+        assert!(matches!(guest_end(code), Some(End::Code(3))));
+        let none = "[  0.1] warn  vmm: no VM to run; press Ctrl-] for the operator's shell\r\n";
+        assert!(matches!(guest_end(none), Some(End::NoVm)));
+        assert!(guest_end("vm a: starts, 1 vCPU, 64 MiB\r\n").is_none());
     }
 
     #[test]

@@ -8,9 +8,10 @@ use crate::plan::{BootPlan, Write};
 use crate::setup_header::{
     BOOT_FLAG, BOOT_FLAG_VALUE, CMDLINE_SIZE, CMDLINE_SIZE_DEFAULT, CODE32_START, ENTRY_OFFSET,
     HAS_64_BIT_ENTRY, INIT_SIZE, INITRD_ADDR_MAX, INITRD_ADDR_MAX_DEFAULT, JUMP, JUMP_BASE,
-    LOAD_ADDRESS, LOADED_HIGH, LOADFLAGS, PREF_ADDRESS, RELOCATABLE_KERNEL, SECTOR_BYTES,
-    SETUP_SECTS, SETUP_SECTS_DEFAULT, VERSION, VERSION_CMDLINE_SIZE, VERSION_INITRD_ADDR_MAX,
-    VERSION_LEAST, VERSION_PREF_ADDRESS, VERSION_XLOADFLAGS, XLOADFLAGS,
+    LOAD_ADDRESS, LOADED_HIGH, LOADFLAGS, PARAGRAPH_BYTES, PREF_ADDRESS, RELOCATABLE_KERNEL,
+    SECTOR_BYTES, SETUP_SECTS, SETUP_SECTS_DEFAULT, SYSSIZE, VERSION, VERSION_CMDLINE_SIZE,
+    VERSION_INITRD_ADDR_MAX, VERSION_LEAST, VERSION_PREF_ADDRESS, VERSION_SYSSIZE,
+    VERSION_XLOADFLAGS, XLOADFLAGS,
 };
 use crate::zero_page::{SETUP_HEADER, SETUP_HEADER_ROOM_END, ZeroPage};
 use crate::{Boot, Entry, bzimage_16, long_mode, low_memory, protected_mode};
@@ -32,7 +33,7 @@ pub(crate) fn plan<'a>(boot: &Boot<'a>, layout: &MemoryLayout) -> Result<BootPla
         "lacks LOADED_HIGH: a zImage",
     )?;
     let entry = door(boot, version)?;
-    let payload = payload(image)?;
+    let payload = payload(image, version)?;
     let mut kernel = kernel_range(image, version, payload, layout)?;
     if entry == Entry::Real16 {
         // It is loaded to 1 MiB and goes to its preferred address by itself: both places are its own.
@@ -145,14 +146,34 @@ fn entry_32(image: &[u8], kernel: GpaRange, payload: &[u8]) -> Result<u32, LoadE
     Ok((kernel.start().raw() + (start - LOAD_ADDRESS)) as u32)
 }
 
-/// The protected-mode kernel: what follows the boot sector and the setup sectors.
-fn payload(image: &[u8]) -> Result<&[u8], LoadError> {
+/// The protected-mode kernel: what follows the boot sector and the setup sectors. There may be more of it than the header says: what
+/// signs the kernel, say. Its last paragraph need not be whole.
+fn payload(image: &[u8], version: u64) -> Result<&[u8], LoadError> {
     let sectors = setup_sectors(image)?;
     let start = (sectors + 1) * SECTOR_BYTES;
-    match image.get(start as usize..) {
-        Some(payload) if payload.len() as u64 > ENTRY_OFFSET => Ok(payload),
-        _ => Err(SETUP_SECTS.wrong(sectors, "sectors of setup code leave no kernel in the file")),
+    let payload = match image.get(start as usize..) {
+        Some(payload) if payload.len() as u64 > ENTRY_OFFSET => payload,
+        _ => {
+            return Err(
+                SETUP_SECTS.wrong(sectors, "sectors of setup code leave no kernel in the file")
+            );
+        }
+    };
+    if version >= VERSION_SYSSIZE {
+        let paragraphs = SYSSIZE.read(image)?;
+        let wanted_bytes = start + paragraphs * PARAGRAPH_BYTES;
+        let len_bytes = image.len() as u64;
+        if wanted_bytes > len_bytes.next_multiple_of(PARAGRAPH_BYTES) {
+            return Err(LoadError::PastTheEnd {
+                name: SYSSIZE.name,
+                offset: SYSSIZE.offset,
+                value: paragraphs,
+                wanted_bytes,
+                len_bytes,
+            });
+        }
     }
+    Ok(payload)
 }
 
 /// Where the kernel unpacks itself: at its preferred address, which it goes to by itself wherever it was loaded, or at

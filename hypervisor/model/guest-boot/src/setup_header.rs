@@ -7,6 +7,11 @@ pub(crate) const SETUP_SECTS: Field = Field {
     offset: 0x1f1,
     width: 1,
 };
+pub(crate) const SYSSIZE: Field = Field {
+    name: "syssize",
+    offset: 0x1f4,
+    width: 4,
+};
 pub(crate) const BOOT_FLAG: Field = Field {
     name: "boot_flag",
     offset: 0x1fe,
@@ -64,6 +69,10 @@ pub(crate) const INIT_SIZE: Field = Field {
 };
 
 pub(crate) const SECTOR_BYTES: u64 = 512;
+/// What syssize counts.
+pub(crate) const PARAGRAPH_BYTES: u64 = 16;
+/// The first version whose syssize has all its bytes and tells the kernel's size.
+pub(crate) const VERSION_SYSSIZE: u64 = 0x204;
 /// setup_sects 0 means this, for the sake of ancient kernels.
 pub(crate) const SETUP_SECTS_DEFAULT: u64 = 4;
 pub(crate) const BOOT_FLAG_VALUE: u64 = 0xaa55;

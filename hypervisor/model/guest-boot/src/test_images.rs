@@ -23,6 +23,7 @@ pub(crate) fn put_words(image: &mut [u8], at: usize, words: &[u32]) {
 pub fn bzimage() -> Vec<u8> {
     let mut image = vec![0; 0x400 + 0x1000];
     put(&mut image, 0x1f1, &[1]);
+    put(&mut image, 0x1f4, &0x100u32.to_le_bytes());
     put(&mut image, 0x1fe, &[0x55, 0xaa, 0xeb, 0x6a]);
     put(&mut image, 0x202, b"HdrS\x0f\x02");
     put(&mut image, 0x211, &[1]);

@@ -29,6 +29,14 @@ fn every_kind_names_field_and_offset_when_it_is_cut_short() {
     let cases = [
         (cut(bzimage(), 0x208), "loadflags at offset 0x211"),
         (cut(bzimage(), 0x400), "setup_sects at offset 0x1f1"),
+        (
+            cut(bzimage(), 0xc00),
+            "syssize at offset 0x1f4: 0x100 lies past the end of the file: 5120 bytes needed, 3072 there",
+        ),
+        (
+            cut(bzimage(), 0x13f0),
+            "syssize at offset 0x1f4: 0x100 lies past the end",
+        ),
         (cut(elf(), 0x20), "the ELF header at offset 0x0"),
         (
             cut(elf(), 0x60),
@@ -54,6 +62,15 @@ fn every_kind_names_field_and_offset_when_it_is_cut_short() {
     ];
     for (told, wanted) in cases {
         assert!(told.contains(wanted), "`{told}` should have `{wanted}`");
+    }
+}
+
+#[test]
+fn a_bzimage_may_lack_the_end_of_its_last_paragraph_and_have_more_behind() {
+    for len_bytes in [0x13f1, 0x1400, 0x2000] {
+        let mut image = bzimage();
+        image.resize(len_bytes, 0);
+        plan(&boot(&image, None), &MemoryLayout::new(32 * MIB)).expect("a whole kernel");
     }
 }
 

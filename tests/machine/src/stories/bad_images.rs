@@ -22,7 +22,7 @@ struct Case {
     damage: fn(&mut Vec<u8>) -> Option<String>,
 }
 
-const CASES: [Case; 8] = [
+const CASES: [Case; 9] = [
     Case {
         name: "bzimage",
         program: "boot_linux",
@@ -31,6 +31,17 @@ const CASES: [Case; 8] = [
         damage: |image| {
             *image.get_mut(0x1f1)? = 200;
             Some("setup_sects at offset 0x1f1: 0xc8 sectors of setup code leave no kernel".into())
+        },
+    },
+    Case {
+        name: "bzimage-cut",
+        program: "boot_linux",
+        form: Form::Linux,
+        lines: &[],
+        damage: |image| {
+            // A mebibyte more than there is.
+            *image.get_mut(0x1f6)? = 1;
+            Some("syssize at offset 0x1f4: 0x10000 lies past the end of the file: ".into())
         },
     },
     Case {

@@ -178,10 +178,7 @@ impl<H: Host> Board<H> {
             uart: SerialPort::new(com1),
             view,
             debug_text,
-            seat: Seat {
-                vga,
-                keyboard: i8042,
-            },
+            seat: Seat::new(vga, i8042),
             pm,
         })
     }
@@ -190,6 +187,12 @@ impl<H: Host> Board<H> {
     pub(crate) fn end_lines(&self) {
         self.debug_text.end_line();
         self.view.end();
+    }
+
+    /// A new guest comes: what was typed for the one before is not for it.
+    pub(crate) fn forget_typed(&self) {
+        self.uart.forget_typed();
+        self.seat.forget_typed();
     }
 
     /// Whether the guest has asked to hear of the power button.

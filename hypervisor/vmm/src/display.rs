@@ -5,19 +5,18 @@
 
 mod glyphs;
 mod keys;
+mod seat;
 mod terminal;
 
-use crate::harness::ResetHarness;
-use crate::slot::{Silent, Slot};
 use ::terminal::{Keys, Press};
 use addr::Gpa;
 use alloc::collections::VecDeque;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
-use chipset::{I8042, MAX_COLUMNS, Picture, TextMode, Vga};
+use chipset::{MAX_COLUMNS, Picture, TextMode, Vga};
 use device::Instant;
 use guest_memory::{GuestMemory, Unbacked};
 use keys::Stroke;
+pub(crate) use seat::Seat;
 use terminal::{Cell, Shot, Terminal};
 
 /// How often the screen is looked at.
@@ -30,19 +29,11 @@ const HOLD_NS: u64 = 100_000_000;
 const PRESS_NS: u64 = 15_000_000;
 /// The most keys that wait for a guest that does not take them; more are dropped.
 const WAITING_KEYS: usize = 256;
-/// What comes this long after an Esc is no sequence with it.
-const PAUSE_NS: u64 = 50_000_000;
 /// A character, white on black.
 const PLAIN: Cell = 0x0700;
 /// The shape of a screen that shows no text of the guest.
 const NOTE_COLUMNS: usize = 80;
 const NOTE_ROWS: usize = 25;
-
-/// The parts of a VM that a person sits before.
-pub(crate) struct Seat {
-    pub(crate) vga: Arc<Slot<Vga, Silent>>,
-    pub(crate) keyboard: Arc<Slot<I8042, ResetHarness>>,
-}
 
 /// Empties the screen as a BIOS does.
 pub(crate) fn clear(ram: &impl GuestMemory) -> Result<(), Unbacked> {
@@ -68,8 +59,8 @@ pub(crate) struct Display {
     strokes: VecDeque<Stroke>,
     /// The key that is down, and since when.
     held: Option<(Stroke, Instant)>,
-    /// Codes that the keyboard has no room for yet.
-    codes: VecDeque<u8>,
+    /// The guest's life that all this was typed for.
+    life: u32,
 }
 
 impl Display {
@@ -83,7 +74,7 @@ impl Display {
             typed_at: Instant::default(),
             strokes: VecDeque::new(),
             held: None,
-            codes: VecDeque::new(),
+            life: 0,
         }
     }
 
@@ -95,6 +86,7 @@ impl Display {
 
     /// The operator has typed a byte.
     pub(crate) fn type_byte(&mut self, byte: u8, seat: &Seat, now: Instant) {
+        self.follow_life(seat);
         self.note_pause(now);
         self.typed_at = now;
         let press = self.keys.take(byte);
@@ -104,7 +96,7 @@ impl Display {
 
     /// After a while of silence an Esc was the key.
     fn note_pause(&mut self, now: Instant) {
-        if now.since_ns(self.typed_at) >= PAUSE_NS {
+        if now.since_ns(self.typed_at) >= Keys::PAUSE_NS {
             let press = self.keys.pause();
             self.strike(press);
         }
@@ -118,21 +110,39 @@ impl Display {
         }
     }
 
+    /// A guest gets nothing that was typed for the one before it. No key of its own is down.
+    fn follow_life(&mut self, seat: &Seat) {
+        let life = seat.life();
+        if self.life != life {
+            self.life = life;
+            self.keys = Keys::default();
+            self.strokes.clear();
+            self.held = None;
+        }
+    }
+
     /// The operator leaves: no key stays down, and those that were not pressed yet are not pressed any more.
     pub(crate) fn leave(&mut self, seat: &Seat) {
+        self.follow_life(seat);
         self.keys = Keys::default();
         self.strokes.clear();
         if let Some((stroke, _)) = self.held.take() {
-            stroke.release(&mut self.codes);
+            seat.add(|codes| stroke.release(codes));
         }
-        self.send(seat);
     }
 
-    /// Moves keys on, and writes what leads the terminal from what it shows to what the guest's screen shows: a piece of it,
+    /// Moves keys on, if the VM `is_running`: a paused guest notices nothing.
+    pub(crate) fn keep(&mut self, seat: &Seat, is_running: bool, now: Instant) {
+        self.follow_life(seat);
+        self.note_pause(now);
+        if is_running {
+            self.play(seat, now);
+        }
+    }
+
+    /// Writes what leads the terminal from what it shows to what the guest's screen shows: a piece of it,
     /// and nothing if the last look was just now. To be called some hundred times a second.
     pub(crate) fn render(&mut self, seat: &Seat, ram: &impl GuestMemory, now: Instant) -> &[u8] {
-        self.note_pause(now);
-        self.play(seat, now);
         self.out.clear();
         if now < self.due {
             return &self.out;
@@ -185,8 +195,7 @@ impl Display {
 
     /// Presses the next key, repeats the last one, or lets it go, when it is time and the keyboard has room.
     fn play(&mut self, seat: &Seat, now: Instant) {
-        self.send(seat);
-        if !self.codes.is_empty() {
+        if !seat.hand_over() {
             return;
         }
         let next = self.strokes.front().copied();
@@ -196,38 +205,24 @@ impl Display {
                 return;
             }
             self.held = None;
-            if next == Some(stroke) {
-                // A terminal says again what is held down.
-                stroke.repeat(&mut self.codes);
-            } else {
-                stroke.release(&mut self.codes);
-                if let Some(next) = next {
-                    next.press(&mut self.codes);
+            seat.add(|codes| {
+                if next == Some(stroke) {
+                    // A terminal says again what is held down.
+                    stroke.repeat(codes);
+                } else {
+                    stroke.release(codes);
+                    if let Some(next) = next {
+                        next.press(codes);
+                    }
                 }
-            }
+            });
         } else if let Some(next) = next {
-            next.press(&mut self.codes);
+            seat.add(|codes| next.press(codes));
         }
         if let Some(next) = self.strokes.pop_front() {
             self.held = Some((next, now));
         }
-        self.send(seat);
-    }
-
-    fn send(&mut self, seat: &Seat) {
-        let codes = &mut self.codes;
-        if codes.is_empty() {
-            return;
-        }
-        seat.keyboard.with(|keyboard| {
-            if !keyboard.is_scanning() {
-                // As keys that are pressed while nobody scans them.
-                codes.clear();
-            }
-            while codes.front().is_some_and(|code| keyboard.key(*code)) {
-                codes.pop_front();
-            }
-        });
+        seat.hand_over();
     }
 }
 

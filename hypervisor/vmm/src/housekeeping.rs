@@ -145,6 +145,7 @@ impl<H: Host> Housekeeping<H> {
             // A paused guest notices nothing: what is typed waits outside.
             if vm.lifecycle().state() == VmState::Running {
                 vm.board.uart.hand_over();
+                vm.board.seat.hand_over();
             }
         }
     }
@@ -166,12 +167,15 @@ impl<H: Host> Housekeeping<H> {
     /// Shows what changed on the screen of the VM in focus.
     fn draw_guest(&mut self, now: Instant) {
         let console = self.hypervisor.console;
-        if let Some(vm) = &self.on_display
-            && console.waiting() <= PICTURE_BACKLOG
-        {
+        let Some(vm) = &self.on_display else {
+            return;
+        };
+        let is_running = vm.lifecycle().state() == VmState::Running;
+        self.display.keep(&vm.board.seat, is_running, now);
+        if console.waiting() <= PICTURE_BACKLOG {
             // When its VM ends, lines come over the picture. It is whole again when the VM starts.
             if !console.is_picture() {
-                if !self.is_display_new && vm.lifecycle().state() != VmState::Running {
+                if !self.is_display_new && !is_running {
                     return;
                 }
                 self.display.redraw();

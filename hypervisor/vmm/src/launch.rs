@@ -178,7 +178,7 @@ impl<H: Host> Vm<H> {
         for slot in &self.board.slots {
             slot.reset();
         }
-        self.board.uart.forget_typed();
+        self.board.forget_typed();
         Ok(())
     }
 

@@ -202,7 +202,7 @@ impl<H: Host> Vm<H> {
         }
         self.restart_at_ns.store(NEVER, Ordering::SeqCst);
         self.stops_hard_at_ns.store(NEVER, Ordering::SeqCst);
-        self.board.uart.forget_typed();
+        self.board.forget_typed();
         self.clock().set_and_stop(saved.now);
         self.started_ns
             .store(saved.started.as_ns(), Ordering::Relaxed);

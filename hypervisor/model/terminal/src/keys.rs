@@ -121,6 +121,10 @@ const CANCEL: u8 = 0x18;
 const SUBSTITUTE: u8 = 0x1a;
 
 impl Keys {
+    /// What comes this long behind an Esc, in nanoseconds, is no sequence with it. Sequences come in one go, so some hundredths of a
+    /// second are enough; keys are seldom typed so fast.
+    pub const PAUSE_NS: u64 = 50_000_000;
+
     /// Takes a byte; returns the key it completes.
     pub fn take(&mut self, byte: u8) -> Option<Press> {
         self.opened = None;
@@ -162,7 +166,7 @@ impl Keys {
 
     /// Nothing has come for a while behind what was taken last. Where that could have begun a sequence it was a key: Esc, or one with Alt.
     ///
-    /// Sequences come in one go, so some hundredths of a second are enough; keys are seldom typed so fast.
+    /// To be called after [`Keys::PAUSE_NS`] without a byte.
     pub fn pause(&mut self) -> Option<Press> {
         let press = match (self.state, self.opened) {
             (State::Escape, _) => Key::Escape.into(),

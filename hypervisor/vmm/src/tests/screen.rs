@@ -173,3 +173,72 @@ fn a_reset_empties_the_screen() {
     ram.ram().read(Gpa::new(TEXT), &mut cell).expect("RAM");
     assert_eq!(cell, [b' ', 7]);
 }
+
+#[test]
+fn what_a_guest_left_unread_is_not_typed_at_the_next_screen() {
+    let screen = |name| VmSpec {
+        console: GuestConsole::Screen,
+        ..spec(name, 1)
+    };
+    let mut rig = Rig::with(1, [screen("front"), screen("back")]);
+    rig.order("attach back screen");
+    for _ in 0..60 {
+        rig.host.type_text("q");
+        rig.pass_ns(20_000_000);
+    }
+    rig.order("attach front screen");
+    assert_eq!(codes(&mut rig, 300), []);
+    rig.host.type_text("a");
+    assert_eq!(codes(&mut rig, 300), [0x1e, 0x9e]);
+}
+
+#[test]
+fn no_key_stays_down_for_a_guest_that_reads_after_the_operator_left() {
+    // Wherever the room ended.
+    for keys in 5..15 {
+        let mut rig = rig();
+        rig.host.type_text(&"qw".repeat(keys));
+        for _ in 0..100 {
+            rig.pass_ns(20_000_000);
+        }
+        rig.host.type_text("\x1d");
+        let codes = codes(&mut rig, 2_000);
+        assert!(codes.len() > 12, "{codes:x?}");
+        for pressed in codes.iter().filter(|code| **code & 0x80 == 0) {
+            let count = |wanted: u8| codes.iter().filter(|code| **code == wanted).count();
+            assert_eq!(count(*pressed), count(pressed | 0x80), "{codes:x?}");
+        }
+    }
+}
+
+#[test]
+fn a_paused_guest_gets_no_key_that_was_typed_before() {
+    let mut rig = rig();
+    rig.host.type_text("hello, world");
+    rig.pass_ns(10_000_000);
+    rig.pause();
+    let saved = |rig: &Rig| rig.vm(0).save().expect("paused");
+    let before = saved(&rig);
+    rig.pass_ns(500_000_000);
+    rig.host.type_text("\x1d");
+    rig.pass_ns(500_000_000);
+    assert!(saved(&rig) == before, "the keyboard has moved");
+    assert!(rig.vm(0).resume());
+    rig.settle();
+    // The key that was down is let go all the same.
+    let last = codes(&mut rig, 1_000).pop();
+    assert!(last.is_some_and(|code| code & 0x80 != 0), "{last:x?}");
+}
+
+#[test]
+fn what_was_typed_at_the_screen_for_a_life_is_not_pressed_in_the_next() {
+    let mut rig = rig();
+    rig.host.type_text(&"rm -rf / ".repeat(7));
+    rig.pass_ns(10_000_000);
+    rig.run([out(0x64, 0xfe)]);
+    rig.pass_ns(2_000_000_000);
+    rig.settle();
+    assert_eq!(codes(&mut rig, 500), []);
+    rig.host.type_text("a");
+    assert_eq!(codes(&mut rig, 300), [0x1e, 0x9e]);
+}

@@ -132,13 +132,13 @@ impl<H: Host> Housekeeping<H> {
                 }
                 self.change_display();
             } else if focus == SHELL {
-                self.shell.byte(byte);
+                self.shell.byte(byte, now);
                 self.change_display();
             } else if let Some(vm) = &self.on_display {
                 let screen = Some(&mut self.display);
                 self.typing.type_byte(byte, vm, screen, now);
-            } else if let Some(vm) = self.vms.iter().find(|vm| vm.id() == focus) {
-                self.typing.type_byte(byte, vm, None, now);
+            } else if let Some(vm) = self.hypervisor.by_id(focus) {
+                self.typing.type_byte(byte, &vm, None, now);
             }
         }
         for vm in &self.vms {

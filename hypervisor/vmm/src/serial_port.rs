@@ -36,6 +36,11 @@ impl<H: Host> SerialPort<H> {
         true
     }
 
+    /// Whether something that was typed waits for the guest.
+    pub(crate) fn has_waiting(&self) -> bool {
+        !self.typed.lock().is_empty()
+    }
+
     /// Gives the guest as much of what was typed as it has room for.
     pub(crate) fn hand_over(&self) {
         let mut typed = self.typed.lock();

@@ -17,13 +17,15 @@ use device::Instant;
 use host::Host;
 use line::{Line, Names, SharedOutbox};
 use pages::{PAGE_COLUMNS, Page, Pager};
-use terminal::{Key, Keys};
+use terminal::{Key, Keys, Press};
 
 /// The shell.
 pub(crate) struct Shell<H: Host> {
     hypervisor: &'static Hypervisor<H>,
     line: Option<Line>,
     keys: Keys,
+    /// When the last byte was typed.
+    typed_at: Instant,
     outbox: SharedOutbox,
     /// What fills the screen instead of the prompt.
     page: Option<Page>,
@@ -61,6 +63,7 @@ impl<H: Host> Shell<H> {
             hypervisor,
             line: None,
             keys: Keys::default(),
+            typed_at: Instant::default(),
             outbox: SharedOutbox::default(),
             page: None,
             back_to: (0, false),
@@ -124,10 +127,24 @@ impl<H: Host> Shell<H> {
     }
 
     /// One byte typed by the operator.
-    pub(crate) fn byte(&mut self, byte: u8) {
-        let Some(press) = self.keys.take(byte) else {
-            return;
-        };
+    pub(crate) fn byte(&mut self, byte: u8, now: Instant) {
+        self.note_pause(now);
+        self.typed_at = now;
+        if let Some(press) = self.keys.take(byte) {
+            self.press(press);
+        }
+    }
+
+    /// After a while of silence an Esc was the key.
+    fn note_pause(&mut self, now: Instant) {
+        if now.since_ns(self.typed_at) >= Keys::PAUSE_NS
+            && let Some(press) = self.keys.pause()
+        {
+            self.press(press);
+        }
+    }
+
+    fn press(&mut self, press: Press) {
         // What is held beside a key makes no difference here; a symbol with Alt is not that symbol.
         if press.alt && matches!(press.key, Key::Symbol(_)) {
             return;
@@ -204,6 +221,7 @@ impl<H: Host> Shell<H> {
         if self.hypervisor.console.focus() != SHELL {
             return;
         }
+        self.note_pause(now);
         if let Some(page) = &mut self.page
             && self.outbox.lock().is_small()
             && let Some(text) = page.refresh(self.hypervisor, now)

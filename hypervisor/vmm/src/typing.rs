@@ -4,6 +4,7 @@ use crate::console::Console;
 use crate::display::Display;
 use crate::lifecycle::VmState;
 use crate::vm::Vm;
+use alloc::vec::Vec;
 use core::fmt;
 use device::Instant;
 use host::Host;
@@ -22,21 +23,21 @@ enum Obstacle {
 /// The operator's keyboard, while a VM has the console.
 pub(crate) struct Typing<H: Host> {
     console: &'static Console<H>,
-    /// What the operator was told last, and of which VM: once is enough.
-    told: Option<(usize, Obstacle)>,
+    /// What the operator was told, and of which VM, as long as it stands: once is enough.
+    told: Vec<(usize, Obstacle)>,
 }
 
 impl<H: Host> Typing<H> {
     pub(crate) fn new(console: &'static Console<H>) -> Self {
         Self {
             console,
-            told: None,
+            told: Vec::new(),
         }
     }
 
     /// The console goes to somebody else.
     pub(crate) fn change(&mut self) {
-        self.told = None;
+        self.told.clear();
     }
 
     /// A byte for a VM: for its screen's keyboard if there is a screen, else for its serial port.
@@ -49,7 +50,8 @@ impl<H: Host> Typing<H> {
     ) {
         let name = vm.name();
         match vm.lifecycle().state() {
-            VmState::Running | VmState::Starting | VmState::Halting => {}
+            VmState::Running => self.forget_what_is_past(vm),
+            VmState::Starting | VmState::Halting => {}
             VmState::Pausing | VmState::Paused if screen.is_some() => {
                 return self.tell(
                     vm,
@@ -81,10 +83,18 @@ impl<H: Host> Typing<H> {
         }
     }
 
+    /// A VM runs: of what was in the way, only that it does not read may still be. It does when nothing waits any more; one byte
+    /// read is not enough, or a slow reader would cost a word for each.
+    fn forget_what_is_past(&mut self, vm: &Vm<H>) {
+        let waits = vm.board.uart.has_waiting();
+        self.told
+            .retain(|told| waits && *told == (vm.id(), Obstacle::Full));
+    }
+
     fn tell(&mut self, vm: &Vm<H>, obstacle: Obstacle, text: fmt::Arguments<'_>) {
-        let news = Some((vm.id(), obstacle));
-        if self.told != news {
-            self.told = news;
+        let news = (vm.id(), obstacle);
+        if !self.told.contains(&news) {
+            self.told.push(news);
             self.console.remark(&alloc::format!("{text}"));
         }
     }

@@ -287,7 +287,7 @@ impl Line {
             let _ = line.editor.write(|_| Ok(()));
         });
         let shown = String::from_utf8(shown).unwrap_or_default();
-        let line = shown.rsplit_once(PROMPT).map_or("", |(_, line)| line);
+        let line = shown.split_once(PROMPT).map_or("", |(_, line)| line);
         let count = line.chars().count() - after.min(line.chars().count());
         line.chars().take(count).collect()
     }

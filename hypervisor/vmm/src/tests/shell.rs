@@ -299,3 +299,34 @@ fn shares_are_changed() {
             .contains("is not a number from 0 to 4294967295; `help set-cap`")
     );
 }
+
+#[test]
+fn an_escape_is_a_key_here_too() {
+    let mut rig = two();
+    rig.order("top");
+    rig.operator("\u{1b}");
+    rig.pass_ns(100_000_000);
+    let text = rig.host.text();
+    assert!(text.ends_with("caisson> "), "{text:?}");
+    // What comes later is neither a symbol with Alt nor part of a sequence.
+    for first in ["v", "]"] {
+        rig.operator("\u{1b}");
+        rig.pass_ns(100_000_000);
+        let text = rig.operator(first);
+        assert_eq!(text, first);
+        rig.operator("\u{15}");
+    }
+    rig.operator("\u{1b}");
+    rig.pass_ns(100_000_000);
+    assert!(rig.operator("vms\r").contains("running"));
+    // In one go it is a symbol with Alt, which is none.
+    rig.operator("\u{1b}x");
+    assert!(rig.operator("vms\r").contains("running"));
+}
+
+#[test]
+fn a_line_may_contain_what_looks_like_the_prompt() {
+    let mut rig = two();
+    let text = rig.order("nonsense caisson> -h --help");
+    assert!(text.contains("no command \"nonsense\""), "{text:?}");
+}

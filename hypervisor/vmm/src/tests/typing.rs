@@ -3,7 +3,7 @@
 use super::console::{ESCAPE, two};
 use super::rig::{Rig, spec};
 use std::string::String;
-use vm_spec::{GuestConsole, VmSpec};
+use vm_spec::{Config, GuestConsole, VmSpec};
 
 impl Rig {
     /// What the first VM's serial port has received, with its FIFO on.
@@ -79,4 +79,58 @@ fn nobody_types_at_the_screen_of_a_paused_vm() {
     rig.settle();
     rig.pass_ns(500_000_000);
     assert_eq!(rig.input(0x64) & 1, 0, "a key was pressed");
+}
+
+#[test]
+fn each_obstacle_is_told_once_though_they_come_in_turn() {
+    let mut rig = two();
+    rig.pause();
+    let text = rig.operator(&"x".repeat(1_000));
+    assert_eq!(text.matches("is paused: what is typed waits").count(), 1);
+    assert_eq!(text.matches("front does not read").count(), 1, "{text}");
+}
+
+#[test]
+fn who_falls_behind_again_is_told_of_again_but_not_for_each_byte() {
+    let mut rig = two();
+    let told = |text: &str| text.matches("front does not read").count();
+    rig.out(0x3fa, 1);
+    assert_eq!(told(&rig.operator(&"x".repeat(300))), 1);
+    // It reads, but no faster than one types.
+    for _ in 0..20 {
+        rig.input(0x3f8);
+        assert_eq!(told(&rig.operator("yy")), 0);
+    }
+    rig.received();
+    assert_eq!(told(&rig.operator(&"x".repeat(300))), 1);
+}
+
+#[test]
+fn each_end_is_told_of() {
+    let mut rig = two();
+    for _ in 0..2 {
+        rig.run([vcpu::Exit::Shutdown]);
+        rig.settle();
+        let text = rig.operator("xx");
+        assert_eq!(text.matches("front does not run").count(), 1, "{text}");
+        assert!(rig.vm(0).start());
+        rig.settle();
+        assert_eq!(rig.operator("x"), "");
+    }
+}
+
+#[test]
+fn what_is_typed_right_behind_the_order_that_made_a_vm_is_for_it() {
+    let template = VmSpec {
+        is_template: true,
+        ..spec("mould", 1)
+    };
+    let config = Config {
+        vms: [spec("vm", 1), template].into(),
+        ..Config::default()
+    };
+    let mut rig = Rig::configured(1, &config);
+    rig.operator(ESCAPE);
+    let text = rig.operator("create mould a\rattach a\rls\r");
+    assert_eq!(text.matches("a does not run").count(), 1, "{text}");
 }

@@ -230,12 +230,15 @@ fn minimal_parse<'a>(
             entry_bytes,
             "is not the size of a header",
         ),
-        // What is left is overflow and a byte order or version that is none of x86's.
+        elf::ParseError::UnsupportedElfEndianness(order) => {
+            wrong("EI_DATA", 5, order.into(), "is not 1, little-endian")
+        }
+        // What is left is overflow and a version that there is none of.
         _ => wrong(
             "e_ident",
             0,
             0,
-            "is not that of a little-endian ELF file, or its tables lie outside",
+            "is not that of an ELF file of version 1, or its tables lie outside",
         ),
     })
 }

@@ -1,6 +1,7 @@
 //! Why a kernel cannot be started.
 
 use crate::Entry;
+use crate::layout::{ABOVE_HOLE, HOLE_START, VIDEO};
 use core::fmt;
 
 /// Why a kernel cannot be started in a guest. What is wrong in the file is told with the field and its offset.
@@ -169,11 +170,20 @@ impl fmt::Display for LoadError {
                 if let Some(offset) = offset {
                     write!(f, " at offset {offset:#x}")?;
                 }
-                write!(
-                    f,
-                    " takes {wanted_bytes:#x} bytes at {at:#x}, but the guest's memory there ends at {ram_end:#x}: \
-                     give the guest more memory"
-                )
+                write!(f, " takes {wanted_bytes:#x} bytes at {at:#x}, but ")?;
+                let end = at.saturating_add(*wanted_bytes);
+                if *at < VIDEO.end().raw() && end > VIDEO.start().raw() {
+                    let (start, end) = (VIDEO.start().raw(), VIDEO.end().raw());
+                    write!(f, "{start:#x} to {end:#x} is the screen's")
+                } else if *at < ABOVE_HOLE.raw() && end > HOLE_START.raw() {
+                    let (start, end) = (HOLE_START.raw(), ABOVE_HOLE.raw());
+                    write!(f, "no guest has memory from {start:#x} to {end:#x}")
+                } else {
+                    write!(
+                        f,
+                        "the guest's memory there ends at {ram_end:#x}: give the guest more memory"
+                    )
+                }
             }
             Self::CommandLineTooLong {
                 len_bytes,

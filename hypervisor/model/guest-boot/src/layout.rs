@@ -18,7 +18,7 @@ use alloc::vec::Vec;
 /// Where RAM below 4 GiB ends at the latest.
 pub const HOLE_START: Gpa = Gpa::new(2 << 30);
 /// Where RAM goes on behind the hole.
-const ABOVE_HOLE: Gpa = Gpa::new(4 << 30);
+pub(crate) const ABOVE_HOLE: Gpa = Gpa::new(4 << 30);
 /// The memory-mapped configuration space: 256 buses of 1 MiB each.
 pub const ECAM: GpaRange = range(0xb000_0000, 0x1000_0000);
 /// Where PCI functions may have their memory.

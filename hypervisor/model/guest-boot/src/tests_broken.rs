@@ -75,6 +75,41 @@ fn a_bzimage_may_lack_the_end_of_its_last_paragraph_and_have_more_behind() {
 }
 
 #[test]
+fn more_memory_is_advised_only_where_it_helps() {
+    let told = |at: u64| {
+        let at = at.to_le_bytes();
+        refusal(elf(), |image| {
+            put(image, 0x50, &at);
+            put(image, 0x58, &at);
+        })
+    };
+    for at in [0x9_fff0, 0xa_0000, 0xb_8000] {
+        let told = told(at);
+        assert!(
+            told.ends_with("0xa0000 to 0xc0000 is the screen's"),
+            "{told}"
+        );
+    }
+    for at in [0x7fff_fff0, 0xfee0_0000, 0xffff_f000] {
+        let told = told(at);
+        assert!(
+            told.ends_with("no guest has memory from 0x80000000 to 0x100000000"),
+            "{told}"
+        );
+    }
+    assert!(told(0x4000_0000).ends_with("give the guest more memory"));
+}
+
+#[test]
+fn a_foreign_byte_order_is_told() {
+    let told = refusal(elf(), |image| put(image, 5, &[2]));
+    assert!(
+        told.starts_with("EI_DATA at offset 0x5: 0x2 is not 1"),
+        "{told}"
+    );
+}
+
+#[test]
 fn wrong_values_are_told_with_their_place() {
     let cases = [
         (

@@ -47,6 +47,10 @@ pub fn ours(bed: Bed, seconds: u32) -> Boot {
         screen.wait(&mut rig, "title", 60, |screen| {
             screen.text().contains("SCREEN UP")
         })?;
+        // The title may come before the rest of the picture does.
+        let is_whole =
+            |screen: &Screen| picture(screen).is_ok() && screen.cursor() == (CODES_ROW, 0);
+        let _ = screen.wait(&mut rig, "whole picture", 10, is_whole);
         stage.verdict(OURS[0], picture(&screen));
         let cursor = screen.cursor();
         let is_there = (|| {

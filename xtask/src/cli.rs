@@ -99,7 +99,7 @@ struct RunArgs {
     /// Whose virtualization: amd (AMD-V, in QEMU) or intel (VT-x, in Bochs) [default: KVM's where it can be used, else amd].
     #[arg(long, value_enum)]
     vendor: Option<Vendor>,
-    /// CPU model as the emulator names it [default: max in QEMU, corei7_haswell_4770 in Bochs].
+    /// CPU model as the emulator names it [default: max,-cx16 in QEMU, corei7_haswell_4770 in Bochs].
     #[arg(long, value_name = "MODEL")]
     cpu: Option<String>,
     /// Guest to boot; `cargo xtask guest list` shows them.

@@ -53,6 +53,21 @@ fn clean_up() {
     }
 }
 
+/// A command for an emulator, with a clean environment: `PATH`, `HOME` and a place for scratch files, nothing else.
+///
+/// What a desktop leaves there changes what an emulator does: Bochs looks for a sound card, and ends with "buffer overflow detected"
+/// where there is none.
+pub fn emulator(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear();
+    for name in ["PATH", "HOME", "TMPDIR"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    command
+}
+
 /// A running emulator or tool; killed and reaped when dropped.
 #[derive(Debug)]
 pub struct OwnedChild {
@@ -141,5 +156,29 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.path);
         owned().folders.retain(|other| *other != self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_emulator_inherits_nothing_but_the_path_and_home() {
+        // Cargo sets dozens of its own variables for a test, so there is something to leave out.
+        assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
+        let out = emulator("env").output().unwrap();
+        let names: Vec<String> = String::from_utf8(out.stdout)
+            .unwrap()
+            .lines()
+            .filter_map(|line| Some(line.split_once('=')?.0.to_owned()))
+            .collect();
+        assert!(names.contains(&"PATH".to_owned()));
+        assert!(
+            names
+                .iter()
+                .all(|name| ["PATH", "HOME", "TMPDIR"].contains(&name.as_str())),
+            "{names:?}"
+        );
     }
 }

@@ -277,14 +277,19 @@ fn has_sources(rustc: &Path) -> bool {
         && clean(&["--version"]).is_ok_and(|text| minor_version(&text) >= Some(OLDEST_MINOR))
 }
 
+/// Returns whether a compiler or package of this version, `1.96.0…`, can build this project.
+pub fn is_supported(version: &str) -> bool {
+    minor_of(version) >= Some(OLDEST_MINOR)
+}
+
 /// The 95 of `rustc 1.95.0 (…)`.
 fn minor_version(text: &str) -> Option<u32> {
-    text.split_whitespace()
-        .nth(1)?
-        .split('.')
-        .nth(1)?
-        .parse()
-        .ok()
+    minor_of(text.split_whitespace().nth(1)?)
+}
+
+/// The 95 of `1.95.0`.
+fn minor_of(version: &str) -> Option<u32> {
+    version.split('.').nth(1)?.parse().ok()
 }
 
 /// Refuses `RUSTFLAGS`: it would silently replace the flags of `.cargo/config.toml`.

@@ -29,7 +29,7 @@ pub struct Bed {
 }
 
 /// AMD-V with nested paging and little else.
-pub const QEMU: Bed = qemu_with("qemu", "max");
+pub const QEMU: Bed = qemu_with("qemu", qemu::CPU);
 /// VT-x with unrestricted guest, of 2013.
 pub const HASWELL: Bed = bochs_with("bochs-haswell", "corei7_haswell_4770");
 /// VT-x with all that servers of 2017 have, and AVX-512.
@@ -47,7 +47,7 @@ pub const QEMU_SMP: Bed = Bed {
 };
 /// As [`QEMU`], without SMAP: what QEMU 7.2 makes of it in ring 0 ends Xen's dom0 with a page fault on a page that is there, with and
 /// without a hypervisor.
-pub const QEMU_NO_SMAP: Bed = qemu_with("qemu-no-smap", "max,-smap");
+pub const QEMU_NO_SMAP: Bed = qemu_with("qemu-no-smap", "max,-cx16,-smap");
 /// Two CPUs with VT-x.
 pub const HASWELL_SMP: Bed = Bed {
     name: "bochs-haswell-smp",

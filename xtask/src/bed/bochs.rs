@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
 use super::{Config, Machine, Serial, firmware, link_image};
 use crate::need;
-use crate::procs::{OwnedChild, Scratch};
+use crate::procs::{OwnedChild, Scratch, emulator};
 
 /// What is special to Bochs.
 #[derive(Clone, Debug)]
@@ -54,7 +54,7 @@ pub fn start(config: &Config, options: &Options) -> Result<Machine> {
     let go = scratch.path().join("go");
     std::fs::write(&go, "c\n")?;
     let words = std::fs::File::create(config.log("console")?)?;
-    let mut command = Command::new("bochs");
+    let mut command = emulator("bochs");
     command
         .arg("-q")
         .arg("-f")
@@ -147,6 +147,12 @@ fn configuration(
     )?;
     writeln!(text, "port_e9_hack: enabled=1")?;
     writeln!(text, "clock: sync=none, time0=utc")?;
+    // Without a sound card its mixer ends the whole emulator.
+    writeln!(text, "speaker: enabled=0, mode=none")?;
+    writeln!(
+        text,
+        "sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy"
+    )?;
     // It logs an error at every VM exit; only a panic is worth a line.
     writeln!(
         text,

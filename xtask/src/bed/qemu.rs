@@ -1,13 +1,19 @@
 //! QEMU: the AMD-V bed under plain emulation, and either vendor under nested KVM.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context, Result};
 
 use super::{Config, Machine, Serial, firmware};
 use crate::need;
-use crate::procs::{OwnedChild, Scratch};
+use crate::procs::{OwnedChild, Scratch, emulator};
+
+/// The CPU of the AMD-V bed: all that QEMU emulates but CMPXCHG16B.
+///
+/// QEMU 7.2 takes the flags that CMPXCHG16B leaves alone from a stale state. Linux uses it wherever it is offered, and a vCPU that is
+/// interrupted a few instructions earlier goes on with a pointer for flags: TF set, wrong branches, an oops.
+pub const CPU: &str = "max,-cx16";
 
 /// What is special to QEMU.
 #[derive(Clone, Debug)]
@@ -33,7 +39,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            cpu: "max".to_owned(),
+            cpu: CPU.to_owned(),
             kvm: false,
             is_counting: false,
             is_single_threaded: false,
@@ -60,7 +66,7 @@ pub fn start(config: &Config, options: &Options) -> Result<Machine> {
     std::fs::copy(&firmware.variables, &variables)?;
     let (serial_log, machine_log) = (config.log("serial")?, config.log("machine")?);
     let mut logs = vec![serial_log.clone(), machine_log.clone()];
-    let mut command = Command::new("qemu-system-x86_64");
+    let mut command = emulator("qemu-system-x86_64");
     command.args(arguments(config, options));
     command
         .arg("-drive")
@@ -113,7 +119,7 @@ fn arguments(config: &Config, options: &Options) -> Vec<String> {
     } else {
         add(&["-accel", "tcg"]);
     }
-    let cpu = if options.kvm && options.cpu == "max" {
+    let cpu = if options.kvm && options.cpu == CPU {
         "host"
     } else {
         &options.cpu

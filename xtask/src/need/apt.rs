@@ -43,10 +43,26 @@ pub fn offers(packages: &[&str]) -> bool {
 fn has_candidates(packages: &[&str]) -> bool {
     packages.iter().all(|package| {
         command::output(Command::new("apt-cache").args(["policy", package])).is_ok_and(|text| {
-            text.lines()
-                .any(|line| line.contains("Candidate:") && !line.contains("(none)"))
+            candidate(&text).is_some_and(|version| is_new_enough(package, version))
         })
     })
+}
+
+/// The version that `apt-cache policy` would install, if it knows one.
+fn candidate(policy: &str) -> Option<&str> {
+    let version = policy
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("Candidate:"))?
+        .trim();
+    (version != "(none)").then_some(version)
+}
+
+/// Returns whether this version of `package` can be used.
+///
+/// Package lists that are months old offer a compiler that is too old, where fresh ones offer its successor.
+fn is_new_enough(package: &str, version: &str) -> bool {
+    !matches!(package, "rustc-web" | "cargo-web" | "rust-web-src")
+        || crate::toolchain::is_supported(version)
 }
 
 /// Fetches apt's package lists, once per process.
@@ -118,4 +134,30 @@ fn root(args: &[&str]) -> Command {
     let mut command = Command::new(words[0]);
     command.args(&words[1..]);
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: &str =
+        "rustc-web:\n  Installed: (none)\n  Candidate: 1.85.0+dfsg3-1~deb12u3\n  Version table:\n";
+
+    #[test]
+    fn a_compiler_from_old_lists_is_no_candidate() {
+        let version = candidate(POLICY).unwrap();
+        assert_eq!(version, "1.85.0+dfsg3-1~deb12u3");
+        assert!(!is_new_enough("rustc-web", version));
+        assert!(is_new_enough("rustc-web", "1.96.0+dfsg1-1~deb12u1"));
+        assert!(is_new_enough("bochs", "2.7+dfsg-4"));
+    }
+
+    #[test]
+    fn a_package_nobody_offers_has_no_candidate() {
+        assert_eq!(
+            candidate("x:\n  Installed: (none)\n  Candidate: (none)\n"),
+            None
+        );
+        assert_eq!(candidate(""), None);
+    }
 }

@@ -143,8 +143,9 @@ pub fn ensure(needs: &[Need]) -> Result<()> {
     for need in missing {
         if !need.is_met() {
             bail!(
-                "{} is still missing although its packages are installed",
-                need.name()
+                "{} is still missing although its packages ({}) are installed: are they too old? `apt-cache policy` tells",
+                need.name(),
+                need.packages().join(" ")
             );
         }
     }

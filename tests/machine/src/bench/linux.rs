@@ -5,13 +5,13 @@
 //! the machine off. Firmware and loaders are left out on both sides: with Caisson the count begins at its first VM entry.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use xtask::bed::{Config, qemu};
 use xtask::guest::{Guest, cpio};
-use xtask::procs::{OwnedChild, Scratch};
+use xtask::procs::{OwnedChild, Scratch, emulator};
 use xtask::ui::Step;
 
 pub(super) use super::plugin::Counts;
@@ -89,12 +89,12 @@ fn bare(guest: &Guest, plugin: &Path, folder: &Path) -> Result<Counts> {
     let step = Step::start("Linux without Caisson (QEMU, counting)");
     let result = folder.join("bare");
     let log = xtask::paths::target("logs/bench-linux-bare-serial.log")?;
-    let mut command = Command::new("qemu-system-x86_64");
+    let mut command = emulator("qemu-system-x86_64");
     command
         .args(["-accel", "tcg,thread=single"])
         .args(["-icount", "shift=0,sleep=off", "-seed", "1"])
         .args(["-rtc", "base=2026-01-01T00:00:00,clock=vm"])
-        .args(["-machine", "q35", "-cpu", "max", "-smp", "1"])
+        .args(["-machine", "q35", "-cpu", qemu::CPU, "-smp", "1"])
         .args(["-m", &format!("{MEMORY_MIB}M")])
         .args([
             "-nodefaults",

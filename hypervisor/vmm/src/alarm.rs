@@ -5,7 +5,7 @@ use crate::services::Services;
 use crate::vm_clock::VmClock;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
-use device::Instant;
+use time::Instant;
 
 /// The deadline of one slot in its VM's time, kept by the CPU that the VM's devices call home.
 pub(crate) struct Alarm {

@@ -2,8 +2,8 @@
 
 use crate::services::Services;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use device::Instant;
 use host::CpuId;
+use time::Instant;
 
 /// One per physical CPU.
 pub(crate) struct Bell {

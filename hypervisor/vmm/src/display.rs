@@ -13,11 +13,11 @@ use addr::Gpa;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use chipset::{MAX_COLUMNS, Picture, TextMode, Vga};
-use device::Instant;
 use guest_memory::{GuestMemory, Unbacked};
 use keys::Stroke;
 pub(crate) use seat::Seat;
 use terminal::{Cell, Shot, Terminal};
+use time::Instant;
 
 /// How often the screen is looked at.
 const FRAME_NS: u64 = 40_000_000;

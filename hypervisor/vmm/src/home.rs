@@ -8,9 +8,9 @@ use crate::vm::Vm;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::Cell;
-use device::Instant;
 use host::{Host, HostVector};
 use sched::RunQueue;
+use time::Instant;
 use vcpu::Vcpu;
 
 /// For so long after a device's new deadline called for a look, further ones wait: a vCPU on another CPU that moves its timer all

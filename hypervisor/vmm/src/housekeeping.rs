@@ -10,8 +10,8 @@ use crate::typing::Typing;
 use crate::vm::Vm;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use device::Instant;
 use host::{Host, PowerAction};
+use time::Instant;
 
 /// How often the console is looked at. The serial port is polled, so that it works the same on machines that do not tell how its
 /// interrupt is routed.

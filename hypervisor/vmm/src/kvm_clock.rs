@@ -5,7 +5,7 @@
 
 use addr::Gpa;
 use guest_memory::{GuestMemory, Unbacked};
-use host::Clock;
+use time::Clock;
 
 /// The flag that says the TSC is the same on all vCPUs.
 const TSC_STABLE: u8 = 1;

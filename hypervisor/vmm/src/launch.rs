@@ -4,9 +4,9 @@ use crate::lifecycle::{Order, StopReason, VmState};
 use crate::vm::{NEVER, Vm};
 use alloc::string::String;
 use core::sync::atomic::Ordering;
-use device::Instant;
 use guest_memory::{GuestMemory, Unbacked};
 use host::Host;
+use time::Instant;
 use vm_spec::After;
 
 /// Time between two starts by themselves. A start copies the whole kernel; a guest that resets in a loop must not spend other

@@ -10,9 +10,9 @@ use alloc::sync::Arc;
 use chipset::LocalApic;
 use core::fmt;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
-use device::Instant;
 use emulate::Unsupported;
 use spin::Mutex;
+use time::Instant;
 use vcpu::RawExit;
 use vm_spec::After;
 

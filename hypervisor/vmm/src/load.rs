@@ -1,7 +1,7 @@
 //! How much of its time a physical CPU idles: written by that CPU, read by anybody.
 
 use core::sync::atomic::{AtomicU64, Ordering};
-use device::Instant;
+use time::Instant;
 
 /// One word, so that who reads it while an idle time begins or ends never counts it twice or not at all.
 #[derive(Debug, Default)]

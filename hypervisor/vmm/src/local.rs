@@ -5,8 +5,9 @@ use crate::stats::Waiting;
 use addr::Gpa;
 use chipset::LocalApic;
 use cpu_model::{CpuModel, Dynamic, MsrFile};
-use device::{Device, Instant};
+use device::Device;
 use serde::{Deserialize, Serialize};
+use time::Instant;
 use vcpu::{BadState, Vcpu};
 
 /// The vCPU-private devices.

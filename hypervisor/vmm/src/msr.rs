@@ -5,8 +5,9 @@ use crate::vcpu::VirtualCpu;
 use addr::Gpa;
 use chipset::LocalApic;
 use cpu_model::{KvmMsr, MsrRead, MsrWrite};
-use device::{Device, Instant};
+use device::Device;
 use host::Host;
+use time::Instant;
 use vcpu::Vcpu;
 use x86::{GeneralProtection, msr};
 

@@ -3,8 +3,8 @@
 use crate::lifecycle::VmState;
 use crate::vm::{NEVER, Vm};
 use core::sync::atomic::Ordering;
-use device::Instant;
 use host::Host;
+use time::Instant;
 use vm_spec::After;
 
 impl<H: Host> Vm<H> {

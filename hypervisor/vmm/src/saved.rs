@@ -13,9 +13,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::Ordering;
-use device::Instant;
 use host::Host;
 use serde::{Deserialize, Serialize};
+use time::Instant;
 use vcpu::{ArchState, BadState, HiddenState, Vcpu};
 
 /// What the bytes of a saved VM begin with.

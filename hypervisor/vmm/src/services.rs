@@ -1,7 +1,7 @@
 //! The part of the host that devices, wires and mailboxes need, without its type parameters.
 
-use device::Instant;
 use host::{CpuId, Host};
+use time::Instant;
 
 /// Time and the way to other CPUs. Every [`Host`] is one.
 pub(crate) trait Services: Sync {

@@ -13,11 +13,11 @@ use crate::vm::Vm;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use device::Instant;
 use host::Host;
 use line::{Line, Names, SharedOutbox};
 use pages::{PAGE_COLUMNS, Page, Pager};
 use terminal::{Key, Keys, Press};
+use time::Instant;
 
 /// The shell.
 pub(crate) struct Shell<H: Host> {

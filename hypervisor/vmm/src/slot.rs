@@ -4,8 +4,9 @@ use crate::alarm::Alarm;
 use crate::bus::{self, MmioTarget, PioTarget};
 use crate::persist::Persist;
 use alloc::vec::Vec;
-use device::{Device, Instant, MmioDevice, Page, PioDevice, Refused, Width};
+use device::{Device, MmioDevice, Page, PioDevice, Refused, Width};
 use spin::mutex::TicketMutex;
+use time::Instant;
 
 /// Carries outward what a device has to say: level, messages, bytes, requests. The only place where it leaves.
 pub(crate) trait Harness<D>: Send + Sync {

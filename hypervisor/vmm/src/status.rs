@@ -7,8 +7,8 @@ use crate::vm::Vm;
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::fmt::{self, Write};
-use device::Instant;
 use host::Host;
+use time::Instant;
 
 /// How often it is renewed.
 const REFRESH_NS: u64 = 1_000_000_000;

@@ -6,8 +6,8 @@ use crate::lifecycle::VmState;
 use crate::vm::Vm;
 use alloc::vec::Vec;
 use core::fmt;
-use device::Instant;
 use host::Host;
+use time::Instant;
 
 /// Why a VM does not get what is typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,8 +9,9 @@ use crate::vm::Vm;
 use crate::vm_clock;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use device::{Device, Instant};
+use device::Device;
 use host::{Host, HostVector, NoMemory, VcpuPlan};
+use time::Instant;
 use vcpu::{Activity, ArchState, Event, Vcpu};
 
 /// How many exits in a row are handled before the clock is looked at. A power of two.

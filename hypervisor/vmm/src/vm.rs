@@ -15,11 +15,12 @@ use alloc::vec::Vec;
 use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use cpu_model::CpuModel;
-use device::{Instant, Page};
+use device::Page;
 use guest_boot::MemoryLayout;
 use host::{Host, NotedName};
 use sched::Share;
 use spin::Mutex;
+use time::Instant;
 use vcpu::ArchState;
 use vm_spec::VmSpec;
 

@@ -5,7 +5,7 @@
 //! in whatever VM it is put.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use device::Instant;
+use time::Instant;
 
 /// Moved only while no vCPU of the VM runs.
 #[derive(Default)]

@@ -18,7 +18,11 @@ struct Layer {
 const LAYERS: &[Layer] = &[
     Layer {
         name: "words",
-        folders: &["hypervisor/model/addr", "hypervisor/model/x86"],
+        folders: &[
+            "hypervisor/model/addr",
+            "hypervisor/model/time",
+            "hypervisor/model/x86",
+        ],
         below: &[],
         is_open: true,
     },

@@ -1,6 +1,6 @@
 //! Exact conversion between nanoseconds and the ticks of a fixed frequency.
 
-use device::Instant;
+use time::Instant;
 
 const NS_PER_S: u64 = 1_000_000_000;
 

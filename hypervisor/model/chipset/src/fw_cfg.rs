@@ -13,9 +13,10 @@ pub use dma::{DESCRIPTOR_BYTES, Piece, PieceContent};
 pub use items::{Items, key};
 
 use addr::Gpa;
-use device::{Device, Instant, Page, PioDevice, Refused, Width};
+use device::{Device, Page, PioDevice, Refused, Width};
 use dma::Transfer;
 use serde::{Deserialize, Serialize};
+use time::Instant;
 
 /// Where the item is chosen.
 pub const SELECTOR_PORT: u16 = 0x510;

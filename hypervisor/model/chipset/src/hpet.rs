@@ -4,8 +4,9 @@
 //! 23, or replace PIT and RTC: then timer 0 drives pin 2 (IRQ 0 at the PIC pair) and timer 1 pin 8 (IRQ 8).
 
 use crate::hpet_timer::HpetTimer;
-use device::{Device, Instant, Level, MmioDevice, Page, Refused, Width};
+use device::{Device, Level, MmioDevice, Page, Refused, Width};
 use serde::{Deserialize, Serialize};
+use time::Instant;
 
 /// Bytes of its register window.
 pub const HPET_BYTES: u64 = 0x400;

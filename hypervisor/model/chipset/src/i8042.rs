@@ -6,8 +6,9 @@
 use crate::keyboard::{Keyboard, translate};
 use crate::power::PowerRequest;
 use crate::ring::Ring;
-use device::{Device, Instant, Level, Page, PioDevice, Refused, Width};
+use device::{Device, Level, Page, PioDevice, Refused, Width};
 use serde::{Deserialize, Serialize};
+use time::Instant;
 
 /// Data.
 pub const I8042_DATA_PORT: u16 = 0x60;

@@ -6,8 +6,9 @@
 
 use crate::frequency::Hertz;
 use crate::pit_channel::Channel;
-use device::{Device, Instant, Level, Page, PioDevice, Refused, Width};
+use device::{Device, Level, Page, PioDevice, Refused, Width};
 use serde::{Deserialize, Serialize};
+use time::Instant;
 
 /// The input clock.
 pub const PIT_HZ: u64 = 1_193_182;

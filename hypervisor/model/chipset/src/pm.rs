@@ -5,8 +5,9 @@
 
 use crate::frequency::Hertz;
 use crate::power::PowerRequest;
-use device::{Device, Instant, Level, Page, PioDevice, Refused, Width};
+use device::{Device, Level, Page, PioDevice, Refused, Width};
 use serde::{Deserialize, Serialize};
+use time::Instant;
 
 /// Ports in the block.
 pub const PM_PORTS: u16 = 0x40;

@@ -6,8 +6,9 @@
 use crate::calendar::Calendar;
 use crate::frequency::Hertz;
 use alloc::vec::Vec;
-use device::{Device, Instant, Level, Page, PioDevice, Refused, Width};
+use device::{Device, Level, Page, PioDevice, Refused, Width};
 use serde::{Deserialize, Serialize};
+use time::Instant;
 
 /// Crystal.
 const CLOCK: Hertz = Hertz(32_768);

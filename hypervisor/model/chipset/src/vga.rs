@@ -13,9 +13,10 @@ mod tests;
 pub use picture::{MAX_COLUMNS, MAX_ROWS, Picture, TextMode};
 
 use dac::Dac;
-use device::{Device, Instant, Page, PioDevice, Refused, Width};
+use device::{Device, Page, PioDevice, Refused, Width};
 use registers::Indexed;
 use serde::{Deserialize, Serialize};
+use time::Instant;
 
 /// One frame: 449 lines of 31.78 us, 70 Hz.
 const FRAME_NS: u64 = 14_268_000;

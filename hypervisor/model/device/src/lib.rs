@@ -8,11 +8,11 @@
 extern crate alloc;
 
 mod inspect;
-mod time;
 
 pub use inspect::Page;
-pub use time::Instant;
 pub use x86::Width;
+
+use time::Instant;
 
 /// Why a device did not take an access. The bus answers all ones and logs; the device does not care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,16 +4,14 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-mod clock;
 mod noted;
 
-pub use clock::Clock;
 pub use noted::NotedName;
 
 use addr::{GpaRange, Hpa};
 use core::fmt;
-use device::Instant;
 use guest_memory::GuestMemory;
+use time::{Clock, Instant};
 use vcpu::Vcpu;
 use x86::{CpuidResult, Vector};
 

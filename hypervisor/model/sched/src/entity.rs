@@ -3,7 +3,7 @@
 use crate::{LEAST_SLICE_NS, MAX_WEIGHT, SLICE_NS, Share};
 
 use alloc::sync::Arc;
-use device::Instant;
+use time::Instant;
 
 /// How many times as heavy another one may be before slices become shorter.
 const NEAR_WEIGHTS: u64 = 4;

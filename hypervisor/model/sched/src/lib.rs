@@ -30,7 +30,7 @@ pub use share::{DEFAULT_WEIGHT, MAX_WEIGHT, Share};
 use crate::entity::{Entity, State, Virtual};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use device::Instant;
+use time::Instant;
 
 /// How long a vCPU runs while others of the same weight wait.
 pub const SLICE_NS: u64 = 5_000_000;

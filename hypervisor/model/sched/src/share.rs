@@ -1,7 +1,7 @@
 //! What a VM may have of its CPUs: its weight and its cap, and what of the cap is used up.
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use device::Instant;
+use time::Instant;
 
 /// The weight of a VM that names none.
 pub const DEFAULT_WEIGHT: u32 = 100;

@@ -3,7 +3,7 @@
 use crate::{RunQueue, Share};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use device::Instant;
+use time::Instant;
 
 /// What a guest does.
 #[derive(Clone, Copy, Debug)]

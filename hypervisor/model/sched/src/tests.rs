@@ -3,7 +3,7 @@
 mod shares;
 mod turns;
 
-use device::Instant;
+use time::Instant;
 
 const AT: fn(u64) -> Instant = Instant::from_ns;
 const MS: u64 = 1_000_000;

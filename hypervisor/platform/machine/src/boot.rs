@@ -11,8 +11,8 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use addr::Hpa;
 use cpu::CpuArea;
 use handoff::{BootInfo, ConfigOrigin, PhysRange, RegionKind};
-use host::Clock;
 use spin::Once;
+use time::Clock;
 
 use crate::acpi::{self, Facts, Physical};
 use crate::cpus::{self, Home, Whom};

@@ -10,11 +10,10 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 use addr::GpaRange;
 use apic::vectors;
 use cpu::IstStacks;
-use device::Instant;
-use host::{
-    Clock, CpuId, Host, HostVector, MemoryReport, NoMemory, NotedName, PowerAction, VcpuPlan,
-};
+use host::{CpuId, Host, HostVector, MemoryReport, NoMemory, NotedName, PowerAction, VcpuPlan};
 use memory::GuestRam;
+use time::Clock;
+use time::Instant;
 use x86::{CpuidResult, Vector};
 
 use crate::vendor::Vendor;

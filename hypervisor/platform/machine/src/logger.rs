@@ -7,9 +7,9 @@ use alloc::vec::Vec;
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-use host::Clock;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use spin::{Mutex, Once};
+use time::Clock;
 
 use crate::console;
 

@@ -9,9 +9,9 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
-use device::Instant;
 use host::Host;
 use terminal::Key;
+use time::Instant;
 
 /// How often a table is renewed.
 const REFRESH_NS: u64 = 1_000_000_000;

@@ -7,14 +7,15 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 use core::fmt;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use device::Instant;
 use guest_memory::{GuestMemory, TestRam, Unbacked};
 use host::{
-    Backing, Clock, CpuId, Host, HostVector, MemoryReport, NoMemory, NotedName, Permissions,
-    PowerAction, Slat, VcpuPlan,
+    Backing, CpuId, Host, HostVector, MemoryReport, NoMemory, NotedName, Permissions, PowerAction,
+    Slat, VcpuPlan,
 };
 use spin::Mutex;
 use std::thread_local;
+use time::Clock;
+use time::Instant;
 use vcpu::TestVcpu;
 use x86::CpuidResult;
 

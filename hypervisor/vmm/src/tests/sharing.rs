@@ -6,8 +6,8 @@ use crate::bell::Bell;
 use crate::services::Services;
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use device::Instant;
 use host::CpuId;
+use time::Instant;
 use vcpu::{Activity, Exit, Pause};
 use vm_spec::VmSpec;
 

@@ -8,10 +8,10 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use chipset::{LocalApic, Trigger};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use device::Instant;
 use host::CpuId;
 use std::thread;
 use std::time::Duration;
+use time::Instant;
 use x86::Vector;
 
 /// Two CPUs that are threads, each with the interrupt that is pending.

@@ -2,8 +2,8 @@
 
 use super::{FwCfg, PIECE_NS};
 use addr::Gpa;
-use device::Instant;
 use serde::{Deserialize, Serialize};
+use time::Instant;
 
 /// Length of a descriptor: control (4 bytes), length (4), address (8), all big-endian.
 pub const DESCRIPTOR_BYTES: usize = 16;

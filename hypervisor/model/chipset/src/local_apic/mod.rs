@@ -17,8 +17,9 @@ pub use timer::APIC_TIMER_HZ;
 
 use crate::message::ApicMessage;
 use addr::Gpa;
-use device::{Device, Instant, MmioDevice, Page, Refused, Width};
+use device::{Device, MmioDevice, Page, Refused, Width};
 use serde::{Deserialize, Serialize};
+use time::Instant;
 use timer::{Timer, TimerMode};
 use vector_set::VectorSet;
 use x86::{GeneralProtection, Vector, msr};

@@ -2,8 +2,8 @@
 //!
 //! Follows Intel SDM vol. 3A 11.5.4. The input clock runs at 1 GHz, so a count at divide 1 is a nanosecond.
 
-use device::Instant;
 use serde::{Deserialize, Serialize};
+use time::Instant;
 
 /// The timer's input clock, before the divider.
 pub const APIC_TIMER_HZ: u64 = 1_000_000_000;

@@ -4,7 +4,7 @@ use super::{AT, MS, SECOND, is_near};
 use crate::simulation::{Cpu, Dice, Habit};
 use crate::{RunQueue, SLICE_NS, Share};
 use alloc::sync::Arc;
-use device::Instant;
+use time::Instant;
 
 /// A queue with this many vCPUs of equal weight, all awake.
 fn queue(vcpus: usize) -> RunQueue {

@@ -1,6 +1,6 @@
 //! The TSC as a clock.
 
-use device::Instant;
+use crate::Instant;
 
 /// How the host's TSC relates to [`Instant`], both ways, without division.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

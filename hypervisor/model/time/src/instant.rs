@@ -1,4 +1,4 @@
-//! Time as devices see it.
+//! A point in time.
 
 use serde::{Deserialize, Serialize};
 

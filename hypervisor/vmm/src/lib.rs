@@ -1,6 +1,6 @@
 //! Virtual machines: exits, devices, the CPU loop, the operator's shell.
 //!
-//! Knows no hardware: everything is generic over [`host::Host`]. Read [`exit`](self) first (`exit.rs`): one line per exit.
+//! Knows no hardware: everything is generic over [`host::Host`]. Read [`exit`](self) first (`exit/mod.rs`): one line per exit.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -8,64 +8,25 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
-mod alarm;
-mod allowance;
-mod assemble;
-mod begin;
-mod bell;
 mod bios;
 mod board;
-mod bus;
-mod console;
-mod cpu_loop;
-mod debug_text;
-mod display;
+mod cpu;
 mod exit;
-mod fabric;
-mod firmware;
-mod harness;
-mod home;
-mod housekeeping;
-mod kernel;
-mod kvm_calls;
-mod kvm_clock;
-mod kvm_steal;
-mod launch;
-mod lifecycle;
-mod load;
-mod local;
-mod mailbox;
-mod mmio;
-mod msr;
-mod orders;
-mod persist;
-mod porch;
-mod ports;
-mod ram_work;
+mod operator;
 mod registry;
 mod saved;
-mod serial_port;
-mod services;
-mod shell;
-mod slot;
-mod stats;
-mod status;
 #[cfg(test)]
 mod tests;
-mod text;
-mod typing;
 mod vcpu;
-mod view;
 mod vm;
-mod vm_clock;
 
-use crate::assemble::Site;
-use crate::bell::Bell;
-use crate::console::{Console, MessageSink};
-use crate::home::Home;
-use crate::housekeeping::Housekeeping;
-use crate::porch::Porch;
+use crate::board::bell::Bell;
+use crate::cpu::home::Home;
+use crate::cpu::inbox::Porch;
+use crate::operator::chores::Housekeeping;
+use crate::operator::console::{Console, MessageSink};
 use crate::registry::Registry;
+use crate::vm::assemble::Site;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -73,11 +34,11 @@ use host::{CpuId, Host};
 use spin::Once;
 use vm_spec::Config;
 
-pub use assemble::AssembleError;
-pub use lifecycle::{StopReason, VmState};
+pub use board::lifecycle::{StopReason, VmState};
 pub use registry::{CreateError, DestroyError};
 pub use saved::{NotPaused, RestoreError, SavedVm};
 pub use vm::Vm;
+pub use vm::assemble::AssembleError;
 
 /// A file the loader read.
 #[derive(Clone, Copy)]
@@ -148,7 +109,7 @@ pub fn start<H: Host>(
         console.write(b"Press Ctrl-] for the operator's shell.\r\n");
     } else {
         log::warn!("no VM to run; press Ctrl-] for the operator's shell");
-        console.set_focus(console::SHELL, false);
+        console.set_focus(operator::console::SHELL, false);
     }
     hypervisor
 }
@@ -172,6 +133,6 @@ impl<H: Host> Hypervisor<H> {
         // Whatever was left before this CPU came here is looked at in the first round.
         porch.bell.ring();
         let housekeeping = (id == CpuId(0)).then(|| Housekeeping::new(self));
-        cpu_loop::run_cpu(self.host, cpu, &mut home, housekeeping)
+        cpu::run::run_cpu(self.host, cpu, &mut home, housekeeping)
     }
 }

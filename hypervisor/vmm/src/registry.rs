@@ -1,10 +1,10 @@
 //! Which VMs there are, and how they come and go.
 
 use crate::Hypervisor;
-use crate::assemble::{self, AssembleError, Site};
-use crate::ram_work::Original;
 use crate::saved::{NotPaused, RestoreError, SavedVm};
 use crate::vm::Vm;
+use crate::vm::assemble::{self, AssembleError, Site};
+use crate::vm::memory::Original;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;

@@ -1,7 +1,7 @@
 //! Views: what a guest prints, and what the operator sees of it.
 
 use super::rig::{Rig, out, spec};
-use crate::console::SHELL;
+use crate::operator::console::SHELL;
 use core::num::NonZero;
 use std::string::String;
 use std::vec::Vec;
@@ -226,7 +226,7 @@ fn a_flood_in_focus_leaves_others_their_share() {
 #[test]
 fn a_flood_of_debug_text_leaves_room_for_uarts_and_others_debug_text() {
     let mut rig = two();
-    let half = crate::console::FULL_BYTES / 2;
+    let half = crate::operator::console::FULL_BYTES / 2;
     let debug = |text: &str| -> Vec<_> { text.bytes().map(|byte| out(0xe9, byte)).collect() };
     let slack = 1024;
     rig.host
@@ -271,7 +271,10 @@ fn short_sequences_with_long_consequences_fill_no_more_than_a_share() {
         .store(0, core::sync::atomic::Ordering::Relaxed);
     rig.print(0, &"\u{1b}c".repeat(12_000));
     let waiting = rig.hypervisor.console.waiting();
-    assert!(waiting < crate::console::FULL_BYTES + 1024, "{waiting}");
+    assert!(
+        waiting < crate::operator::console::FULL_BYTES + 1024,
+        "{waiting}"
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What the log says of a vCPU that cannot go on.
 
 use super::rig::{Rig, spec};
-use crate::lifecycle::VmState;
+use crate::board::lifecycle::VmState;
 use core::cell::RefCell;
 use log::{LevelFilter, Log, Metadata, Record};
 use std::string::{String, ToString};

@@ -1,7 +1,7 @@
 //! Ports, MSRs, CPUID and device memory.
 
 use super::rig::{Rig, cpuid, fault, input, out_wide, read_msr, spec, touch, write_msr};
-use crate::lifecycle::{StopReason, VmState};
+use crate::board::lifecycle::{StopReason, VmState};
 use guest_memory::GuestMemory;
 use vcpu::{Access, Event, Exit, InsnLen, PioDirection, PioString, Vcpu};
 use x86::{Fault, Gpr, SegmentRegister, Width};

@@ -1,8 +1,8 @@
 //! A guest that tries everything: the VMM neither panics nor forgets its neighbour.
 
 use super::rig::{Rig, cpuid, fault, hlt, input, out_wide, read_msr, spec, touch, write_msr};
-use crate::lifecycle::VmState;
-use crate::mailbox::Mail;
+use crate::board::lifecycle::VmState;
+use crate::board::mailbox::Mail;
 use vcpu::{Access, Exit, InsnLen, PioDirection, SlatFault, Vcpu};
 use vm_spec::{After, VmSpec};
 use x86::{Gpr, SegmentRegister, Vector, Width};

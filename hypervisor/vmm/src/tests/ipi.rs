@@ -2,11 +2,11 @@
 
 use super::host::CPU;
 use super::rig::{Rig, hlt, spec};
-use crate::bell::Bell;
-use crate::fabric::Cpus;
-use crate::lifecycle::VmState;
-use crate::mailbox::{Begin, Mail, Mailbox};
-use crate::services::Services;
+use crate::board::bell::Bell;
+use crate::board::fabric::Cpus;
+use crate::board::lifecycle::VmState;
+use crate::board::mailbox::{Begin, Mail, Mailbox};
+use crate::board::services::Services;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;

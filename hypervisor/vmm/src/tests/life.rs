@@ -1,7 +1,7 @@
 //! How VMs end, begin again and share a CPU.
 
 use super::rig::{Rig, cpuid, hlt, out, out_wide, spec, write_msr};
-use crate::lifecycle::{StopReason, VmState};
+use crate::board::lifecycle::{StopReason, VmState};
 use chipset::{ApicMessage, Delivery, DestinationMode, Trigger};
 use core::sync::atomic::Ordering;
 use vcpu::{Activity, Exit};

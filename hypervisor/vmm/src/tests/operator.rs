@@ -1,7 +1,7 @@
 //! The console and the operator's shell.
 
 use super::rig::{Rig, out, spec};
-use crate::lifecycle::VmState;
+use crate::board::lifecycle::VmState;
 use core::sync::atomic::Ordering;
 
 const ESCAPE: &str = "\u{1d}";
@@ -9,7 +9,7 @@ const ESCAPE: &str = "\u{1d}";
 impl Rig {
     /// Enters the shell, says a command and returns the answer.
     pub(super) fn order(&mut self, command: &str) -> std::string::String {
-        if self.hypervisor.console.focus() != crate::console::SHELL {
+        if self.hypervisor.console.focus() != crate::operator::console::SHELL {
             self.operator(ESCAPE);
         }
         self.operator(command);

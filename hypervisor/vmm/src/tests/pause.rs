@@ -1,7 +1,7 @@
 //! Pauses, and orders that find a VM in one.
 
 use super::rig::{Rig, hlt, input, out, out_wide, spec};
-use crate::lifecycle::{StopReason, VmState};
+use crate::board::lifecycle::{StopReason, VmState};
 use crate::registry::DestroyError;
 use vcpu::{Activity, Event, Exit};
 use vm_spec::{After, VmSpec};

@@ -2,8 +2,8 @@
 
 use super::host::LEFTOVER;
 use super::rig::{Rig, out, spec};
-use crate::console::SHELL;
-use crate::lifecycle::VmState;
+use crate::board::lifecycle::VmState;
+use crate::operator::console::SHELL;
 use crate::registry::{CreateError, DestroyError};
 use alloc::sync::Arc;
 use guest_memory::GuestMemory;

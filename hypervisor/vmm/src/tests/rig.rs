@@ -1,12 +1,13 @@
 //! A machine with its VMs, driven a turn of the loop at a time.
 
 use super::host::{CPU, TestHost};
-use crate::home::Home;
-use crate::housekeeping::Housekeeping;
-use crate::lifecycle::VmState;
+use crate::board::lifecycle::VmState;
+use crate::cpu::home::Home;
+use crate::cpu::run as cpu_loop;
+use crate::operator::chores::Housekeeping;
 use crate::vcpu::VirtualCpu;
 use crate::vm::Vm;
-use crate::{Hypervisor, Module, cpu_loop};
+use crate::{Hypervisor, Module};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;

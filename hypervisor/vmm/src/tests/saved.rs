@@ -2,7 +2,7 @@
 
 use super::host::TestHost;
 use super::rig::{Rig, hlt, input, out, spec};
-use crate::lifecycle::{StopReason, VmState};
+use crate::board::lifecycle::{StopReason, VmState};
 use crate::registry::CreateError;
 use crate::saved::{RestoreError, SavedVm};
 use crate::vm::Vm;

@@ -2,8 +2,8 @@
 
 use super::host::CPU;
 use super::rig::{Rig, hlt, out, spec};
-use crate::bell::Bell;
-use crate::services::Services;
+use crate::board::bell::Bell;
+use crate::board::services::Services;
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use host::CpuId;
@@ -71,7 +71,7 @@ fn a_capped_vm_leaves_its_cpu_idle_and_ends_all_the_same() {
     assert!(rig.vm(0).kill());
     rig.turns();
     rig.turns();
-    assert_eq!(rig.state(0), crate::lifecycle::VmState::Stopped);
+    assert_eq!(rig.state(0), crate::board::lifecycle::VmState::Stopped);
 }
 
 #[test]
@@ -88,9 +88,9 @@ fn an_order_at_the_end_of_a_turn_does_not_wait_for_the_next() {
     exits.clear();
     exits.extend((1..64).map(|_| out(0x80, 0)).chain([out(0xf4, 0)]));
     rig.run_one_turn_of(300 * MS);
-    assert_eq!(rig.state(0), crate::lifecycle::VmState::Halting);
+    assert_eq!(rig.state(0), crate::board::lifecycle::VmState::Halting);
     rig.turn(0);
-    assert_eq!(rig.state(0), crate::lifecycle::VmState::Stopped);
+    assert_eq!(rig.state(0), crate::board::lifecycle::VmState::Stopped);
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn a_wake_up_interrupts_who_computes() {
     rig.run_on(0, 0, [hlt()]);
     rig.ran::<2>(100);
     let before = rig.vcpu(0, 0).backend.entries;
-    rig.vm(0).cpus().mailboxes()[0].send(crate::mailbox::Mail::KICK);
+    rig.vm(0).cpus().mailboxes()[0].send(crate::board::mailbox::Mail::KICK);
     // One turn to hear the bell.
     rig.turn(0);
     rig.turn(0);

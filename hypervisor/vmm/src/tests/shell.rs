@@ -2,7 +2,7 @@
 
 use super::console::{ESCAPE, Watcher, two};
 use super::rig::{Rig, out_wide, spec};
-use crate::lifecycle::VmState;
+use crate::board::lifecycle::VmState;
 use std::string::String;
 use std::vec::Vec;
 use vm_spec::{Config, VmSpec};

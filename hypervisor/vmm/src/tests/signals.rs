@@ -1,9 +1,9 @@
 //! Mailbox and bell between real threads: no wake-up is lost.
 
 use super::host::CPU;
-use crate::bell::Bell;
-use crate::mailbox::Mailbox;
-use crate::services::Services;
+use crate::board::bell::Bell;
+use crate::board::mailbox::Mailbox;
+use crate::board::services::Services;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use chipset::{LocalApic, Trigger};

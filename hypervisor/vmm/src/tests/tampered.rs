@@ -2,7 +2,7 @@
 
 use super::rig::{Rig, input, out, out_wide};
 use super::saved::state;
-use crate::lifecycle::VmState;
+use crate::board::lifecycle::VmState;
 use crate::saved::SavedVm;
 use alloc::vec::Vec;
 use vcpu::{Access, Exit, Vcpu};

@@ -1,0 +1,115 @@
+//! How anybody gets the attention of a physical CPU's loop.
+
+use crate::board::services::Services;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use host::CpuId;
+use time::Instant;
+
+/// One per physical CPU.
+pub(crate) struct Bell {
+    cpu: CpuId,
+    services: &'static dyn Services,
+    is_rung: AtomicBool,
+    /// Whether there is more to look at than mailboxes.
+    has_news: AtomicBool,
+    /// A device's deadline is why it was rung.
+    is_rung_by_device: AtomicBool,
+    /// When the CPU looks at the deadlines of its devices by itself; 0 while it does so soon enough for any.
+    looks_at_ns: AtomicU64,
+}
+
+/// It looks at no time by itself.
+const NEVER: u64 = u64::MAX;
+
+impl Bell {
+    pub(crate) fn new(cpu: CpuId, services: &'static dyn Services) -> Self {
+        Self {
+            cpu,
+            services,
+            is_rung: AtomicBool::new(false),
+            has_news: AtomicBool::new(false),
+            is_rung_by_device: AtomicBool::new(false),
+            looks_at_ns: AtomicU64::new(NEVER),
+        }
+    }
+
+    /// The CPU that listens.
+    pub(crate) fn cpu(&self) -> CpuId {
+        self.cpu
+    }
+
+    /// Whether the caller runs on the CPU that listens.
+    pub(crate) fn is_here(&self) -> bool {
+        self.services.this_cpu() == self.cpu
+    }
+
+    /// Makes the CPU go round its loop, out of the guest or out of idling, and look at everything: who came, who left, when
+    /// devices want to be advanced.
+    pub(crate) fn ring(&self) {
+        // First, so that whoever takes the ring sees it.
+        self.has_news.store(true, Ordering::SeqCst);
+        self.ring_for_mail();
+    }
+
+    /// As [`Self::ring`], to look at mailboxes only.
+    ///
+    /// Why no ring is lost: the loop takes the ring first and looks at what it announces afterwards; a ring that comes later
+    /// finds the bell silent and kicks. The kick is pending until the CPU enters a guest or idles, and ends both. A ring that
+    /// finds the bell rung needs no kick: it was rung by another CPU, which kicks, or by the CPU that listens, which looks at
+    /// the bell before it enters a guest and before it idles.
+    pub(crate) fn ring_for_mail(&self) {
+        let was_rung = self.is_rung.swap(true, Ordering::SeqCst);
+        if !was_rung && !self.is_here() {
+            self.services.kick(self.cpu);
+        }
+    }
+
+    /// As [`Bell::ring`], for a device that wants to be advanced at `at`; not if the CPU looks soon enough by itself.
+    ///
+    /// Why no deadline is lost: a device leaves its deadline before it asks here when the CPU looks; the CPU says that everybody
+    /// is to ring before it reads the deadlines. Whichever comes first, the other one sees it.
+    pub(crate) fn ring_by(&self, at: Instant) {
+        if at.as_ns() < self.looks_at_ns.load(Ordering::SeqCst) {
+            self.is_rung_by_device.store(true, Ordering::SeqCst);
+            self.ring();
+        }
+    }
+
+    /// The listener is about to read the deadlines of its devices: whoever moves one from now on is to ring. Returns whether one
+    /// that rang is the reason. The listener only.
+    pub(crate) fn begin_look(&self) -> bool {
+        self.looks_at_ns.store(NEVER, Ordering::SeqCst);
+        self.is_rung_by_device.swap(false, Ordering::SeqCst)
+    }
+
+    /// It read them, and reads them again at `at`. The listener only.
+    pub(crate) fn looks_at(&self, at: Option<Instant>) {
+        let ns = at.map_or(NEVER, Instant::as_ns);
+        self.looks_at_ns.store(ns, Ordering::SeqCst);
+    }
+
+    /// It read them, and reads them again so soon that nobody need ring before that. The listener only.
+    pub(crate) fn looks_soon(&self) {
+        self.looks_at_ns.store(0, Ordering::SeqCst);
+    }
+
+    /// Makes the CPU leave the guest and look at the mailbox of the vCPU it runs, and at nothing else.
+    pub(crate) fn kick(&self) {
+        self.services.kick(self.cpu);
+    }
+
+    /// Whether somebody rang. The listener only.
+    pub(crate) fn is_rung(&self) -> bool {
+        self.is_rung.load(Ordering::Acquire)
+    }
+
+    /// Takes the news that came with a ring, after the ring itself was taken. The listener only.
+    pub(crate) fn take_news(&self) -> bool {
+        self.has_news.load(Ordering::SeqCst) && self.has_news.swap(false, Ordering::SeqCst)
+    }
+
+    /// Takes the ring; what it announced is to be looked at afterwards. The listener only.
+    pub(crate) fn answer(&self) -> bool {
+        self.is_rung() && self.is_rung.swap(false, Ordering::SeqCst)
+    }
+}

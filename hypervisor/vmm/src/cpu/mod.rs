@@ -1,0 +1,6 @@
+//! What a physical CPU does for the rest of its life.
+
+pub(crate) mod home;
+pub(crate) mod inbox;
+pub(crate) mod load;
+pub(crate) mod run;

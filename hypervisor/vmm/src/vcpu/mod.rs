@@ -1,0 +1,370 @@
+//! A vCPU with everything that belongs to it alone: backend, local APIC, MSRs. No lock is needed for any of it.
+
+pub(crate) mod kvm_clock;
+pub(crate) mod kvm_steal;
+pub(crate) mod local;
+pub(crate) mod start;
+pub(crate) mod stats;
+
+use crate::board::lifecycle::StopReason;
+use crate::board::mailbox::{Begin, Mail, Mailbox, Taken};
+use crate::board::vm_clock;
+use crate::cpu::home::earliest;
+use crate::vcpu::local::Local;
+use crate::vcpu::stats::Stats;
+use crate::vm::Vm;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use device::Device;
+use host::{Host, HostVector, NoMemory, VcpuPlan};
+use time::Instant;
+use vcpu::{Activity, ArchState, Event, Vcpu};
+
+/// How many exits in a row are handled before the clock is looked at. A power of two.
+const EXITS_PER_LOOK: u32 = 64;
+
+/// What follows an exit.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Into the guest again.
+    Resume,
+    /// A physical interrupt came: into the guest again if it was for this vCPU, else as [`Next::Yield`].
+    Look,
+    /// Round the loop; the vCPU keeps its turn.
+    Yield,
+    /// Round the loop; somebody else first.
+    GiveWay,
+    /// Round the loop; the vCPU of the same VM with this number first, if it waits for this CPU.
+    GiveWayTo(usize),
+    /// Nothing to do before mail comes or the timer fires.
+    Sleep,
+    /// The VM pauses: hold still.
+    Hold,
+    /// The VM ends: park.
+    Stop,
+}
+
+/// A vCPU as it lives on its home CPU.
+pub(crate) struct VirtualCpu<H: Host> {
+    pub(crate) host: &'static H,
+    pub(crate) backend: H::Vcpu,
+    pub(crate) local: Local,
+    pub(crate) vm: Arc<Vm<H>>,
+    pub(crate) id: usize,
+    pub(crate) activity: Activity,
+    pub(crate) stats: Arc<Stats>,
+    mailbox: Arc<Mailbox>,
+    /// Exits because it spins, since it last gave way.
+    pub(crate) spins: u32,
+    /// Another vCPU of its VM waits for this CPU.
+    pub(crate) has_waiting_sibling: bool,
+    /// It was kicked by another vCPU since it last halted.
+    pub(crate) was_kicked: bool,
+    pub(crate) has_nmi: bool,
+    pub(crate) has_window: bool,
+    /// How many exits there were when it was restored.
+    pub(crate) exits_at_restore: Option<u64>,
+}
+
+impl<H: Host> VirtualCpu<H> {
+    pub(crate) fn new(
+        host: &'static H,
+        cpu: &mut H::Cpu,
+        vm: Arc<Vm<H>>,
+        id: usize,
+    ) -> Result<Self, NoMemory> {
+        let plan = VcpuPlan {
+            slat: vm.slat(),
+            cr4_allowed: vm.model().cr4_allowed(),
+            xcr0_allowed: vm.model().xcr0_allowed(),
+            physical_bits: vm.model().physical_bits(),
+        };
+        let backend = host.new_vcpu(cpu, &plan)?;
+        let mailbox = vm.cpus().mailboxes()[id].clone();
+        Ok(Self {
+            host,
+            backend,
+            local: Local::new(id as u32, vm.model(), vm.tsc_offset()),
+            stats: vm.stats()[id].clone(),
+            vm,
+            id,
+            activity: Activity::WaitForSipi,
+            mailbox,
+            spins: 0,
+            has_waiting_sibling: false,
+            was_kicked: false,
+            has_nmi: false,
+            has_window: false,
+            exits_at_restore: None,
+        })
+    }
+
+    /// Whether something was left for it.
+    pub(crate) fn has_mail(&self) -> bool {
+        self.mailbox.has_mail()
+    }
+
+    /// Whether its VM is to end or to pause.
+    pub(crate) fn has_orders(&self) -> bool {
+        self.mailbox.has(Mail::HALT.union(Mail::PAUSE))
+    }
+
+    pub(crate) fn mailbox(&self) -> &Mailbox {
+        &self.mailbox
+    }
+
+    /// When it wants to run although nobody else wants it to.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let at = self.local.apic.deadline()?;
+        Some(vm_clock::to_host(at, self.local.behind_ns))
+    }
+
+    /// The VM's time, as of the last time it went on.
+    #[inline]
+    pub(crate) fn now(&self) -> Instant {
+        Instant::from_ns(self.host.now().as_ns().wrapping_sub(self.local.behind_ns))
+    }
+
+    /// Whether it may leave its pause: the VM goes on, or ends.
+    pub(crate) fn let_go(&mut self) -> bool {
+        if self.mailbox.has(Mail::RESUME) {
+            // Before its first look at the clock.
+            self.go_on();
+        }
+        self.mailbox.has(Mail::RESUME | Mail::HALT)
+    }
+
+    /// Its VM pauses: says that it holds still.
+    pub(crate) fn hold(&mut self) {
+        *self.vm.held[self.id].lock() = Some(Box::new(self.save()));
+        self.vm.lifecycle().hold(self.host.now());
+    }
+
+    /// The VM goes on: its TSC, too, has stood still.
+    fn go_on(&mut self) {
+        let behind_ns = self.vm.clock().behind_ns();
+        let clock = self.host.clock();
+        let stopped_at = self.vm.clock().stopped_at();
+        let tsc_at = |behind| clock.tsc(vm_clock::to_host(stopped_at, behind));
+        let gap = tsc_at(behind_ns).wrapping_sub(tsc_at(self.local.behind_ns));
+        self.local.behind_ns = behind_ns;
+        self.local.tsc_offset = self.local.tsc_offset.wrapping_sub(gap);
+        self.backend.set_tsc_offset(self.local.tsc_offset);
+        self.local.has_moved_timer = true;
+    }
+
+    /// Reads the mail of a parked vCPU: only a beginning counts, which is returned. It runs from then on, or holds still.
+    pub(crate) fn unpark(&mut self, _cpu: &mut H::Cpu) -> Option<Begin> {
+        // Others of this VM may run already: what they sent is read before the first entry.
+        let begin = self.mailbox.take_begin()?;
+        match begin {
+            Begin::Start => self.start(),
+            Begin::Restore => self.restore(),
+        }
+        Some(begin)
+    }
+
+    /// Its VM ends: says so, and carries the order out when it is the last.
+    pub(crate) fn park(&mut self) {
+        if let Some(order) = self.vm.lifecycle().park() {
+            self.vm.conclude(order);
+        }
+    }
+
+    /// Runs the guest until somebody else has to do something.
+    ///
+    /// `until` is when this CPU has to be back in its loop for others; the vCPU's own timer is added here.
+    pub(crate) fn step(&mut self, cpu: &mut H::Cpu, until: Option<Instant>) -> Next {
+        self.mailbox.set_running(true);
+        self.host.note(cpu, &self.vm.noted);
+        self.local.apic.advance(self.now());
+        self.local.has_moved_timer = true;
+        let mut exits = 0u32;
+        let next = loop {
+            if self.mailbox.has_mail() {
+                match self.read_mail() {
+                    Next::Resume => {}
+                    other => break other,
+                }
+            }
+            if self.mailbox.bell().is_rung() {
+                break Next::Yield;
+            }
+            self.offer_events();
+            if self.activity != Activity::Running {
+                if self.take_kick() {
+                    continue;
+                }
+                break Next::Sleep;
+            }
+            if self.local.has_moved_timer {
+                self.local.has_moved_timer = false;
+                let at = earliest(until, self.deadline());
+                self.host.set_alarm(cpu, at);
+            }
+            let exit = self.backend.run(cpu);
+            self.stats.count(&exit);
+            match self.handle(exit) {
+                Next::Resume => {}
+                Next::Look if self.stays_after_interrupt(cpu, until) => {}
+                Next::Look => break Next::Yield,
+                other => break other,
+            }
+            // The alarm ends the turn. But Bochs withholds interrupts from a guest that has them disabled, and such a one may
+            // poll a device for ever: so the clock is looked at now and then.
+            exits = exits.wrapping_add(1);
+            if exits.is_multiple_of(EXITS_PER_LOOK) && until.is_some_and(|at| at <= self.host.now())
+            {
+                break Next::Yield;
+            }
+        };
+        let paging = self.backend.paging();
+        let raw = self.backend.raw_exit();
+        self.stats.note(paging.rip, paging.cr3, paging.rflags, raw);
+        self.stats.note_waiting(self.local.waiting());
+        self.mailbox.set_running(false);
+        next
+    }
+
+    /// Takes the physical interrupts that ended the guest. Returns whether nobody else has to do something: most often it was this
+    /// vCPU's own timer, or a kick for its mail, and the way round the loop costs more than all the rest.
+    fn stays_after_interrupt(&mut self, cpu: &mut H::Cpu, until: Option<Instant>) -> bool {
+        let mut has_come = false;
+        while let Some(vector) = self.host.next_interrupt(cpu) {
+            has_come = true;
+            match vector {
+                // What they tell is looked at before the next entry.
+                HostVector::Alarm | HostVector::Kick => {}
+                HostVector::Device(vector) => {
+                    log::debug!("interrupt {:#x}: nobody asked", vector.0);
+                }
+            }
+        }
+        let now = self.host.now();
+        let own_now = Instant::from_ns(now.as_ns().wrapping_sub(self.local.behind_ns));
+        self.local.apic.advance(own_now);
+        self.local.has_moved_timer = true;
+        // A backend may say so to have us look around: then nothing came.
+        has_come && until.is_none_or(|at| now < at)
+    }
+
+    fn read_mail(&mut self) -> Next {
+        let Taken { mail, sipi } = self.mailbox.take();
+        if mail.contains(Mail::HALT) {
+            return Next::Stop;
+        }
+        if mail.contains(Mail::INIT) {
+            if self.id == 0 {
+                // The boot processor does not wait for SIPI but runs the firmware, which resets the machine.
+                // (Intel SDM vol. 3A 10.4.2)
+                let _ = self.stop(StopReason::Reset("INIT to the boot processor"));
+                return Next::Stop;
+            }
+            self.initialize();
+        }
+        if mail.contains(Mail::SIPI) && self.activity == Activity::WaitForSipi {
+            let mut state = ArchState::after_reset();
+            self.backend.save(&mut state);
+            state.after_sipi(sipi);
+            self.backend.load(&state);
+            self.activity = Activity::Running;
+        }
+        if mail.contains(Mail::NMI) {
+            self.has_nmi = true;
+        }
+        if mail.contains(Mail::KICK) {
+            self.was_kicked = true;
+        }
+        if mail.contains(Mail::INTERRUPT) {
+            let apic = &mut self.local.apic;
+            self.mailbox.take_interrupts(|vector, trigger| {
+                apic.accept(vector, trigger);
+            });
+        }
+        // Last, so that what came with it is taken in first.
+        if mail.contains(Mail::PAUSE) {
+            return Next::Hold;
+        }
+        Next::Resume
+    }
+
+    /// Ends a halt if another vCPU kicked this one since the last: KVM's way of waking who waits for a lock.
+    fn take_kick(&mut self) -> bool {
+        let is_woken = self.activity == Activity::Halted && core::mem::take(&mut self.was_kicked);
+        if is_woken {
+            self.activity = Activity::Running;
+        }
+        is_woken
+    }
+
+    /// Its turn begins, on which it waited so long in all: what the guest wants to know of that.
+    pub(crate) fn note_turn(&mut self, waited_ns: u64) {
+        if self.local.steal.begin_turn(waited_ns, self.vm.ram()) {
+            self.backend.flush_translations();
+        }
+    }
+
+    /// Another one runs although this one could.
+    pub(crate) fn note_preempted(&mut self) {
+        self.local.steal.mark_preempted(self.vm.ram());
+    }
+
+    /// Brings pending events to the guest, or asks for a window, or wakes a halted vCPU.
+    #[inline]
+    fn offer_events(&mut self) {
+        if self.has_nmi || self.local.has_pending() || self.mailbox.ext_int() {
+            self.offer_pending();
+        } else if self.has_window {
+            self.has_window = false;
+            self.backend.cancel_interrupt_window();
+        }
+    }
+
+    fn offer_pending(&mut self) {
+        if self.activity == Activity::WaitForSipi {
+            return;
+        }
+        if self.has_nmi {
+            if self.backend.inject(Event::Nmi).is_ok() {
+                self.has_nmi = false;
+                self.activity = Activity::Running;
+            } else {
+                self.backend.await_nmi_window();
+            }
+        }
+        let apic = &mut self.local.apic;
+        apic.set_task_priority(self.backend.task_priority());
+        let ready = apic.highest_ready();
+        let accepts = self.backend.accepts_interrupt();
+        if let Some(vector) = ready.filter(|_| accepts) {
+            if self.backend.inject(Event::Interrupt(vector)).is_ok() {
+                apic.acknowledge(vector);
+                self.activity = Activity::Running;
+            }
+        } else if accepts && apic.accepts_ext_int() && self.mailbox.ext_int() {
+            let vector = self.vm.fabric().pic.with(chipset::PicPair::acknowledge);
+            if self.backend.inject(Event::Interrupt(vector)).is_ok() {
+                self.activity = Activity::Running;
+            }
+        }
+        // What is still waiting wants to know when the guest opens up.
+        let waiting = apic
+            .highest_ready()
+            .or_else(|| apic.highest_held_by_task_priority());
+        let waiting = waiting.or_else(|| {
+            (apic.accepts_ext_int() && self.mailbox.ext_int()).then_some(x86::Vector(0xff))
+        });
+        match waiting {
+            Some(vector) if self.activity == Activity::Running => {
+                self.backend.await_interrupt_window(vector);
+                self.has_window = true;
+            }
+            _ if self.has_window => {
+                self.has_window = false;
+                self.backend.cancel_interrupt_window();
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! From a specification to a VM: RAM, second-level tables, board, vCPUs on their home CPUs.
+
+use crate::Module;
+use crate::board::bus::Overlap;
+use crate::board::fabric::Cpus;
+use crate::board::mailbox::Mailbox;
+use crate::board::profile::{Board, Purpose};
+use crate::cpu::inbox::Porch;
+use crate::operator::console::Console;
+use crate::vcpu::stats::Stats;
+use crate::vm::kernel::{self, Image};
+use crate::vm::memory::{Original, RamWork};
+use crate::vm::{Messages, Vm};
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use chipset::LocalApic;
+use core::fmt;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use cpu_model::{CpuModel, CpuPlan, Vendor};
+use guest_boot::MemoryLayout;
+use host::{Backing, Host, NoMemory, NotedName, Permissions, Slat};
+use sched::Share;
+use spin::Mutex;
+use vcpu::ArchState;
+use vm_spec::VmSpec;
+
+/// Physical-address bits a guest has at most; four-level second-level tables cover no more.
+const PHYSICAL_BITS: u8 = 48;
+
+/// Why a VM could not be assembled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AssembleError {
+    /// There is not so much memory.
+    NoMemory {
+        /// What the VM wants.
+        wanted_bytes: u64,
+        /// What is free.
+        free_bytes: u64,
+    },
+    /// A file it names is not on the boot volume.
+    NoFile(String),
+    /// The loader found a problem.
+    Problem(String),
+    /// It is pinned to CPUs that are not there.
+    NoCpu(u32),
+    /// Two devices of the board want the same place: our bug.
+    Overlap(Overlap),
+    /// Its kernel cannot be started.
+    Kernel(String),
+}
+
+impl fmt::Display for AssembleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoMemory {
+                wanted_bytes,
+                free_bytes,
+            } => write!(
+                f,
+                "it wants {} MiB of memory and {} MiB are free; give it less in caisson.toml",
+                wanted_bytes >> 20,
+                free_bytes >> 20
+            ),
+            Self::NoFile(path) => write!(f, "the boot volume has no file {path:?}"),
+            Self::Problem(problem) => write!(f, "{problem}"),
+            Self::NoCpu(cpu) => write!(
+                f,
+                "cpu-affinity names CPU {cpu}, which this machine does not have"
+            ),
+            Self::Overlap(overlap) => write!(
+                f,
+                "{} and {} both claim {:#x}",
+                overlap.first, overlap.second, overlap.at
+            ),
+            Self::Kernel(why) => write!(f, "{why}"),
+        }
+    }
+}
+
+/// The surroundings a VM is assembled in.
+pub(crate) struct Site<'a, H: Host> {
+    pub(crate) host: &'static H,
+    pub(crate) console: &'static Console<H>,
+    pub(crate) porches: &'a [Porch<H>],
+    pub(crate) modules: &'a [Module],
+}
+
+/// Builds VM number `id` and sends its vCPUs to their homes; `turn` says where the next vCPU goes.
+///
+/// `starts`: as soon as all vCPUs are there; otherwise it waits for the operator. With an `original` it becomes a copy of that.
+pub(crate) fn assemble<H: Host>(
+    site: &Site<'_, H>,
+    id: usize,
+    spec: &VmSpec,
+    starts: bool,
+    original: Option<Box<Original<H>>>,
+    turn: &mut usize,
+) -> Result<Arc<Vm<H>>, AssembleError> {
+    if let Some(problem) = &spec.problem {
+        return Err(AssembleError::Problem(problem.clone()));
+    }
+    let image = Image::find(site.modules, spec)?;
+    let layout = MemoryLayout::new(spec.memory_bytes);
+    // A kernel that cannot start is found before memory is taken for it.
+    let modules = image.modules(spec);
+    let vendor = Vendor::of(site.host.cpuid(0, 0));
+    let dry_run = image.boot(spec, &modules, guest_boot::TABLES.start(), vendor);
+    guest_boot::plan(&dry_run, &layout)
+        .map_err(|error| AssembleError::Kernel(kernel::problem(spec, &error)))?;
+    drop(modules);
+
+    let homes = homes(site, spec, turn)?;
+    let no_memory = |NoMemory| AssembleError::NoMemory {
+        wanted_bytes: spec.memory_bytes,
+        free_bytes: site.host.memory().free,
+    };
+    let ram = site
+        .host
+        .allocate_ram(&layout.backed())
+        .map_err(no_memory)?;
+    // What somebody else left there is not for the operator's eyes either, who may look before the VM starts.
+    crate::operator::display::clear(&ram).expect("the layout backs the window of the screen");
+    let mut slat = site.host.new_slat().map_err(no_memory)?;
+    let mut mapped = Ok(());
+    ram.for_each_piece(&mut |range, to| {
+        if mapped.is_ok() {
+            mapped = slat.map(range, to, Permissions::All);
+        }
+    });
+    mapped.map_err(no_memory)?;
+
+    let model = CpuModel::new(
+        |leaf, subleaf| site.host.cpuid(leaf, subleaf),
+        &CpuPlan {
+            vcpus: spec.cpus,
+            tsc_khz: site.host.clock().khz(),
+            apic_timer_khz: (chipset::APIC_TIMER_HZ / 1_000) as u32,
+            physical_bits: PHYSICAL_BITS,
+            offers_pcid: true,
+        },
+    );
+    let mailboxes = homes
+        .iter()
+        .enumerate()
+        .map(|(id, home)| {
+            let addressing = LocalApic::new(id as u32, id == 0).addressing();
+            Arc::new(Mailbox::new(site.porches[*home].bell.clone(), addressing))
+        })
+        .collect();
+    let cpus = Arc::new(Cpus::new(mailboxes));
+    let home = site.porches[homes[0]].bell.clone();
+    let ram = Arc::new(ram);
+    let purpose = Purpose {
+        id,
+        spec,
+        layout: &layout,
+        image: &image,
+        ram: &ram,
+    };
+    let board = Board::new(site, &purpose, cpus, home).map_err(AssembleError::Overlap)?;
+    let vm = Arc::new(Vm {
+        host: site.host,
+        id,
+        noted: NotedName::new(&spec.name),
+        spec: spec.clone(),
+        layout,
+        image,
+        ram,
+        ram_work: RamWork::new(original),
+        slat,
+        model,
+        board,
+        stats: (0..spec.cpus).map(|_| Arc::new(Stats::default())).collect(),
+        share: Arc::new(Share::new(spec.weight, spec.cap_percent)),
+        held: (0..spec.cpus).map(|_| Mutex::new(None)).collect(),
+        start: Mutex::new(ArchState::after_reset()),
+        started_tsc: AtomicU64::new(0),
+        started_ns: AtomicU64::new(0),
+        arrived: AtomicU32::new(0),
+        is_incomplete: AtomicBool::new(false),
+        starts_by_itself: starts,
+        is_done: AtomicBool::new(!starts),
+        restart_at_ns: AtomicU64::new(u64::MAX),
+        stops_hard_at_ns: AtomicU64::new(u64::MAX),
+        messages: Messages::default(),
+        is_described: AtomicBool::new(false),
+    });
+    for (vcpu, home) in homes.iter().enumerate() {
+        site.porches[*home].send(vm.clone(), vcpu);
+    }
+    Ok(vm)
+}
+
+/// The home CPU of each vCPU: in turn over the CPUs it may use.
+fn homes<H: Host>(
+    site: &Site<'_, H>,
+    spec: &VmSpec,
+    turn: &mut usize,
+) -> Result<Vec<usize>, AssembleError> {
+    let allowed: Vec<usize> = match &spec.cpu_affinity {
+        Some(cpus) => cpus.iter().map(|cpu| *cpu as usize).collect(),
+        None => (0..site.porches.len()).collect(),
+    };
+    if let Some(absent) = allowed.iter().find(|cpu| **cpu >= site.porches.len()) {
+        return Err(AssembleError::NoCpu(*absent as u32));
+    }
+    Ok((0..spec.cpus)
+        .map(|_| {
+            let home = allowed[*turn % allowed.len()];
+            *turn += 1;
+            home
+        })
+        .collect())
+}

@@ -1,0 +1,71 @@
+//! What the operator orders a VM to do.
+
+use crate::board::lifecycle::VmState;
+use crate::vm::{NEVER, Vm};
+use core::sync::atomic::Ordering;
+use host::Host;
+use time::Instant;
+use vm_spec::After;
+
+impl<H: Host> Vm<H> {
+    /// Pauses it: no vCPU runs and its time stands still, all its clocks with it. Returns false when it does not run.
+    ///
+    /// It is [`VmState::Paused`] when each vCPU has come out of the guest. A second pause changes nothing.
+    pub fn pause(&self) -> bool {
+        self.lifecycle().pause()
+    }
+
+    /// Lets it go on after a pause. Returns false when it is not paused.
+    pub fn resume(&self) -> bool {
+        self.lifecycle().resume(self.host.now())
+    }
+
+    /// Stops it at once, paused or not. Returns false when it neither runs nor waits for a restart.
+    pub fn kill(&self) -> bool {
+        self.end(After::Stop)
+    }
+
+    /// Resets it, paused or not; starts it when it is stopped. Returns false when it can do neither.
+    pub fn reset(&self) -> bool {
+        self.end(After::Restart) || self.start()
+    }
+
+    /// Presses its power button, and stops it hard `after_ns` later if it still runs then. A paused VM goes on for that.
+    ///
+    /// Returns false when it neither runs nor waits for a restart. Whatever the guest does instead of switching off, it stays stopped.
+    pub fn stop_gently(&self, after_ns: u64) -> bool {
+        match self.lifecycle().state() {
+            VmState::Running | VmState::Pausing | VmState::Paused => {
+                let at = self.host.now().after_ns(after_ns);
+                self.stops_hard_at_ns.store(at.as_ns(), Ordering::SeqCst);
+                self.board.press_power_button();
+                self.resume();
+                true
+            }
+            VmState::Stopped | VmState::Halting | VmState::Starting | VmState::Destroyed => {
+                self.kill()
+            }
+        }
+    }
+
+    /// Takes back that it will be stopped hard; the power button stays pressed. Returns false when it was not to be.
+    pub fn abort_stop(&self) -> bool {
+        self.stops_hard_at_ns.swap(NEVER, Ordering::SeqCst) != NEVER
+    }
+
+    /// How long until it is stopped hard, if it is to be.
+    #[must_use]
+    pub fn stops_hard_in_ns(&self) -> Option<u64> {
+        let at = self.stops_hard_at_ns.load(Ordering::SeqCst);
+        (at != NEVER).then(|| Instant::from_ns(at).since_ns(self.host.now()))
+    }
+
+    /// Stops it hard when its time has come. To be called now and then.
+    pub(crate) fn count_down(&self, now: Instant) {
+        let at = self.stops_hard_at_ns.load(Ordering::SeqCst);
+        if at != NEVER && now.as_ns() >= at && self.abort_stop() {
+            log::warn!("vm {}: did not switch itself off in time", self.name());
+            self.kill();
+        }
+    }
+}

@@ -16,10 +16,12 @@ use alloc::vec::Vec;
 use core::fmt::Display;
 
 use handoff::BootInfo;
+use host::{CpuId, Host};
 use log::LevelFilter;
 use machine::{Cargo, Machine, Svm, Vendor, VendorKind, Vmx};
+use operator::Operator;
 use vm_spec::{Console, HostSpec, LogLevel};
-use vmm::{Hypervisor, Module};
+use vmm::Module;
 
 /// Where the loader jumps to: RDI holds the boot information, RSP the boot stack.
 #[cfg(target_os = "none")]
@@ -72,10 +74,10 @@ fn run<V: Vendor>(cargo: Cargo) -> ! {
             bytes: file.bytes,
         })
         .collect();
-    let hypervisor = vmm::start(machine, &config, &modules);
-    machine::set_log_sink(vmm::print_message);
+    let operator = operator::start(machine, &config, &modules);
+    machine::set_log_sink(operator::print_message);
     log::info!("{}", memory::LogReport);
-    machine.run(boot_cpu, hypervisor, serve::<V>)
+    machine.run(boot_cpu, operator, serve::<V>)
 }
 
 /// Does what the operator asked of the hypervisor itself.
@@ -100,9 +102,16 @@ fn refuse(refusal: &dyn Display) -> ! {
 }
 
 /// What each CPU does from now on.
-fn serve<V: Vendor>(hypervisor: &'static Hypervisor<Machine<V>>, cpu: V::Cpu) -> ! {
+fn serve<V: Vendor>(operator: &'static Operator<Machine<V>>, cpu: V::Cpu) -> ! {
     // Leaked: a CPU's own value lives as long as the machine, and its stack is not to be wound up.
-    hypervisor.run_cpu(Box::leak(Box::new(cpu)))
+    let cpu = Box::leak(Box::new(cpu));
+    if operator.host().cpu_id(cpu) == CpuId(0) {
+        operator
+            .hypervisor()
+            .run_cpu(cpu, Some(&mut operator.chores()))
+    } else {
+        operator.hypervisor().run_cpu(cpu, None)
+    }
 }
 
 /// On a PC this crate is only checked, never run.

@@ -1,42 +1,41 @@
-//! Virtual machines: exits, devices, the CPU loop, the operator's shell.
+//! How virtual machines run: exits, vCPUs, the CPU loop, start, saved state.
 //!
 //! Knows no hardware: everything is generic over [`host::Host`]. Read [`exit`](self) first (`exit/mod.rs`): one line per exit.
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
-#[cfg(test)]
+#[cfg(any(test, feature = "test-host"))]
 extern crate std;
 
 mod bios;
-mod board;
 mod cpu;
 mod exit;
-mod operator;
 mod registry;
 mod saved;
+#[cfg(any(test, feature = "test-host"))]
+pub mod test_host;
 #[cfg(test)]
 mod tests;
 mod vcpu;
 mod vm;
 
-use crate::board::bell::Bell;
 use crate::cpu::home::Home;
 use crate::cpu::inbox::Porch;
-use crate::operator::chores::Housekeeping;
-use crate::operator::console::{Console, MessageSink};
 use crate::registry::Registry;
-use crate::vm::assemble::Site;
+use crate::vm::assemble::AssembleContext;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use board::{Bell, Cables};
 use host::{CpuId, Host};
-use spin::Once;
 use vm_spec::Config;
 
-pub use board::lifecycle::{StopReason, VmState};
+pub use board::{StopReason, VmState};
+pub use cpu::run::Chores;
 pub use registry::{CreateError, DestroyError};
 pub use saved::{NotPaused, RestoreError, SavedVm};
+pub use vcpu::stats::{KIND_NAMES, Stats};
 pub use vm::Vm;
 pub use vm::assemble::AssembleError;
 
@@ -49,22 +48,10 @@ pub struct Module {
     pub bytes: &'static [u8],
 }
 
-/// The console, once there is one.
-static MESSAGES: Once<&'static dyn MessageSink> = Once::new();
-
-/// Puts the hypervisor's own messages among what the VMs print; given to the machine's logger. A newline ends a message.
-///
-/// Nothing on the way from here logs. Before [`start`] messages vanish.
-pub fn print_message(text: &str) {
-    if let Some(sink) = MESSAGES.get() {
-        sink.take(text);
-    }
-}
-
 /// All VMs and what they share.
 pub struct Hypervisor<H: Host> {
     host: &'static H,
-    console: &'static Console<H>,
+    cables: &'static dyn Cables,
     porches: &'static [Porch<H>],
     registry: Registry<H>,
     config: Config,
@@ -78,17 +65,16 @@ pub fn start<H: Host>(
     host: &'static H,
     config: &Config,
     modules: &[Module],
+    cables: &'static dyn Cables,
 ) -> &'static Hypervisor<H> {
     emulate::warm_up();
-    let console: &'static Console<H> = Box::leak(Box::new(Console::new(host)));
-    MESSAGES.call_once(|| console);
     let porches: Vec<Porch<H>> = (0..host.cpu_count())
         .map(|cpu| Porch::new(Arc::new(Bell::new(CpuId(cpu), host))))
         .collect();
     let porches: &'static [Porch<H>] = Vec::leak(porches);
     let hypervisor = Box::leak(Box::new(Hypervisor {
         host,
-        console,
+        cables,
         porches,
         registry: Registry::new(),
         config: config.clone(),
@@ -97,42 +83,46 @@ pub fn start<H: Host>(
     let registry = &hypervisor.registry;
     let mut list = registry.lock();
     for spec in config.vms.iter().filter(|spec| !spec.is_template) {
-        if let Err(error) = registry.add(&mut list, &hypervisor.site(), spec, spec.autostart, None)
+        if let Err(error) =
+            registry.add(&mut list, &hypervisor.context(), spec, spec.autostart, None)
         {
             log::error!("vm {}: not started: {error}", spec.name);
         }
     }
     drop(list);
-    if let Some(vm) = hypervisor.vms().first() {
-        console.set_focus(vm.id(), vm.spec.console == vm_spec::GuestConsole::Screen);
-        // Past the log, whatever its level: without it nobody finds the shell.
-        console.write(b"Press Ctrl-] for the operator's shell.\r\n");
-    } else {
-        log::warn!("no VM to run; press Ctrl-] for the operator's shell");
-        console.set_focus(operator::console::SHELL, false);
-    }
     hypervisor
 }
 
 impl<H: Host> Hypervisor<H> {
+    /// The machine.
+    #[must_use]
+    pub fn host(&self) -> &'static H {
+        self.host
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// What a VM is assembled in.
-    fn site(&self) -> Site<'_, H> {
-        Site {
+    fn context(&self) -> AssembleContext<'_, H> {
+        AssembleContext {
             host: self.host,
-            console: self.console,
+            cables: self.cables,
             porches: self.porches,
             modules: &self.modules,
         }
     }
 
-    /// What the calling CPU does for the rest of its life.
-    pub fn run_cpu(&'static self, cpu: &mut H::Cpu) -> ! {
+    /// Runs the calling CPU for the rest of its life; `chores` are done on it now and then.
+    pub fn run_cpu(&'static self, cpu: &mut H::Cpu, chores: Option<&mut dyn Chores>) -> ! {
         let id = self.host.cpu_id(cpu);
         let porch = &self.porches[id.0 as usize];
         let mut home = Home::new(self.host, porch);
         // Whatever was left before this CPU came here is looked at in the first round.
         porch.bell.ring();
-        let housekeeping = (id == CpuId(0)).then(|| Housekeeping::new(self));
-        cpu::run::run_cpu(self.host, cpu, &mut home, housekeeping)
+        cpu::run::run_cpu(self.host, cpu, &mut home, chores)
     }
 }

@@ -3,7 +3,7 @@
 use crate::Hypervisor;
 use crate::saved::{NotPaused, RestoreError, SavedVm};
 use crate::vm::Vm;
-use crate::vm::assemble::{self, AssembleError, Site};
+use crate::vm::assemble::{self, AssembleContext, AssembleError};
 use crate::vm::memory::Original;
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -113,13 +113,13 @@ impl<H: Host> Registry<H> {
     pub(crate) fn add(
         &self,
         list: &mut List<H>,
-        site: &Site<'_, H>,
+        context: &AssembleContext<'_, H>,
         spec: &VmSpec,
         starts: bool,
         original: Option<Box<Original<H>>>,
     ) -> Result<Arc<Vm<H>>, AssembleError> {
         let (id, turn) = (list.next_id, &mut list.turn);
-        let vm = assemble::assemble(site, id, spec, starts, original, turn)?;
+        let vm = assemble::assemble(context, id, spec, starts, original, turn)?;
         list.next_id += 1;
         list.vms.push(vm.clone());
         self.generation.fetch_add(1, Ordering::Release);
@@ -132,6 +132,12 @@ impl<H: Host> Hypervisor<H> {
     #[must_use]
     pub fn vms(&self) -> Vec<Arc<Vm<H>>> {
         self.registry.lock().vms.clone()
+    }
+
+    /// Returns a number that changes with the list of VMs.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.registry.generation()
     }
 
     /// How long each physical CPU has idled since it came up, in ns.
@@ -208,7 +214,7 @@ impl<H: Host> Hypervisor<H> {
         };
         let vm = self
             .registry
-            .add(&mut list, &self.site(), &spec, false, original)
+            .add(&mut list, &self.context(), &spec, false, original)
             .map_err(CreateError::Assemble)?;
         log::info!("vm {name}: created");
         Ok(vm)

@@ -89,9 +89,21 @@ const LAYERS: &[Layer] = &[
         is_open: false,
     },
     Layer {
+        name: "board",
+        folders: &["hypervisor/board"],
+        below: &["words", "contracts", "model"],
+        is_open: false,
+    },
+    Layer {
         name: "vmm",
         folders: &["hypervisor/vmm"],
-        below: &["words", "contracts", "model", "drivers"],
+        below: &["words", "contracts", "model", "board"],
+        is_open: false,
+    },
+    Layer {
+        name: "operator",
+        folders: &["hypervisor/operator"],
+        below: &["words", "contracts", "model", "board", "vmm"],
         is_open: false,
     },
     Layer {
@@ -106,7 +118,9 @@ const LAYERS: &[Layer] = &[
             "platform base",
             "platform parts",
             "machine",
+            "board",
             "vmm",
+            "operator",
         ],
         is_open: false,
     },

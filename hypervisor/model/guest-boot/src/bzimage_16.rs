@@ -7,7 +7,11 @@ use crate::error::LoadError;
 use crate::low_memory::{CMDLINE, SETUP, SETUP_BYTES};
 use crate::plan::Write;
 use crate::real_mode::{self, Far};
-use crate::setup_header::{SECTOR_BYTES, SETUP_SECTS, VERSION_SETUP_DATA};
+use crate::setup_header::filled::{
+    CAN_USE_HEAP, CMD_LINE_PTR, HEAP_END_PTR, LOADFLAGS, RAMDISK_IMAGE, RAMDISK_SIZE, SETUP_DATA,
+    TYPE_OF_LOADER, VID_MODE,
+};
+use crate::setup_header::{SECTOR_BYTES, SETUP_SECTS, VERSION_SETUP_DATA, write_at};
 use addr::GpaRange;
 use vcpu::ArchState;
 
@@ -20,17 +24,7 @@ const STACK_BYTES: u64 = 0x400;
 /// The setup code is entered so many paragraphs above its segment.
 const ENTRY_PARAGRAPHS: u16 = 0x20;
 
-const VID_MODE: usize = 0x1fa;
-const TYPE_OF_LOADER: usize = 0x210;
-const LOADFLAGS: usize = 0x211;
-const RAMDISK_IMAGE: usize = 0x218;
-const RAMDISK_SIZE: usize = 0x21c;
-const HEAP_END_PTR: usize = 0x224;
-const CMD_LINE_PTR: usize = 0x228;
-const SETUP_DATA: usize = 0x250;
-
 const LOADER_UNDEFINED: u8 = 0xff;
-const CAN_USE_HEAP: u8 = 1 << 7;
 const VIDEO_NORMAL: u16 = 0xffff;
 
 /// The setup code at its place, and the state it starts in.
@@ -48,12 +42,8 @@ pub(crate) fn setup<'a>(
     // The payload begins where the setup code ends: the file is long enough.
     let setup = image.get(..len_bytes as usize).unwrap_or(image);
     let mut setup = setup.to_vec();
-    let mut put = |at: usize, bytes: &[u8]| {
-        // The header ends below 0x270, and there is at least one sector of setup code.
-        for (to, from) in setup.iter_mut().skip(at).zip(bytes) {
-            *to = *from;
-        }
-    };
+    // The header ends below 0x270, and there is at least one sector of setup code.
+    let mut put = |at: usize, bytes: &[u8]| write_at(&mut setup, at, bytes);
     put(VID_MODE, &VIDEO_NORMAL.to_le_bytes());
     put(TYPE_OF_LOADER, &[LOADER_UNDEFINED]);
     let flags = image.get(LOADFLAGS).copied().unwrap_or(0);

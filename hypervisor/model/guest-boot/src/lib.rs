@@ -34,6 +34,7 @@ mod elf_plain;
 mod error;
 mod field;
 mod flat;
+pub mod fw_cfg;
 mod layout;
 mod loaded;
 mod long_mode;
@@ -47,6 +48,7 @@ mod protected_mode;
 mod pvh;
 mod real_mode;
 mod rom;
+mod screen;
 mod setup_header;
 #[cfg(any(test, feature = "test-images"))]
 pub mod test_images;
@@ -67,6 +69,7 @@ pub use layout::{
     TABLES, VIDEO,
 };
 pub use plan::{BootPlan, Content, Write};
+pub use screen::clear_screen;
 
 use addr::Gpa;
 

@@ -100,3 +100,24 @@ pub(crate) const HAS_64_BIT_ENTRY: u64 = 1 << 0;
 pub(crate) const ENTRY_OFFSET: u64 = 0x200;
 /// jump's target counts from here: the byte behind the two-byte instruction at 0x200.
 pub(crate) const JUMP_BASE: u64 = 0x202;
+
+/// Offsets of the fields that a loader fills in.
+pub(crate) mod filled {
+    pub(crate) const VID_MODE: usize = 0x1fa;
+    pub(crate) const TYPE_OF_LOADER: usize = 0x210;
+    pub(crate) const LOADFLAGS: usize = 0x211;
+    pub(crate) const RAMDISK_IMAGE: usize = 0x218;
+    pub(crate) const RAMDISK_SIZE: usize = 0x21c;
+    pub(crate) const HEAP_END_PTR: usize = 0x224;
+    pub(crate) const CMD_LINE_PTR: usize = 0x228;
+    pub(crate) const SETUP_DATA: usize = 0x250;
+    /// In loadflags: there is a heap, whose end is named.
+    pub(crate) const CAN_USE_HEAP: u8 = 1 << 7;
+}
+
+/// Writes `bytes` at `at` of a setup code; what lies past its end is left out.
+pub(crate) fn write_at(setup: &mut [u8], at: usize, bytes: &[u8]) {
+    for (to, from) in setup.iter_mut().skip(at).zip(bytes) {
+        *to = *from;
+    }
+}

@@ -1,16 +1,16 @@
 //! The vCPUs that live on one physical CPU, and the devices that call it home.
 
-use crate::board::lifecycle::VmState;
-use crate::board::mailbox::Begin;
 use crate::cpu::inbox::Porch;
 use crate::vcpu::{Next, VirtualCpu};
 use crate::vm::Vm;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use board::Begin;
+use board::VmState;
 use core::cell::Cell;
 use host::{Host, HostVector};
 use sched::RunQueue;
-use time::Instant;
+use time::{Instant, earliest};
 use vcpu::Vcpu;
 
 /// For so long after a device's new deadline called for a look, further ones wait: a vCPU on another CPU that moves its timer all
@@ -144,7 +144,7 @@ impl<H: Host> Home<H> {
     }
 
     /// The vCPUs that live here, in the order of their arrival.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "test-host"))]
     pub(crate) fn vcpus(&mut self) -> impl Iterator<Item = &mut VirtualCpu<H>> {
         self.residents
             .iter_mut()
@@ -361,12 +361,4 @@ fn numbered<H: Host>(
 ) -> impl Iterator<Item = (usize, &mut Resident<H>)> {
     let numbered = residents.iter_mut().enumerate();
     numbered.filter_map(|(number, place)| Some((number, place.as_mut()?)))
-}
-
-/// The earlier of two deadlines that may not exist.
-pub(crate) fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (one, None) | (None, one) => one,
-    }
 }

@@ -1,10 +1,10 @@
 //! How vCPUs come to a physical CPU, and how it hears that some are to go.
 
-use crate::board::bell::Bell;
 use crate::cpu::load::Load;
 use crate::vm::Vm;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use board::Bell;
 use core::sync::atomic::{AtomicBool, Ordering};
 use host::Host;
 use spin::Mutex;

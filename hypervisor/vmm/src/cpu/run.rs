@@ -1,23 +1,33 @@
 //! What a physical CPU does for the rest of its life.
 
-use crate::cpu::home::{Home, earliest};
-use crate::operator::chores::Housekeeping;
+use crate::cpu::home::Home;
 use host::Host;
+use time::{Instant, earliest};
 
 /// How long a vCPU that was picked runs at least before the alarm calls it back for others.
 const LEAST_TURN_NS: u64 = 50_000;
 
+/// What a CPU does between the turns of its vCPUs for whoever operates the machine.
+pub trait Chores {
+    /// Does what is due; returns when to come back.
+    fn keep(&mut self, now: Instant) -> Option<Instant>;
+}
+
 /// Takes interrupts, fires alarms, picks a vCPU, steps it. vCPUs switch nowhere else.
 ///
-/// `housekeeping` is the console and the operator; the boot CPU has it.
+/// `chores` are those of the operator; the boot CPU has them.
 pub(crate) fn run_cpu<H: Host>(
     host: &'static H,
     cpu: &mut H::Cpu,
     home: &mut Home<H>,
-    mut housekeeping: Option<Housekeeping<H>>,
+    mut chores: Option<&mut dyn Chores>,
 ) -> ! {
     loop {
-        round(host, cpu, home, housekeeping.as_mut());
+        let chores: Option<&mut dyn Chores> = match &mut chores {
+            Some(chores) => Some(&mut **chores),
+            None => None,
+        };
+        round(host, cpu, home, chores);
     }
 }
 
@@ -26,7 +36,7 @@ pub(crate) fn round<H: Host>(
     host: &'static H,
     cpu: &mut H::Cpu,
     home: &mut Home<H>,
-    housekeeping: Option<&mut Housekeeping<H>>,
+    chores: Option<&mut dyn Chores>,
 ) {
     while let Some(vector) = host.next_interrupt(cpu) {
         home.dispatch(vector);
@@ -34,18 +44,18 @@ pub(crate) fn round<H: Host>(
     home.attend(cpu);
     let now = host.now();
     home.fire(now);
-    let (chores, now) = match housekeeping {
-        Some(keeper) => {
-            let chores = keeper.keep(now);
+    let (next_chore, now) = match chores {
+        Some(chores) => {
+            let next = chores.keep(now);
             let after = host.now();
             home.excuse(now, after);
-            (chores, after)
+            (next, after)
         }
         None => (None, now),
     };
     match home.pick(now) {
         Some(number) => {
-            let until = earliest(home.next_event(now), chores);
+            let until = earliest(home.next_event(now), next_chore);
             // However many timers of sleeping guests are due, whoever runs gets somewhere.
             let until = until.map(|at| at.max(now.after_ns(LEAST_TURN_NS)));
             home.step(cpu, number, until);
@@ -53,7 +63,7 @@ pub(crate) fn round<H: Host>(
         // `fire` and `keep` ring the bell of this CPU for the vCPUs they wake, and nobody kicks a CPU for its own ring.
         None if home.is_called() => {}
         None => {
-            host.set_alarm(cpu, earliest(home.next_event(now), chores));
+            host.set_alarm(cpu, earliest(home.next_event(now), next_chore));
             home.idle(cpu, now);
         }
     }

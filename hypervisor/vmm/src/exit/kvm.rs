@@ -3,8 +3,8 @@
 //! Numbers, arguments and results as in the kernel documentation "Linux KVM Hypercall". The number is in RAX, arguments are in RBX, RCX,
 //! RDX and RSI, the result is in RAX.
 
-use crate::board::mailbox::Mail;
 use crate::vcpu::{Next, VirtualCpu};
+use board::Mail;
 use chipset::{ApicMessage, Delivery, DestinationMode, Trigger};
 use host::Host;
 use vcpu::Vcpu;

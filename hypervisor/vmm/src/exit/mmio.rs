@@ -1,10 +1,10 @@
 //! An access that the SLAT tables do not allow: a device register, or nothing at all.
 
-use crate::board::lifecycle::StopReason;
 use crate::vcpu::local::Local;
 use crate::vcpu::{Next, VirtualCpu};
 use crate::vm::{Vm, guest_warn};
 use addr::Gpa;
+use board::StopReason;
 use device::{Device, MmioDevice};
 use emulate::{Bus, Outcome};
 use host::Host;

@@ -7,9 +7,9 @@ pub(crate) mod msr;
 pub(crate) mod ports;
 
 use crate::bios;
-use crate::board::lifecycle::StopReason;
 use crate::exit::ports::Ports;
 use crate::vcpu::{Next, VirtualCpu};
+use board::StopReason;
 use core::sync::atomic::Ordering;
 use emulate::Outcome;
 use host::Host;

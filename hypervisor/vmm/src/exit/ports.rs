@@ -1,6 +1,6 @@
 //! The port bus as string instructions see it.
 
-use crate::board::bus::PioBus;
+use board::PioBus;
 use emulate::PortBus;
 use x86::Width;
 

@@ -3,14 +3,14 @@
 //! Everything but RAM, which is copied beside. All times are the VM's own, so they hold in whatever VM the state is put; levels of
 //! wires follow from the devices and are not saved. A saved state is input like any other: what no VM can have been in is refused.
 
-use crate::board::lifecycle::{StopReason, VmState};
-use crate::board::mailbox::SavedMail;
 use crate::vcpu::VirtualCpu;
 use crate::vcpu::local::SavedLocal;
 use crate::vm::{NEVER, Vm};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use board::SavedMail;
+use board::{StopReason, VmState};
 use core::fmt;
 use core::sync::atomic::Ordering;
 use host::Host;
@@ -158,7 +158,7 @@ impl<H: Host> Vm<H> {
             return Err(NotPaused);
         }
         // What was due when the clock stopped and has not fired yet does so first: it changes other devices and leaves mail.
-        for slot in &self.board.slots {
+        for slot in self.board.slots() {
             slot.advance();
         }
         let mut vcpus = Vec::new();
@@ -169,7 +169,7 @@ impl<H: Host> Vm<H> {
             vcpu.tsc = vcpu.tsc.wrapping_add(self.paused_tsc());
             vcpus.push(vcpu);
         }
-        let slots = self.board.slots.iter();
+        let slots = self.board.slots().iter();
         Ok(SavedVm {
             shape: self.shape(),
             now: self.now(),
@@ -233,10 +233,10 @@ impl<H: Host> Vm<H> {
 
     fn restore_devices(&self, saved: &SavedVm) -> Result<(), RestoreError> {
         // All wires are low then.
-        for slot in &self.board.slots {
+        for slot in self.board.slots() {
             slot.reset();
         }
-        for slot in &self.board.slots {
+        for slot in self.board.slots() {
             let device = saved
                 .devices
                 .iter()
@@ -248,7 +248,7 @@ impl<H: Host> Vm<H> {
         }
         // Now the wires get their levels, where both ends know them already. Backwards: the HPET says whether PIT and RTC have wires
         // at all, and the interrupt controllers come last.
-        for slot in self.board.slots.iter().rev() {
+        for slot in self.board.slots().iter().rev() {
             slot.advance();
         }
         Ok(())

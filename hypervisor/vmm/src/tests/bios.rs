@@ -1,6 +1,6 @@
 //! A guest in real mode that calls the BIOS.
 
-use super::rig::{Rig, spec};
+use crate::test_host::{TestMachine, spec};
 use addr::Gpa;
 use alloc::vec::Vec;
 use guest_memory::GuestMemory;
@@ -14,11 +14,11 @@ const CARRY: u16 = 1 << 0;
 const ZERO: u16 = 1 << 6;
 
 /// A machine with a VM in real mode, whose stack holds what an INT leaves there.
-fn rig() -> Rig {
+fn rig() -> TestMachine {
     rig_with(|_| ())
 }
 
-fn rig_with(change: impl Fn(&mut VmSpec)) -> Rig {
+fn rig_with(change: impl Fn(&mut VmSpec)) -> TestMachine {
     let mut spec = VmSpec {
         memory_bytes: 20 << 20,
         entry: Some(EntryMode::Real16),
@@ -26,7 +26,7 @@ fn rig_with(change: impl Fn(&mut VmSpec)) -> Rig {
         ..spec("vm", 1)
     };
     change(&mut spec);
-    let mut rig = Rig::with(1, [spec]);
+    let mut rig = TestMachine::with(1, [spec]);
     let state = &mut rig.backend().state;
     assert_eq!(state.cr0 & Cr0::PROTECTED_MODE_ENABLE.bits(), 0);
     let extra = &mut state.segment[SegmentRegister::Es as usize];
@@ -35,16 +35,16 @@ fn rig_with(change: impl Fn(&mut VmSpec)) -> Rig {
 }
 
 /// Sets a register.
-fn set(rig: &mut Rig, reg: Gpr, value: u32) {
+fn set(rig: &mut TestMachine, reg: Gpr, value: u32) {
     rig.backend().set_gpr(reg, value.into());
 }
 
-fn get(rig: &mut Rig, reg: Gpr) -> u32 {
+fn get(rig: &mut TestMachine, reg: Gpr) -> u32 {
     rig.backend().gpr(reg) as u32
 }
 
 /// Makes the call that the stub of this interrupt makes; returns how far it went on, and the flags its IRET will restore.
-fn call(rig: &mut Rig, interrupt: u64, ax: u32) -> (u64, u16) {
+fn call(rig: &mut TestMachine, interrupt: u64, ax: u32) -> (u64, u16) {
     let ip = 0xe000 + interrupt * 16 + if interrupt == 9 { 3 } else { 0 };
     set(rig, Gpr::Rax, ax);
     set(rig, Gpr::Rsp, STACK as u32);
@@ -61,14 +61,14 @@ fn call(rig: &mut Rig, interrupt: u64, ax: u32) -> (u64, u16) {
     (went_on, u16::from_le_bytes(flags))
 }
 
-fn read<const N: usize>(rig: &Rig, at: u64) -> [u8; N] {
+fn read<const N: usize>(rig: &TestMachine, at: u64) -> [u8; N] {
     let mut bytes = [0; N];
     rig.vm(0).ram().read(Gpa::new(at), &mut bytes).expect("RAM");
     bytes
 }
 
 /// A row of the screen, characters only.
-fn row(rig: &Rig, number: u64) -> Vec<u8> {
+fn row(rig: &TestMachine, number: u64) -> Vec<u8> {
     let cells: [u8; 160] = read(rig, 0xb_8000 + number * 160);
     cells.iter().step_by(2).copied().collect()
 }

@@ -1,7 +1,7 @@
 //! What the log says of a vCPU that cannot go on.
 
-use super::rig::{Rig, spec};
-use crate::board::lifecycle::VmState;
+use crate::test_host::{TestMachine, spec};
+use board::VmState;
 use core::cell::RefCell;
 use log::{LevelFilter, Log, Metadata, Record};
 use std::string::{String, ToString};
@@ -59,7 +59,7 @@ fn a_guest_fills_the_log_with_its_state_once_until_it_is_started_by_hand() {
         on_crash: After::Restart,
         ..spec("vm", 2)
     };
-    let mut rig = Rig::with(2, [restarts]);
+    let mut rig = TestMachine::with(2, [restarts]);
     rig.start_second();
     let unexpected = || Exit::Unexpected(RawExit::default());
     // On both at once: one of them is why the VM ends.

@@ -1,21 +1,23 @@
 //! Ports, MSRs, CPUID and device memory.
 
-use super::rig::{Rig, cpuid, fault, input, out_wide, read_msr, spec, touch, write_msr};
-use crate::board::lifecycle::{StopReason, VmState};
+use crate::test_host::{
+    TestMachine, cpuid, fault, input, out_wide, read_msr, spec, touch, write_msr,
+};
+use board::{StopReason, VmState};
 use guest_memory::GuestMemory;
 use vcpu::{Access, Event, Exit, InsnLen, PioDirection, PioString, Vcpu};
 use x86::{Fault, Gpr, SegmentRegister, Width};
 
 #[test]
 fn a_vm_starts_at_its_kernels_entry() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     assert_eq!(rig.state(0), VmState::Running);
-    assert_eq!(rig.backend().state.rip, super::rig::KERNEL);
+    assert_eq!(rig.backend().state.rip, crate::test_host::KERNEL);
 }
 
 #[test]
 fn what_is_written_to_com1_is_printed() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.host.text();
     for byte in b"hello" {
         rig.out(0x3f8, *byte);
@@ -25,7 +27,7 @@ fn what_is_written_to_com1_is_printed() {
 
 #[test]
 fn an_unclaimed_port_reads_all_ones_and_swallows_writes() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.backend().set_gpr(Gpr::Rax, 0);
     let rip = rig.backend().rip();
     rig.run([
@@ -41,7 +43,7 @@ fn an_unclaimed_port_reads_all_ones_and_swallows_writes() {
 
 #[test]
 fn an_unknown_msr_is_a_general_protection_fault() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     let rip = rig.backend().rip();
     let gp = Event::Exception(Fault::GENERAL_PROTECTION);
     for exit in [read_msr(0x1234_5678), write_msr(0x1234_5678, 0)] {
@@ -53,7 +55,7 @@ fn an_unknown_msr_is_a_general_protection_fault() {
 
 #[test]
 fn cpuid_is_answered_from_the_model() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.run([cpuid(0x4000_0000)]);
     let words = [Gpr::Rbx, Gpr::Rcx, Gpr::Rdx].map(|reg| rig.backend().gpr(reg) as u32);
     assert_eq!(
@@ -67,7 +69,7 @@ fn cpuid_is_answered_from_the_model() {
 
 #[test]
 fn the_x2apic_is_reached_by_msr_once_it_is_on() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.run([read_msr(0x802)]);
     assert_eq!(rig.delivered(0, 0).len(), 1, "#GP");
     rig.write_msr(x86::msr::IA32_APIC_BASE, 0xfee0_0d00);
@@ -80,7 +82,7 @@ fn the_x2apic_is_reached_by_msr_once_it_is_on() {
 
 #[test]
 fn the_local_apics_page_is_the_vcpus_own() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     assert_eq!(rig.load(0xfee0_0030), 0x5_0014);
     rig.store(0xfee0_00d0, 0x2a00_0000);
     assert_eq!(rig.load(0xfee0_00d0), 0x2a00_0000);
@@ -88,7 +90,7 @@ fn the_local_apics_page_is_the_vcpus_own() {
 
 #[test]
 fn a_task_priority_written_by_mmio_is_cr8() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.store(0xfee0_0080, 0x70);
     assert_eq!(rig.backend().state.cr8, 7);
     rig.backend().state.cr8 = 3;
@@ -97,7 +99,7 @@ fn a_task_priority_written_by_mmio_is_cr8() {
 
 #[test]
 fn device_memory_where_nobody_is_reads_all_ones() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     assert_eq!(rig.load(0xd000_0000), u32::MAX);
     rig.store(0xd000_0000, 1);
     assert_eq!(rig.state(0), VmState::Running);
@@ -105,7 +107,7 @@ fn device_memory_where_nobody_is_reads_all_ones() {
 
 #[test]
 fn code_outside_memory_is_an_invalid_opcode() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.run([Exit::SlatFault(fault(0xd000_0000, Access::Execute))]);
     let ud = Event::Exception(Fault::INVALID_OPCODE);
     assert_eq!(rig.delivered(0, 0), [ud]);
@@ -113,7 +115,7 @@ fn code_outside_memory_is_an_invalid_opcode() {
 
 #[test]
 fn an_event_that_cannot_be_delivered_stops_the_vm() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     let mut fault = fault(0xd000_0000, Access::Write);
     fault.is_delivery = true;
     rig.run([Exit::SlatFault(fault)]);
@@ -126,7 +128,7 @@ fn an_event_that_cannot_be_delivered_stops_the_vm() {
 
 #[test]
 fn an_instruction_nobody_knows_stops_its_vm_and_no_other() {
-    let mut rig = Rig::with(1, [spec("bad", 1), spec("good", 1)]);
+    let mut rig = TestMachine::with(1, [spec("bad", 1), spec("good", 1)]);
     rig.backend().set_gpr(Gpr::Rdi, 0xfec0_0000);
     // MOVAPS [RDI], XMM0.
     rig.run([touch(0xfec0_0000, Access::Write, &[0x0f, 0x29, 0x07])]);
@@ -141,7 +143,7 @@ fn an_instruction_nobody_knows_stops_its_vm_and_no_other() {
 
 #[test]
 fn page_tables_outside_memory_are_a_page_fault_with_reserved_bits() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     let mut fault = fault(0xd000_0000, Access::Read);
     fault.is_table_walk = true;
     fault.gva = Some(addr::Gva::new(0x1234));
@@ -152,7 +154,7 @@ fn page_tables_outside_memory_are_a_page_fault_with_reserved_bits() {
 
 #[test]
 fn a_string_of_bytes_reaches_the_console_in_one_exit() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     let text = b"outs";
     rig.vm(0)
         .ram()
@@ -170,7 +172,7 @@ fn a_string_of_bytes_reaches_the_console_in_one_exit() {
 
 #[test]
 fn a_long_string_is_done_in_pieces() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.backend().set_gpr(Gpr::Rdi, 0x8000);
     rig.backend().set_gpr(Gpr::Rcx, 1 << 40);
     let rip = rig.backend().rip();

@@ -1,8 +1,10 @@
 //! A guest that tries everything: the VMM neither panics nor forgets its neighbour.
 
-use super::rig::{Rig, cpuid, fault, hlt, input, out_wide, read_msr, spec, touch, write_msr};
-use crate::board::lifecycle::VmState;
-use crate::board::mailbox::Mail;
+use crate::test_host::{
+    TestMachine, cpuid, fault, hlt, input, out_wide, read_msr, spec, touch, write_msr,
+};
+use board::Mail;
+use board::VmState;
 use vcpu::{Access, Exit, InsnLen, PioDirection, SlatFault, Vcpu};
 use vm_spec::{After, VmSpec};
 use x86::{Gpr, SegmentRegister, Vector, Width};
@@ -180,7 +182,7 @@ fn attack(seed: u64) {
         cpu_affinity: Some(std::vec![0]),
         ..spec("good", 1)
     };
-    let mut rig = Rig::with(2, [hostile, good]);
+    let mut rig = TestMachine::with(2, [hostile, good]);
     let mut entries = rig.vcpu(1, 0).backend.entries;
     for step in 1..=6_000u32 {
         if rig.vm(0).is_done() {
@@ -236,7 +238,9 @@ fn attack(seed: u64) {
         .flat_map(|stats| stats.exits())
         .sum();
     assert!(exits > 4_000, "most of it was tried: {exits}");
-    rig.order("info hostile");
+    let mut page = std::string::String::new();
+    rig.vm(0).inspect(&mut page).expect("a string takes all");
+    assert!(page.contains("vm hostile"), "{page}");
     // Its operator can always end it.
     rig.vm(0).end(After::Stop);
     for _ in 0..100 {

@@ -1,6 +1,6 @@
 //! From a device, a timer or another vCPU into the guest.
 
-use super::rig::{Rig, hlt, spec};
+use crate::test_host::{TestMachine, hlt, spec};
 use core::sync::atomic::Ordering;
 use std::vec::Vec;
 use vcpu::{Activity, Event, Exit};
@@ -10,7 +10,7 @@ const ICR: u64 = 0xfee0_0300;
 const ICR_HIGH: u64 = 0xfee0_0310;
 const EOI: u64 = 0xfee0_00b0;
 
-impl Rig {
+impl TestMachine {
     /// Puts a vCPU to sleep, interrupts on.
     fn halt(&mut self, vm: usize, id: usize) {
         self.set_interrupts(vm, id, true);
@@ -18,16 +18,6 @@ impl Rig {
         let vcpu = self.vcpu(vm, id);
         assert_eq!(vcpu.activity, Activity::Halted);
         vcpu.backend.delivered.clear();
-    }
-
-    /// Writes a redirection entry for vCPU 0, and masks the PIC pair.
-    pub(super) fn route(&mut self, pin: u32, entry: u32) {
-        self.out(0x21, 0xff);
-        self.out(0xa1, 0xff);
-        self.store(0xfec0_0000, 0x11 + 2 * pin);
-        self.store(0xfec0_0010, 0);
-        self.store(0xfec0_0000, 0x10 + 2 * pin);
-        self.store(0xfec0_0010, entry);
     }
 
     /// PIT channel 0 as rate generator.
@@ -50,7 +40,7 @@ impl Rig {
 
 #[test]
 fn the_local_apics_timer_wakes_a_halted_vcpu() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.store(0xfee0_03e0, 0xb);
     rig.store(0xfee0_0320, 0x40);
     rig.store(0xfee0_0380, 3_000_000);
@@ -65,7 +55,7 @@ fn the_local_apics_timer_wakes_a_halted_vcpu() {
 
 #[test]
 fn the_tsc_deadline_wakes_a_halted_vcpu() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.store(0xfee0_0320, 0x4_0041);
     let now = rig.host_tsc();
     rig.write_msr(x86::msr::IA32_TSC_DEADLINE, now + 3_000_000);
@@ -78,7 +68,7 @@ fn the_tsc_deadline_wakes_a_halted_vcpu() {
 
 #[test]
 fn a_deadline_follows_the_guests_tsc() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.store(0xfee0_0320, 0x4_0041);
     let now = rig.host_tsc();
     rig.write_msr(x86::msr::IA32_TSC_DEADLINE, now + 1_000_000_000);
@@ -91,7 +81,7 @@ fn a_deadline_follows_the_guests_tsc() {
 
 #[test]
 fn the_pit_wakes_a_halted_vcpu_by_way_of_the_ioapic_without_a_nap() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.route(2, 0x30);
     rig.start_pit(11932);
     rig.halt(0, 0);
@@ -106,7 +96,7 @@ fn the_pit_wakes_a_halted_vcpu_by_way_of_the_ioapic_without_a_nap() {
 
 #[test]
 fn the_pic_interrupts_through_lint0() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     for (port, value) in [
         (0x20, 0x11),
         (0x21, 0x20),
@@ -135,7 +125,7 @@ fn the_pic_interrupts_through_lint0() {
 
 #[test]
 fn a_level_interrupt_comes_again_after_its_eoi_while_the_line_is_high() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.set_interrupts(0, 0, true);
     rig.route(4, 0x50 | 1 << 15);
     // The transmitter is empty, and says so until IIR is read.
@@ -155,7 +145,7 @@ fn a_level_interrupt_comes_again_after_its_eoi_while_the_line_is_high() {
 
 #[test]
 fn an_interrupt_held_by_the_task_priority_asks_for_a_window() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.set_interrupts(0, 0, true);
     rig.backend().state.cr8 = 5;
     rig.store(ICR, 0x4_0041);
@@ -170,7 +160,7 @@ fn an_interrupt_held_by_the_task_priority_asks_for_a_window() {
 
 #[test]
 fn an_interrupt_that_meets_a_closed_guest_asks_for_a_window() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.store(ICR, 0x4_0041);
     rig.turns();
     assert_eq!(rig.backend().interrupt_window, Some(Vector(0x41)));
@@ -181,7 +171,7 @@ fn an_interrupt_that_meets_a_closed_guest_asks_for_a_window() {
 
 #[test]
 fn an_nmi_wakes_a_guest_that_is_closed_to_interrupts() {
-    let mut rig = Rig::with(1, [spec("vm", 2)]);
+    let mut rig = TestMachine::with(1, [spec("vm", 2)]);
     rig.start_second();
     rig.halt(0, 1);
     rig.set_interrupts(0, 1, false);
@@ -194,7 +184,7 @@ fn an_nmi_wakes_a_guest_that_is_closed_to_interrupts() {
 
 #[test]
 fn init_and_sipi_start_a_second_vcpu_in_real_mode() {
-    let mut rig = Rig::with(2, [spec("vm", 2)]);
+    let mut rig = TestMachine::with(2, [spec("vm", 2)]);
     assert_eq!(rig.vcpu(0, 1).activity, Activity::WaitForSipi);
     rig.start_second();
     let state = &rig.vcpu(0, 1).backend.state;
@@ -204,7 +194,7 @@ fn init_and_sipi_start_a_second_vcpu_in_real_mode() {
 
 #[test]
 fn an_ipi_kicks_the_cpu_where_its_target_sleeps() {
-    let mut rig = Rig::with(2, [spec("vm", 2)]);
+    let mut rig = TestMachine::with(2, [spec("vm", 2)]);
     rig.start_second();
     rig.vcpu(0, 1).local.apic.enter_virtual_wire();
     rig.halt(0, 1);
@@ -216,7 +206,7 @@ fn an_ipi_kicks_the_cpu_where_its_target_sleeps() {
 
 #[test]
 fn an_ipi_to_all_reaches_its_sender_too() {
-    let mut rig = Rig::with(2, [spec("vm", 2)]);
+    let mut rig = TestMachine::with(2, [spec("vm", 2)]);
     rig.start_second();
     rig.vcpu(0, 1).local.apic.enter_virtual_wire();
     rig.set_interrupts(0, 0, true);
@@ -231,7 +221,7 @@ fn an_ipi_to_all_reaches_its_sender_too() {
 
 #[test]
 fn a_self_ipi_interrupts_at_the_next_entry() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.set_interrupts(0, 0, true);
     rig.write_msr(x86::msr::IA32_APIC_BASE, 0xfee0_0d00);
     rig.write_msr(0x83f, 0x77);
@@ -240,7 +230,7 @@ fn a_self_ipi_interrupts_at_the_next_entry() {
 
 #[test]
 fn the_rtc_is_heard_again_after_the_hpet_gave_its_line_back() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.set_interrupts(0, 0, true);
     rig.route(8, 0x38);
     // Update interrupts; then the HPET takes the line over while it is high, and gives it back.
@@ -260,7 +250,7 @@ fn the_rtc_is_heard_again_after_the_hpet_gave_its_line_back() {
     assert_eq!(rig.vectors(0, 0), [0x38]);
 }
 
-impl Rig {
+impl TestMachine {
     /// INIT and SIPI from vCPU 0 to vCPU 1, which starts at 0x8000.
     pub(super) fn start_second(&mut self) {
         self.store(ICR_HIGH, 1 << 24);

@@ -1,15 +1,15 @@
 //! Interrupts between vCPUs: order, choice of the receiver, and what a storm of them costs.
 
-use super::host::CPU;
-use super::rig::{Rig, hlt, spec};
-use crate::board::bell::Bell;
-use crate::board::fabric::Cpus;
-use crate::board::lifecycle::VmState;
-use crate::board::mailbox::{Begin, Mail, Mailbox};
-use crate::board::services::Services;
+use crate::test_host::CPU;
+use crate::test_host::{TestMachine, hlt, spec};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use board::Bell;
+use board::Cpus;
+use board::Services;
+use board::VmState;
+use board::{Begin, Mail, Mailbox};
 use chipset::{ApicMessage, Delivery, DestinationMode, Ipi, LocalApic, Shorthand, Trigger};
 use core::sync::atomic::{AtomicU32, Ordering};
 use host::CpuId;
@@ -191,7 +191,7 @@ fn a_storm_to_vcpus_that_wait_for_their_turn_disturbs_their_cpu_once() {
 #[test]
 fn the_largest_vm_hears_a_broadcast_with_every_vcpu() {
     let last = MOST_VCPUS - 1;
-    let mut rig = Rig::with(2, [spec("vm", MOST_VCPUS as u32)]);
+    let mut rig = TestMachine::with(2, [spec("vm", MOST_VCPUS as u32)]);
     // INIT and SIPI to all but self.
     rig.store(ICR, 0xc_4500);
     rig.store(ICR, 0xc_4608);
@@ -221,7 +221,7 @@ fn the_largest_vm_hears_a_broadcast_with_every_vcpu() {
 
 #[test]
 fn init_stops_a_halted_vcpu_until_its_start_up_ipi() {
-    let mut rig = Rig::with(2, [spec("vm", 2)]);
+    let mut rig = TestMachine::with(2, [spec("vm", 2)]);
     rig.start_second();
     rig.run_on(0, 1, [hlt()]);
     assert_eq!(rig.vcpu(0, 1).activity, Activity::Halted);
@@ -239,7 +239,7 @@ fn init_stops_a_halted_vcpu_until_its_start_up_ipi() {
 
 #[test]
 fn a_start_up_ipi_to_a_running_vcpu_is_lost() {
-    let mut rig = Rig::with(2, [spec("vm", 2)]);
+    let mut rig = TestMachine::with(2, [spec("vm", 2)]);
     rig.start_second();
     rig.store(ICR_HIGH, 1 << 24);
     rig.store(ICR, 0x4620);
@@ -250,7 +250,7 @@ fn a_start_up_ipi_to_a_running_vcpu_is_lost() {
 
 #[test]
 fn init_to_the_boot_processor_resets_the_machine() {
-    let mut rig = Rig::with(1, [spec("vm", 2)]);
+    let mut rig = TestMachine::with(1, [spec("vm", 2)]);
     rig.start_second();
     rig.store(ICR_HIGH, 0);
     rig.store(ICR, 0x4500);
@@ -266,7 +266,7 @@ fn init_to_the_boot_processor_resets_the_machine() {
 
 #[test]
 fn an_apic_base_past_the_last_address_is_refused() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     let bits = rig.vm(0).model().physical_bits();
     rig.write_msr(x86::msr::IA32_APIC_BASE, 0xfee0_0900 | 1 << bits);
     let gp = Event::Exception(x86::Fault::GENERAL_PROTECTION);
@@ -277,13 +277,13 @@ fn an_apic_base_past_the_last_address_is_refused() {
 
 #[test]
 fn after_reset_and_init_edx_says_which_cpu_it_is() {
-    let mut rig = Rig::with(2, [spec("smp", 2)]);
-    let edx = |rig: &mut Rig| rig.vcpu(0, 1).backend.gpr(x86::Gpr::Rdx) as u32;
-    assert_eq!(edx(&mut rig), super::host::SIGNATURE);
+    let mut rig = TestMachine::with(2, [spec("smp", 2)]);
+    let edx = |rig: &mut TestMachine| rig.vcpu(0, 1).backend.gpr(x86::Gpr::Rdx) as u32;
+    assert_eq!(edx(&mut rig), crate::test_host::SIGNATURE);
     rig.start_second();
-    assert_eq!(edx(&mut rig), super::host::SIGNATURE);
+    assert_eq!(edx(&mut rig), crate::test_host::SIGNATURE);
     rig.vcpu(0, 1).backend.set_gpr(x86::Gpr::Rdx, u64::MAX);
     rig.vm(0).cpus().mailboxes()[1].post_init();
     rig.settle();
-    assert_eq!(edx(&mut rig), super::host::SIGNATURE);
+    assert_eq!(edx(&mut rig), crate::test_host::SIGNATURE);
 }

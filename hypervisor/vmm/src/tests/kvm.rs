@@ -1,6 +1,6 @@
 //! KVM's hypercalls and steal time, as guests use them and as they should not.
 
-use super::rig::{Rig, hlt, spec, write_msr};
+use crate::test_host::{TestMachine, hlt, spec, write_msr};
 use addr::Gpa;
 use guest_memory::GuestMemory;
 use vcpu::{Activity, Event, Exit, Hypercall, Vcpu};
@@ -12,7 +12,7 @@ const SCHED_YIELD: u64 = 11;
 const MS: u64 = 1_000_000;
 const RECORD: u64 = 0x5040;
 
-impl Rig {
+impl TestMachine {
     /// VMCALL by the first vCPU of the first VM; returns what is in RAX afterwards.
     fn call(&mut self, number: u64, arguments: [u64; 4]) -> u64 {
         let backend = self.backend();
@@ -32,8 +32,8 @@ impl Rig {
     }
 }
 
-fn smp(vcpus: u32) -> Rig {
-    let mut rig = Rig::with(1, [spec("vm", vcpus)]);
+fn smp(vcpus: u32) -> TestMachine {
+    let mut rig = TestMachine::with(1, [spec("vm", vcpus)]);
     rig.start_second();
     rig.vcpu(0, 1).local.apic.enter_virtual_wire();
     rig.set_interrupts(0, 1, true);
@@ -119,7 +119,7 @@ fn a_call_hands_the_turn_to_the_vcpu_it_names() {
 
 #[test]
 fn the_record_of_one_that_waits_says_so_and_a_flush_is_done() {
-    let mut rig = Rig::with(1, [spec("vm", 1), spec("busy", 1)]);
+    let mut rig = TestMachine::with(1, [spec("vm", 1), spec("busy", 1)]);
     rig.write_msr(msr::KVM_STEAL_TIME, RECORD | 1);
     let mut has_waited = false;
     for _ in 0..10 {
@@ -147,7 +147,7 @@ fn the_record_of_one_that_waits_says_so_and_a_flush_is_done() {
 
 #[test]
 fn a_record_with_reserved_bits_is_refused_and_one_outside_memory_ignored() {
-    let mut rig = Rig::with(1, [spec("vm", 1), spec("busy", 1)]);
+    let mut rig = TestMachine::with(1, [spec("vm", 1), spec("busy", 1)]);
     rig.run([write_msr(msr::KVM_STEAL_TIME, RECORD | 3)]);
     assert_eq!(rig.delivered(0, 0).len(), 1, "#GP");
     for value in [0xd000_0001, !0x3e] {

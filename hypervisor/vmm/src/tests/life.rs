@@ -1,18 +1,18 @@
 //! How VMs end, begin again and share a CPU.
 
-use super::rig::{Rig, cpuid, hlt, out, out_wide, spec, write_msr};
-use crate::board::lifecycle::{StopReason, VmState};
+use crate::test_host::{TestMachine, cpuid, hlt, out, out_wide, spec, write_msr};
+use board::{StopReason, VmState};
 use chipset::{ApicMessage, Delivery, DestinationMode, Trigger};
 use core::sync::atomic::Ordering;
 use vcpu::{Activity, Exit};
-use vm_spec::{After, Config, HostSpec, VmSpec};
+use vm_spec::{After, VmSpec};
 use x86::Width;
 
 const SECOND_NS: u64 = 1_000_000_000;
 
 #[test]
 fn a_triple_fault_stops_the_vm() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.run([Exit::Shutdown]);
     assert_eq!(rig.state(0), VmState::Stopped);
     assert_eq!(
@@ -26,7 +26,7 @@ fn a_triple_fault_stops_the_vm() {
 
 #[test]
 fn a_vm_that_is_to_restart_begins_anew_with_clean_devices() {
-    let mut rig = Rig::with(
+    let mut rig = TestMachine::with(
         1,
         [VmSpec {
             on_crash: After::Restart,
@@ -47,7 +47,7 @@ fn a_vm_that_is_to_restart_begins_anew_with_clean_devices() {
     rig.turns();
     assert_eq!(rig.state(0), VmState::Running);
     let state = &rig.backend().state;
-    assert_eq!((state.rip, state.cr8), (super::rig::KERNEL, 0));
+    assert_eq!((state.rip, state.cr8), (crate::test_host::KERNEL, 0));
     assert_eq!(rig.input(0x3f9), 0);
     rig.delivered(0, 0);
     rig.set_interrupts(0, 0, true);
@@ -65,7 +65,7 @@ fn a_vm_that_is_to_restart_begins_anew_with_clean_devices() {
 
 #[test]
 fn a_vm_that_resets_in_a_loop_restarts_once_a_second() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     for _ in 0..3 {
         assert_eq!(rig.state(0), VmState::Running);
         rig.out(0xcf9, 6);
@@ -79,7 +79,7 @@ fn a_vm_that_resets_in_a_loop_restarts_once_a_second() {
 
 #[test]
 fn a_vm_that_says_it_starts_in_the_future_restarts_within_a_second() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     // As a saved state may say.
     let started = &rig.vm(0).started_ns;
     started.store(u64::MAX - SECOND_NS, core::sync::atomic::Ordering::Relaxed);
@@ -92,7 +92,7 @@ fn a_vm_that_says_it_starts_in_the_future_restarts_within_a_second() {
 #[test]
 fn each_door_resets_the_vm() {
     for (port, value) in [(0xcf9, 6), (0x64, 0xfe), (0x92, 1)] {
-        let mut rig = Rig::new();
+        let mut rig = TestMachine::new();
         rig.pass_ns(2 * SECOND_NS);
         rig.backend().state.cr8 = 9;
         rig.out(port, value);
@@ -107,7 +107,7 @@ fn each_door_resets_the_vm() {
 
 #[test]
 fn a_reset_stops_a_vm_that_is_not_to_restart() {
-    let mut rig = Rig::with(
+    let mut rig = TestMachine::with(
         1,
         [VmSpec {
             on_reboot: After::Stop,
@@ -121,7 +121,7 @@ fn a_reset_stops_a_vm_that_is_not_to_restart() {
 
 #[test]
 fn the_exit_port_ends_the_vm_with_its_code() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.run([out_wide(0xf4, Width::Dword, 0x1234_5678)]);
     assert_eq!(
         rig.vm(0).lifecycle().last_stop(),
@@ -132,7 +132,7 @@ fn the_exit_port_ends_the_vm_with_its_code() {
 
 #[test]
 fn soft_off_ends_the_vm() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.run([out_wide(0x604, Width::Word, 0x3400)]);
     assert_eq!(
         rig.vm(0).lifecycle().last_stop(),
@@ -143,7 +143,7 @@ fn soft_off_ends_the_vm() {
 
 #[test]
 fn all_vcpus_park_before_the_vm_is_stopped() {
-    let mut rig = Rig::with(2, [spec("vm", 2)]);
+    let mut rig = TestMachine::with(2, [spec("vm", 2)]);
     rig.start_second();
     rig.vcpu(0, 1).backend.exits.clear();
     rig.vcpu(0, 1).backend.exits.push_back(hlt());
@@ -160,7 +160,7 @@ fn all_vcpus_park_before_the_vm_is_stopped() {
 
 #[test]
 fn a_start_up_ipi_is_not_lost_to_a_vcpu_whose_cpu_is_late() {
-    let mut rig = Rig::with(2, [spec("vm", 2)]);
+    let mut rig = TestMachine::with(2, [spec("vm", 2)]);
     rig.pass_ns(2 * SECOND_NS);
     // In its last life the vCPU switched its local APIC off.
     rig.start_second();
@@ -187,7 +187,7 @@ fn a_start_up_ipi_is_not_lost_to_a_vcpu_whose_cpu_is_late() {
 
 #[test]
 fn an_order_to_end_is_not_lost_to_a_vcpu_whose_cpu_is_late() {
-    let mut rig = Rig::with(2, [spec("vm", 2)]);
+    let mut rig = TestMachine::with(2, [spec("vm", 2)]);
     rig.pass_ns(2 * SECOND_NS);
     rig.out(0xcf9, 6);
     rig.turn(1);
@@ -204,7 +204,7 @@ fn an_order_to_end_is_not_lost_to_a_vcpu_whose_cpu_is_late() {
 
 #[test]
 fn the_operator_can_keep_a_vm_from_restarting() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.out(0xcf9, 6);
     rig.turns();
     assert_eq!(rig.state(0), VmState::Stopped);
@@ -217,7 +217,7 @@ fn the_operator_can_keep_a_vm_from_restarting() {
 
 #[test]
 fn the_devices_of_a_stopped_vm_stand_still() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.out(0x43, 0x34);
     rig.out(0x40, 0);
     rig.out(0x40, 1);
@@ -232,7 +232,7 @@ fn the_devices_of_a_stopped_vm_stand_still() {
 
 #[test]
 fn two_vms_share_a_cpu_evenly() {
-    let mut rig = Rig::with(1, [spec("a", 1), spec("b", 1)]);
+    let mut rig = TestMachine::with(1, [spec("a", 1), spec("b", 1)]);
     let before = [0, 1].map(|vm| rig.vcpu(vm, 0).backend.entries);
     for _ in 0..100 {
         rig.host.pass_ns(5_000_000);
@@ -244,7 +244,7 @@ fn two_vms_share_a_cpu_evenly() {
 
 #[test]
 fn sleepers_with_timers_do_not_keep_a_busy_vm_from_running() {
-    let mut rig = Rig::with(1, [spec("sleeper", 1), spec("busy", 1)]);
+    let mut rig = TestMachine::with(1, [spec("sleeper", 1), spec("busy", 1)]);
     // The shortest period there is, and deaf to it.
     rig.store(0xfee0_03e0, 0xb);
     rig.store(0xfee0_0320, 0x2_0040);
@@ -257,7 +257,9 @@ fn sleepers_with_timers_do_not_keep_a_busy_vm_from_running() {
         let entries = rig.vcpu(1, 0).backend.entries;
         rig.turn(0);
         let now = host::Host::now(rig.host);
-        let alarm = super::host::ALARM.get().expect("chores are always due");
+        let alarm = crate::test_host::ALARM
+            .get()
+            .expect("chores are always due");
         if rig.vcpu(1, 0).backend.entries != entries {
             assert!(alarm.since_ns(now) >= 50_000, "time to get somewhere");
         }
@@ -269,50 +271,13 @@ fn sleepers_with_timers_do_not_keep_a_busy_vm_from_running() {
 
 #[test]
 fn a_reset_vm_leaves_its_neighbour_alone() {
-    let mut rig = Rig::with(1, [spec("a", 1), spec("b", 1)]);
+    let mut rig = TestMachine::with(1, [spec("a", 1), spec("b", 1)]);
     rig.run_on(1, 0, [out(0x3ff, 0x5a)]);
     rig.run_on(0, 0, [out(0xcf9, 6)]);
-    rig.run_on(1, 0, [super::rig::input(0x3ff, Width::Byte), cpuid(0)]);
+    rig.run_on(
+        1,
+        0,
+        [crate::test_host::input(0x3ff, Width::Byte), cpuid(0)],
+    );
     assert_eq!(rig.state(1), VmState::Running);
-}
-
-#[test]
-#[should_panic(expected = "machine ends: Off")]
-fn the_machine_is_switched_off_when_all_have_ended() {
-    let config = Config {
-        host: HostSpec {
-            shutdown_when_done: true,
-            ..HostSpec::default()
-        },
-        vms: std::vec![spec("vm", 1)],
-    };
-    let mut rig = Rig::configured(1, &config);
-    rig.pass_ns(SECOND_NS);
-    rig.out(0xf4, 0);
-    rig.pass_ns(SECOND_NS);
-}
-
-#[test]
-fn the_machine_stays_on_while_a_vm_waits_for_its_restart() {
-    let config = Config {
-        host: HostSpec {
-            shutdown_when_done: true,
-            ..HostSpec::default()
-        },
-        vms: std::vec![
-            VmSpec {
-                autostart: false,
-                ..spec("vm", 1)
-            },
-            spec("other", 1)
-        ],
-    };
-    let mut rig = Rig::configured(1, &config);
-    assert!(rig.vm(0).start());
-    rig.run([out(0xcf9, 6)]);
-    rig.run_on(1, 0, [out(0xf4, 0)]);
-    rig.pass_ns(SECOND_NS / 2);
-    assert!(!rig.vm(0).is_done());
-    rig.pass_ns(SECOND_NS);
-    assert_eq!(rig.state(0), VmState::Running);
 }

@@ -1,29 +1,20 @@
 //! Pauses, and orders that find a VM in one.
 
-use super::rig::{Rig, hlt, input, out, out_wide, spec};
-use crate::board::lifecycle::{StopReason, VmState};
 use crate::registry::DestroyError;
+use crate::test_host::{TestMachine, hlt, input, out, out_wide, spec};
+use board::{StopReason, VmState};
 use vcpu::{Activity, Event, Exit};
 use vm_spec::{After, VmSpec};
 use x86::{Vector, Width, msr};
 
 const SECOND_NS: u64 = 1_000_000_000;
 
-impl Rig {
-    /// The first VM pauses, completely.
-    pub(super) fn pause(&mut self) {
-        assert!(self.vm(0).pause());
-        self.settle();
-        // Others may have had their turn first.
-        self.pass_ns(sched::SLICE_NS);
-        assert_eq!(self.state(0), VmState::Paused);
-    }
-
+impl TestMachine {
     /// A byte gets to the first VM's serial port now, paused or not.
     pub(super) fn reaches_serial_port(&self, byte: u8) {
         let vm = self.vm(0);
-        assert!(vm.board.uart.type_byte(byte));
-        vm.board.uart.hand_over();
+        assert!(vm.board().serial().type_byte(byte));
+        vm.board().serial().hand_over();
     }
 
     fn resume(&mut self) {
@@ -40,7 +31,7 @@ impl Rig {
 
 #[test]
 fn a_paused_vm_does_not_run_and_a_resumed_one_does() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.pause();
     let entries = rig.entries();
     rig.pass_ns(SECOND_NS);
@@ -53,7 +44,7 @@ fn a_paused_vm_does_not_run_and_a_resumed_one_does() {
 
 #[test]
 fn all_its_clocks_stand_still_while_it_is_paused() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.host.pass_ns(5_000);
     let before = rig.read(msr::IA32_TSC);
     // The ACPI timer ticks at 3.58 MHz.
@@ -73,7 +64,7 @@ fn all_its_clocks_stand_still_while_it_is_paused() {
 
 #[test]
 fn a_timer_fires_as_late_as_the_pause_was_long() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.set_interrupts(0, 0, true);
     // The local APIC's timer in TSC-deadline mode, 1 ms from now; on; vector 0x40.
     rig.store(0xfee0_00f0, 0x1ff);
@@ -92,7 +83,7 @@ fn a_timer_fires_as_late_as_the_pause_was_long() {
 
 #[test]
 fn devices_do_not_tick_while_it_is_paused_and_make_up_for_nothing() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.route(2, 0x30);
     rig.set_interrupts(0, 0, true);
     // 1000 Hz.
@@ -110,7 +101,7 @@ fn devices_do_not_tick_while_it_is_paused_and_make_up_for_nothing() {
 
 #[test]
 fn what_comes_during_a_pause_is_there_after_it() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.route(4, 0x51);
     rig.set_interrupts(0, 0, true);
     rig.out(0x3f9, 1);
@@ -125,7 +116,7 @@ fn what_comes_during_a_pause_is_there_after_it() {
 
 #[test]
 fn it_is_paused_when_the_last_vcpu_holds_still_be_it_halted_or_not_started() {
-    let mut rig = Rig::with(2, [spec("vm", 3)]);
+    let mut rig = TestMachine::with(2, [spec("vm", 3)]);
     rig.start_second();
     rig.run_on(0, 1, [hlt()]);
     assert_eq!(rig.vcpu(0, 1).activity, Activity::Halted);
@@ -142,7 +133,7 @@ fn it_is_paused_when_the_last_vcpu_holds_still_be_it_halted_or_not_started() {
 
 #[test]
 fn a_pause_that_is_taken_back_before_it_began_is_none() {
-    let mut rig = Rig::with(2, [spec("vm", 2)]);
+    let mut rig = TestMachine::with(2, [spec("vm", 2)]);
     assert!(rig.vm(0).pause());
     rig.turn(0);
     assert_eq!(rig.state(0), VmState::Pausing);
@@ -159,7 +150,7 @@ fn a_pause_that_is_taken_back_before_it_began_is_none() {
 
 #[test]
 fn a_resume_and_a_pause_at_once_pause_again() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     let tsc = rig.shown_tsc();
     rig.pause();
     rig.host.pass_ns(SECOND_NS);
@@ -174,7 +165,7 @@ fn a_resume_and_a_pause_at_once_pause_again() {
 
 #[test]
 fn the_guests_own_end_wins_over_a_pause() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     let backend = rig.backend();
     backend.exits.clear();
     backend
@@ -194,7 +185,7 @@ fn the_guests_own_end_wins_over_a_pause() {
 #[test]
 fn an_order_to_end_reaches_a_vm_that_pauses_or_is_paused() {
     for is_complete in [false, true] {
-        let mut rig = Rig::with(2, [spec("vm", 2)]);
+        let mut rig = TestMachine::with(2, [spec("vm", 2)]);
         rig.vm(0).pause();
         rig.turn(0);
         if is_complete {
@@ -214,7 +205,7 @@ fn an_order_to_end_reaches_a_vm_that_pauses_or_is_paused() {
 
 #[test]
 fn a_paused_vm_that_is_reset_begins_anew_and_its_time_runs() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.backend().state.cr8 = 9;
     rig.pause();
     rig.pass_ns(10 * SECOND_NS);
@@ -230,9 +221,9 @@ fn a_paused_vm_that_is_reset_begins_anew_and_its_time_runs() {
 
 #[test]
 fn a_paused_vm_is_destroyed_only_after_it_was_stopped() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.pause();
-    let destroy = |rig: &Rig| rig.hypervisor.destroy("vm");
+    let destroy = |rig: &TestMachine| rig.hypervisor.destroy("vm");
     assert_eq!(destroy(&rig), Err(DestroyError::NotStopped));
     rig.vm(0).kill();
     rig.settle();
@@ -243,7 +234,7 @@ fn a_paused_vm_is_destroyed_only_after_it_was_stopped() {
 
 #[test]
 fn there_is_nothing_to_pause_between_two_lives() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.out(0xcf9, 6);
     rig.settle();
     assert_eq!(rig.state(0), VmState::Stopped);
@@ -254,42 +245,8 @@ fn there_is_nothing_to_pause_between_two_lives() {
 }
 
 #[test]
-fn a_gentle_stop_becomes_a_hard_one() {
-    let mut rig = Rig::new();
-    assert!(rig.vm(0).stop_gently(30 * SECOND_NS));
-    rig.pass_ns(29 * SECOND_NS);
-    assert_eq!(rig.state(0), VmState::Running);
-    assert_eq!(rig.vm(0).stops_hard_in_ns(), Some(SECOND_NS));
-    // PWRBTN_STS tells the guest.
-    rig.run([input(0x600, Width::Word)]);
-    assert_ne!(rig.backend().state.gpr[0] & 1 << 8, 0);
-    rig.pass_ns(2 * SECOND_NS);
-    rig.settle();
-    assert_eq!(rig.state(0), VmState::Stopped);
-    assert_eq!(rig.vm(0).stops_hard_in_ns(), None);
-}
-
-#[test]
-fn a_gentle_stop_lets_the_guest_go_by_itself_and_can_be_taken_back() {
-    let mut rig = Rig::new();
-    rig.vm(0).stop_gently(30 * SECOND_NS);
-    assert!(rig.vm(0).abort_stop());
-    assert!(!rig.vm(0).abort_stop());
-    rig.pass_ns(60 * SECOND_NS);
-    assert_eq!(rig.state(0), VmState::Running);
-    rig.vm(0).stop_gently(30 * SECOND_NS);
-    // Off by itself; the countdown does not reach the next life.
-    rig.run([out_wide(0x604, Width::Word, 0x3400)]);
-    rig.settle();
-    assert_eq!(rig.state(0), VmState::Stopped);
-    rig.vm(0).start();
-    rig.pass_ns(60 * SECOND_NS);
-    assert_eq!(rig.state(0), VmState::Running);
-}
-
-#[test]
 fn a_guest_that_resets_instead_of_switching_off_stays_stopped() {
-    let mut rig = Rig::with(
+    let mut rig = TestMachine::with(
         1,
         [VmSpec {
             on_reboot: After::Restart,
@@ -304,20 +261,8 @@ fn a_guest_that_resets_instead_of_switching_off_stays_stopped() {
 }
 
 #[test]
-fn a_paused_vm_goes_on_to_hear_the_power_button() {
-    let mut rig = Rig::new();
-    rig.pause();
-    assert!(rig.vm(0).stop_gently(30 * SECOND_NS));
-    rig.settle();
-    assert_eq!(rig.state(0), VmState::Running);
-    rig.pass_ns(31 * SECOND_NS);
-    rig.settle();
-    assert_eq!(rig.state(0), VmState::Stopped);
-}
-
-#[test]
 fn a_neighbour_runs_on_through_all_of_it() {
-    let mut rig = Rig::with(1, [spec("vm", 1), spec("other", 1)]);
+    let mut rig = TestMachine::with(1, [spec("vm", 1), spec("other", 1)]);
     rig.pause();
     rig.run_on(1, 0, [out(0x3f8, b'x')]);
     rig.vm(0).kill();

@@ -1,21 +1,20 @@
 //! How VMs come and go while others run.
 
-use super::host::LEFTOVER;
-use super::rig::{Rig, out, spec};
-use crate::board::lifecycle::VmState;
-use crate::operator::console::SHELL;
 use crate::registry::{CreateError, DestroyError};
+use crate::test_host::LEFTOVER;
+use crate::test_host::{TestMachine, out, spec};
 use alloc::sync::Arc;
+use board::VmState;
 use guest_memory::GuestMemory;
 use vm_spec::{After, Config, VmSpec};
 
 /// A machine with two CPUs that runs "vm" and can make more of the template "more", of two vCPUs.
-fn rig() -> Rig {
+fn rig() -> TestMachine {
     let template = VmSpec {
         is_template: true,
         ..spec("more", 2)
     };
-    Rig::configured(
+    TestMachine::configured(
         2,
         &Config {
             vms: [spec("vm", 1), template].into(),
@@ -158,7 +157,7 @@ fn clearing_a_vms_memory_leaves_the_cpu_to_others_in_between() {
         is_template: true,
         ..spec("big", 1)
     };
-    let mut rig = Rig::configured(
+    let mut rig = TestMachine::configured(
         1,
         &Config {
             vms: [spec("vm", 1), big].into(),
@@ -199,18 +198,4 @@ fn a_number_is_never_given_twice() {
         rig.turns();
         rig.hypervisor.destroy("more").expect("stopped");
     }
-}
-
-#[test]
-fn the_console_of_a_destroyed_vm_is_nobodys() {
-    let mut rig = rig();
-    rig.vm(0).end(After::Stop);
-    rig.turns();
-    rig.hypervisor.destroy("vm").expect("stopped");
-    // Typed into the void, and the way to the shell is open.
-    rig.operator("abc\x1d");
-    assert_eq!(rig.hypervisor.console.focus(), SHELL);
-    // Back to nobody: the shell stays.
-    rig.operator("\x1d");
-    assert_eq!(rig.hypervisor.console.focus(), SHELL);
 }

@@ -1,13 +1,13 @@
 //! Saved states: a copy of a VM is that VM.
 
-use super::host::TestHost;
-use super::rig::{Rig, hlt, input, out, spec};
-use crate::board::lifecycle::{StopReason, VmState};
 use crate::registry::CreateError;
 use crate::saved::{RestoreError, SavedVm};
+use crate::test_host::TestHost;
+use crate::test_host::{TestMachine, hlt, input, out, spec};
 use crate::vm::Vm;
 use addr::Gpa;
 use alloc::sync::Arc;
+use board::{StopReason, VmState};
 use guest_memory::GuestMemory;
 use vcpu::{Activity, EntryRefused, Event, Exit, Vcpu};
 use vm_spec::VmSpec;
@@ -15,7 +15,7 @@ use x86::{Gpr, Vector, Width, msr};
 
 const SECOND_NS: u64 = 1_000_000_000;
 
-impl Rig {
+impl TestMachine {
     /// Makes a copy of the first VM, which is paused; it is the second one then.
     pub(super) fn copy(&mut self) -> Arc<Vm<TestHost>> {
         let copy = self.hypervisor.copy("vm", "copy").expect("memory");
@@ -39,7 +39,7 @@ pub(super) fn state(vm: &Vm<TestHost>) -> SavedVm {
 
 #[test]
 fn a_copy_is_what_its_original_is() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.out(0x3ff, 0x5a);
     rig.start_pit(1193);
     rig.backend().state.gpr[3] = 0x1234;
@@ -71,7 +71,7 @@ fn a_copy_is_what_its_original_is() {
 
 #[test]
 fn its_clocks_go_on_where_the_originals_stopped() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.pass_ns(5_000);
     let tsc = rig.shown_tsc();
     rig.set_interrupts(0, 0, true);
@@ -86,7 +86,7 @@ fn its_clocks_go_on_where_the_originals_stopped() {
     rig.pass_ns(3 * SECOND_NS);
     rig.resume_copy();
     rig.set_interrupts(1, 0, true);
-    rig.run_on(1, 0, [super::rig::read_msr(msr::IA32_TSC)]);
+    rig.run_on(1, 0, [crate::test_host::read_msr(msr::IA32_TSC)]);
     assert_eq!(rig.vcpu(1, 0).backend.gpr(Gpr::Rax), tsc);
     rig.pass_ns(500_000);
     assert_eq!(rig.delivered(1, 0), []);
@@ -96,7 +96,7 @@ fn its_clocks_go_on_where_the_originals_stopped() {
 
 #[test]
 fn lines_are_held_and_edges_are_not_seen_twice() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.route(4, 0x51);
     rig.set_interrupts(0, 0, true);
     // THR empty raises the line; the interrupt is taken and ended, the line stays.
@@ -117,7 +117,7 @@ fn lines_are_held_and_edges_are_not_seen_twice() {
 
 #[test]
 fn what_waits_for_a_vcpu_waits_in_the_copy() {
-    let mut rig = Rig::with(2, [spec("vm", 3)]);
+    let mut rig = TestMachine::with(2, [spec("vm", 3)]);
     rig.start_second();
     rig.run_on(0, 1, [hlt()]);
     rig.set_interrupts(0, 0, false);
@@ -143,7 +143,7 @@ fn what_waits_for_a_vcpu_waits_in_the_copy() {
 
 #[test]
 fn the_bytes_say_their_version() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.pause();
     let saved = state(&rig.vm(0));
     let bytes = saved.to_bytes();
@@ -166,7 +166,7 @@ fn only_a_paused_vm_is_saved_and_only_a_stopped_one_of_the_same_shape_takes_it()
         vms: [spec("vm", 1), template].into(),
         ..vm_spec::Config::default()
     };
-    let mut rig = Rig::configured(1, &config);
+    let mut rig = TestMachine::configured(1, &config);
     assert!(rig.vm(0).save().is_err());
     let refused = rig.hypervisor.copy("vm", "copy").err();
     assert_eq!(refused, Some(CreateError::NotPaused));
@@ -181,7 +181,7 @@ fn only_a_paused_vm_is_saved_and_only_a_stopped_one_of_the_same_shape_takes_it()
 
 #[test]
 fn a_copy_whose_original_goes_on_too_early_stays_empty() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.pause();
     let copy = rig.hypervisor.copy("vm", "copy").expect("memory");
     rig.turns();
@@ -196,7 +196,7 @@ fn a_copy_whose_original_goes_on_too_early_stays_empty() {
 
 #[test]
 fn a_copy_whose_original_is_made_ready_for_a_new_life_stays_empty() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.pause();
     let copy = rig.hypervisor.copy("vm", "copy").expect("memory");
     rig.turns();
@@ -215,7 +215,7 @@ fn a_copy_whose_original_is_made_ready_for_a_new_life_stays_empty() {
 
 #[test]
 fn what_is_due_just_when_it_pauses_is_in_the_copy() {
-    let mut rig = Rig::with(2, [spec("vm", 2)]);
+    let mut rig = TestMachine::with(2, [spec("vm", 2)]);
     rig.route(2, 0x30);
     rig.set_interrupts(0, 0, true);
     // Once, 1 ms from now: mode 0.
@@ -242,11 +242,11 @@ fn what_is_due_just_when_it_pauses_is_in_the_copy() {
 
 #[test]
 fn what_was_typed_for_the_life_before_is_not_typed_into_a_restored_one() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.pause();
     let saved = state(&rig.vm(0));
     let copy = rig.copy();
-    assert!(copy.board.uart.type_byte(b'x'));
+    assert!(copy.board().serial().type_byte(b'x'));
     assert!(copy.kill());
     rig.settle();
     copy.restore(&saved).expect("the same shape");
@@ -259,7 +259,7 @@ fn what_was_typed_for_the_life_before_is_not_typed_into_a_restored_one() {
 
 #[test]
 fn a_copy_can_be_killed_started_and_destroyed() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.pause();
     for _ in 0..5 {
         let copy = rig.copy();
@@ -279,7 +279,7 @@ fn a_copy_can_be_killed_started_and_destroyed() {
 
 #[test]
 fn a_state_the_cpu_refuses_is_the_savers_fault() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.pause();
     rig.copy();
     let backend = &mut rig.vcpu(1, 0).backend;

@@ -1,10 +1,10 @@
 //! How VMs share CPUs: weights, caps, who gives way to whom, and what disturbs whom.
 
-use super::host::CPU;
-use super::rig::{Rig, hlt, out, spec};
-use crate::board::bell::Bell;
-use crate::board::services::Services;
+use crate::test_host::CPU;
+use crate::test_host::{TestMachine, hlt, out, spec};
 use alloc::boxed::Box;
+use board::Bell;
+use board::Services;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use host::CpuId;
 use time::Instant;
@@ -18,7 +18,7 @@ fn pause() -> Exit {
     Exit::Pause(Pause { len })
 }
 
-impl Rig {
+impl TestMachine {
     /// What the first vCPU of each of the VMs ran in so many milliseconds, in ms.
     fn ran<const VMS: usize>(&mut self, ms: u64) -> [u64; VMS] {
         let ran = |rig: &Self| core::array::from_fn(|vm| rig.vm(vm).stats()[0].run_ns() / MS);
@@ -43,7 +43,7 @@ fn busy_vms_share_a_cpu_by_their_weights_and_new_ones_count_at_once() {
         weight: 200,
         ..spec("heavy", 1)
     };
-    let mut rig = Rig::with(1, [spec("light", 1), heavy]);
+    let mut rig = TestMachine::with(1, [spec("light", 1), heavy]);
     let [light, heavy] = rig.ran(600);
     assert!(heavy.abs_diff(2 * light) <= 30, "{light} and {heavy}");
     rig.vm(0).set_weight(600);
@@ -57,8 +57,8 @@ fn a_capped_vm_leaves_its_cpu_idle_and_ends_all_the_same() {
         cap_percent: Some(20),
         ..spec("capped", 1)
     };
-    let mut rig = Rig::with(1, [capped]);
-    let idle = |rig: &Rig| rig.hypervisor.idle_ns().next().expect("a CPU") / MS;
+    let mut rig = TestMachine::with(1, [capped]);
+    let idle = |rig: &TestMachine| rig.hypervisor.idle_ns().next().expect("a CPU") / MS;
     rig.ran::<1>(200);
     let before = idle(&rig);
     let [ran] = rig.ran(1_000);
@@ -71,7 +71,7 @@ fn a_capped_vm_leaves_its_cpu_idle_and_ends_all_the_same() {
     assert!(rig.vm(0).kill());
     rig.turns();
     rig.turns();
-    assert_eq!(rig.state(0), crate::board::lifecycle::VmState::Stopped);
+    assert_eq!(rig.state(0), board::VmState::Stopped);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn an_order_at_the_end_of_a_turn_does_not_wait_for_the_next() {
         cap_percent: Some(1),
         ..spec("capped", 1)
     };
-    let mut rig = Rig::with(1, [capped]);
+    let mut rig = TestMachine::with(1, [capped]);
     rig.turn(0);
     rig.vm(0).set_cap(Some(1));
     // Its debt will be half a minute, and the last exit before the clock is looked at ends the VM.
@@ -88,14 +88,14 @@ fn an_order_at_the_end_of_a_turn_does_not_wait_for_the_next() {
     exits.clear();
     exits.extend((1..64).map(|_| out(0x80, 0)).chain([out(0xf4, 0)]));
     rig.run_one_turn_of(300 * MS);
-    assert_eq!(rig.state(0), crate::board::lifecycle::VmState::Halting);
+    assert_eq!(rig.state(0), board::VmState::Halting);
     rig.turn(0);
-    assert_eq!(rig.state(0), crate::board::lifecycle::VmState::Stopped);
+    assert_eq!(rig.state(0), board::VmState::Stopped);
 }
 
 #[test]
 fn pause_exits_are_wanted_only_while_another_one_waits() {
-    let mut rig = Rig::with(1, [spec("a", 1), spec("b", 1)]);
+    let mut rig = TestMachine::with(1, [spec("a", 1), spec("b", 1)]);
     rig.ran::<2>(20);
     assert!(rig.vcpu(0, 0).backend.pause_exits);
     rig.run_on(1, 0, [hlt()]);
@@ -106,7 +106,7 @@ fn pause_exits_are_wanted_only_while_another_one_waits() {
 
 #[test]
 fn one_that_spins_makes_way_for_its_sibling_and_not_for_another_vm() {
-    let mut rig = Rig::with(1, [spec("smp", 2), spec("busy", 1)]);
+    let mut rig = TestMachine::with(1, [spec("smp", 2), spec("busy", 1)]);
     rig.start_second();
     rig.ran::<2>(50);
     // The first vCPU spins whenever it runs; nobody else does.
@@ -129,7 +129,7 @@ fn one_that_spins_makes_way_for_its_sibling_and_not_for_another_vm() {
 
 #[test]
 fn alone_with_other_vms_one_that_spins_goes_on_for_a_while() {
-    let mut rig = Rig::with(1, [spec("spins", 1), spec("busy", 1)]);
+    let mut rig = TestMachine::with(1, [spec("spins", 1), spec("busy", 1)]);
     rig.ran::<2>(20);
     rig.run_on(0, 0, core::iter::repeat_with(pause).take(15));
     assert_eq!(rig.vcpu(0, 0).spins, 15);
@@ -141,11 +141,11 @@ fn alone_with_other_vms_one_that_spins_goes_on_for_a_while() {
 
 #[test]
 fn a_wake_up_interrupts_who_computes() {
-    let mut rig = Rig::with(1, [spec("echo", 1), spec("busy", 1)]);
+    let mut rig = TestMachine::with(1, [spec("echo", 1), spec("busy", 1)]);
     rig.run_on(0, 0, [hlt()]);
     rig.ran::<2>(100);
     let before = rig.vcpu(0, 0).backend.entries;
-    rig.vm(0).cpus().mailboxes()[0].send(crate::board::mailbox::Mail::KICK);
+    rig.vm(0).cpus().mailboxes()[0].send(board::Mail::KICK);
     // One turn to hear the bell.
     rig.turn(0);
     rig.turn(0);
@@ -154,7 +154,7 @@ fn a_wake_up_interrupts_who_computes() {
 
 #[test]
 fn a_timer_that_is_moved_all_the_time_takes_up_no_other_cpu() {
-    let mut rig = Rig::with(2, [spec("smp", 2)]);
+    let mut rig = TestMachine::with(2, [spec("smp", 2)]);
     rig.start_second();
     rig.host.take_kicks(0);
     let mut kicks = 0;

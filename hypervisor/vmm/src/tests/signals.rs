@@ -1,11 +1,11 @@
 //! Mailbox and bell between real threads: no wake-up is lost.
 
-use super::host::CPU;
-use crate::board::bell::Bell;
-use crate::board::mailbox::Mailbox;
-use crate::board::services::Services;
+use crate::test_host::CPU;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use board::Bell;
+use board::Mailbox;
+use board::Services;
 use chipset::{LocalApic, Trigger};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use host::CpuId;

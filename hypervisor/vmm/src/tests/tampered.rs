@@ -1,10 +1,10 @@
 //! Saved states of VMs whose devices have been through a lot, and states that somebody has tampered with: nobody is harmed.
 
-use super::rig::{Rig, input, out, out_wide};
 use super::saved::state;
-use crate::board::lifecycle::VmState;
 use crate::saved::SavedVm;
+use crate::test_host::{TestMachine, input, out, out_wide};
 use alloc::vec::Vec;
+use board::VmState;
 use vcpu::{Access, Exit, Vcpu};
 use x86::{Gpr, Width};
 
@@ -51,13 +51,13 @@ impl Dice {
             _ => {
                 let (first, count) = REGISTERS[self.roll(3) as usize];
                 let at = first + (self.roll(count) & !0xf);
-                super::rig::touch(at, Access::Write, &[0x89, 0x07])
+                crate::test_host::touch(at, Access::Write, &[0x89, 0x07])
             }
         }
     }
 }
 
-impl Rig {
+impl TestMachine {
     /// Lets the guest of a VM do something with its devices.
     fn mistreat(&mut self, vm: usize, dice: &mut Dice, accesses: usize) {
         for _ in 0..accesses {
@@ -83,7 +83,7 @@ impl Rig {
 fn whatever_a_guest_did_its_copy_is_the_same() {
     for seed in 1..10 {
         let mut dice = Dice(u64::wrapping_mul(seed, 0x9e37_79b9_7f4a_7c15));
-        let mut rig = Rig::new();
+        let mut rig = TestMachine::new();
         rig.mistreat(0, &mut dice, 200);
         if rig.state(0) != VmState::Running {
             continue;
@@ -99,7 +99,7 @@ fn whatever_a_guest_did_its_copy_is_the_same() {
 
 #[test]
 fn a_state_that_was_tampered_with_is_refused_or_harmless() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     let mut dice = Dice(0x1234_5678_9abc_def1);
     rig.mistreat(0, &mut dice, 100);
     rig.vm(0).start();
@@ -141,7 +141,7 @@ fn a_state_that_was_tampered_with_is_refused_or_harmless() {
 fn no_state_of_a_device_harms_the_hypervisor() {
     /// Variants of each device's state.
     const VARIANTS: usize = 40;
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     let mut dice = Dice(0xfeed_5eed_1234_5679);
     rig.mistreat(0, &mut dice, 60);
     rig.vm(0).start();

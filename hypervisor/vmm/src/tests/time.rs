@@ -1,13 +1,13 @@
 //! The TSC and KVM's clock.
 
-use super::rig::{Rig, read_msr};
+use crate::test_host::{TestMachine, read_msr};
 use addr::Gpa;
 use guest_memory::GuestMemory;
 use host::Host;
 use vcpu::Vcpu;
 use x86::{Gpr, msr};
 
-impl Rig {
+impl TestMachine {
     pub(super) fn read(&mut self, index: u32) -> u64 {
         self.run([read_msr(index)]);
         assert_eq!(self.delivered(0, 0), [], "no fault");
@@ -25,7 +25,7 @@ impl Rig {
 
 #[test]
 fn the_tsc_starts_at_zero_with_the_vm() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     assert_eq!(rig.shown_tsc(), 0);
     rig.host.pass_ns(5_000);
     assert_eq!(rig.shown_tsc(), 5_000);
@@ -34,7 +34,7 @@ fn the_tsc_starts_at_zero_with_the_vm() {
 
 #[test]
 fn a_written_tsc_goes_on_from_there_and_shows_in_the_adjustment() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.host.pass_ns(5_000);
     rig.write_msr(msr::IA32_TSC, 1_000_000);
     assert_eq!(rig.shown_tsc(), 1_000_000);
@@ -45,10 +45,10 @@ fn a_written_tsc_goes_on_from_there_and_shows_in_the_adjustment() {
 
 #[test]
 fn kvms_clock_is_written_where_the_guest_says_and_again_when_its_tsc_moves() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.host.pass_ns(7_000);
     rig.write_msr(msr::KVM_SYSTEM_TIME_NEW, 0x5000 | 1);
-    let record = |rig: &Rig| {
+    let record = |rig: &TestMachine| {
         let mut bytes = [0; 32];
         rig.vm(0)
             .ram()
@@ -66,7 +66,7 @@ fn kvms_clock_is_written_where_the_guest_says_and_again_when_its_tsc_moves() {
 
 #[test]
 fn kvms_wall_clock_is_that_of_the_vms_start() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.write_msr(msr::KVM_WALL_CLOCK_NEW, 0x6000);
     let mut bytes = [0; 12];
     rig.vm(0)
@@ -79,7 +79,7 @@ fn kvms_wall_clock_is_that_of_the_vms_start() {
 
 #[test]
 fn a_clock_outside_memory_harms_nobody() {
-    let mut rig = Rig::new();
+    let mut rig = TestMachine::new();
     rig.write_msr(msr::KVM_SYSTEM_TIME_NEW, u64::MAX);
     rig.write_msr(msr::KVM_WALL_CLOCK_NEW, u64::MAX);
     rig.write_msr(msr::KVM_SYSTEM_TIME_NEW, 0xd000_0001);

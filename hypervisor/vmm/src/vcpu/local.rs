@@ -24,7 +24,7 @@ pub(crate) struct Local {
     pub(crate) steal: StealTime,
     /// What the guest's TSC is ahead of the host's, modulo 2^64.
     pub(crate) tsc_offset: u64,
-    /// What its VM's time is behind the host's; see [`VmClock`](crate::board::vm_clock::VmClock).
+    /// What its VM's time is behind the host's; see [`VmClock`](board::VmClock).
     pub(crate) behind_ns: u64,
     /// Whether the timer's deadline may have changed since the alarm was set.
     pub(crate) has_moved_timer: bool,

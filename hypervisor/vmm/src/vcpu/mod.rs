@@ -6,10 +6,9 @@ pub(crate) mod local;
 pub(crate) mod start;
 pub(crate) mod stats;
 
-use crate::board::lifecycle::StopReason;
-use crate::board::mailbox::{Begin, Mail, Mailbox, Taken};
-use crate::board::vm_clock;
-use crate::cpu::home::earliest;
+use board::StopReason;
+use board::{Begin, Mail, Mailbox, Taken};
+
 use crate::vcpu::local::Local;
 use crate::vcpu::stats::Stats;
 use crate::vm::Vm;
@@ -17,7 +16,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use device::Device;
 use host::{Host, HostVector, NoMemory, VcpuPlan};
-use time::Instant;
+use time::{Instant, earliest};
 use vcpu::{Activity, ArchState, Event, Vcpu};
 
 /// How many exits in a row are handled before the clock is looked at. A power of two.
@@ -117,7 +116,7 @@ impl<H: Host> VirtualCpu<H> {
     /// When it wants to run although nobody else wants it to.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let at = self.local.apic.deadline()?;
-        Some(vm_clock::to_host(at, self.local.behind_ns))
+        Some(board::to_host(at, self.local.behind_ns))
     }
 
     /// The VM's time, as of the last time it went on.
@@ -146,7 +145,7 @@ impl<H: Host> VirtualCpu<H> {
         let behind_ns = self.vm.clock().behind_ns();
         let clock = self.host.clock();
         let stopped_at = self.vm.clock().stopped_at();
-        let tsc_at = |behind| clock.tsc(vm_clock::to_host(stopped_at, behind));
+        let tsc_at = |behind| clock.tsc(board::to_host(stopped_at, behind));
         let gap = tsc_at(behind_ns).wrapping_sub(tsc_at(self.local.behind_ns));
         self.local.behind_ns = behind_ns;
         self.local.tsc_offset = self.local.tsc_offset.wrapping_sub(gap);
@@ -343,7 +342,7 @@ impl<H: Host> VirtualCpu<H> {
                 self.activity = Activity::Running;
             }
         } else if accepts && apic.accepts_ext_int() && self.mailbox.ext_int() {
-            let vector = self.vm.fabric().pic.with(chipset::PicPair::acknowledge);
+            let vector = self.vm.fabric().acknowledge_pic();
             if self.backend.inject(Event::Interrupt(vector)).is_ok() {
                 self.activity = Activity::Running;
             }

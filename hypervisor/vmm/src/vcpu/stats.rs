@@ -27,7 +27,7 @@ fn kind(exit: &Exit) -> usize {
 }
 
 /// Names of the kinds of exits.
-pub(crate) const KIND_NAMES: [&str; 17] = [
+pub const KIND_NAMES: [&str; 17] = [
     "in",
     "out",
     "string i/o",
@@ -49,7 +49,7 @@ pub(crate) const KIND_NAMES: [&str; 17] = [
 
 /// Counters of one vCPU. Only their owner writes, so no instruction locks the bus.
 #[derive(Default)]
-pub(crate) struct Stats {
+pub struct Stats {
     exits: [AtomicU64; KIND_NAMES.len()],
     rip: AtomicU64,
     cr3: AtomicU64,
@@ -91,7 +91,7 @@ impl Stats {
 
     /// How long it was on its CPU in all, guest and exits, in ns; renewed ten times a second at least while it is.
     #[must_use]
-    pub(crate) fn run_ns(&self) -> u64 {
+    pub fn run_ns(&self) -> u64 {
         self.run_ns.load(Ordering::Relaxed)
     }
 
@@ -127,13 +127,13 @@ impl Stats {
 
     /// How many exits of each kind, in the order of [`KIND_NAMES`].
     #[must_use]
-    pub(crate) fn exits(&self) -> [u64; KIND_NAMES.len()] {
+    pub fn exits(&self) -> [u64; KIND_NAMES.len()] {
         core::array::from_fn(|kind| self.exits[kind].load(Ordering::Relaxed))
     }
 
     /// How many exits in all.
     #[must_use]
-    pub(crate) fn total_exits(&self) -> u64 {
+    pub fn total_exits(&self) -> u64 {
         self.exits().iter().sum()
     }
 

@@ -1,12 +1,7 @@
 //! From a specification to a VM: RAM, second-level tables, board, vCPUs on their home CPUs.
 
 use crate::Module;
-use crate::board::bus::Overlap;
-use crate::board::fabric::Cpus;
-use crate::board::mailbox::Mailbox;
-use crate::board::profile::{Board, Purpose};
 use crate::cpu::inbox::Porch;
-use crate::operator::console::Console;
 use crate::vcpu::stats::Stats;
 use crate::vm::kernel::{self, Image};
 use crate::vm::memory::{Original, RamWork};
@@ -15,6 +10,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use board::{Board, BoardConfig, Cables, Cpus, Mailbox, Overlap};
 use chipset::LocalApic;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
@@ -80,9 +76,9 @@ impl fmt::Display for AssembleError {
 }
 
 /// The surroundings a VM is assembled in.
-pub(crate) struct Site<'a, H: Host> {
+pub(crate) struct AssembleContext<'a, H: Host> {
     pub(crate) host: &'static H,
-    pub(crate) console: &'static Console<H>,
+    pub(crate) cables: &'static dyn Cables,
     pub(crate) porches: &'a [Porch<H>],
     pub(crate) modules: &'a [Module],
 }
@@ -91,7 +87,7 @@ pub(crate) struct Site<'a, H: Host> {
 ///
 /// `starts`: as soon as all vCPUs are there; otherwise it waits for the operator. With an `original` it becomes a copy of that.
 pub(crate) fn assemble<H: Host>(
-    site: &Site<'_, H>,
+    context: &AssembleContext<'_, H>,
     id: usize,
     spec: &VmSpec,
     starts: bool,
@@ -101,28 +97,28 @@ pub(crate) fn assemble<H: Host>(
     if let Some(problem) = &spec.problem {
         return Err(AssembleError::Problem(problem.clone()));
     }
-    let image = Image::find(site.modules, spec)?;
+    let image = Image::find(context.modules, spec)?;
     let layout = MemoryLayout::new(spec.memory_bytes);
     // A kernel that cannot start is found before memory is taken for it.
     let modules = image.modules(spec);
-    let vendor = Vendor::of(site.host.cpuid(0, 0));
+    let vendor = Vendor::of(context.host.cpuid(0, 0));
     let dry_run = image.boot(spec, &modules, guest_boot::TABLES.start(), vendor);
     guest_boot::plan(&dry_run, &layout)
         .map_err(|error| AssembleError::Kernel(kernel::problem(spec, &error)))?;
     drop(modules);
 
-    let homes = homes(site, spec, turn)?;
+    let homes = homes(context, spec, turn)?;
     let no_memory = |NoMemory| AssembleError::NoMemory {
         wanted_bytes: spec.memory_bytes,
-        free_bytes: site.host.memory().free,
+        free_bytes: context.host.memory().free,
     };
-    let ram = site
+    let ram = context
         .host
         .allocate_ram(&layout.backed())
         .map_err(no_memory)?;
     // What somebody else left there is not for the operator's eyes either, who may look before the VM starts.
-    crate::operator::display::clear(&ram).expect("the layout backs the window of the screen");
-    let mut slat = site.host.new_slat().map_err(no_memory)?;
+    guest_boot::clear_screen(&ram).expect("the layout backs the window of the screen");
+    let mut slat = context.host.new_slat().map_err(no_memory)?;
     let mut mapped = Ok(());
     ram.for_each_piece(&mut |range, to| {
         if mapped.is_ok() {
@@ -132,10 +128,10 @@ pub(crate) fn assemble<H: Host>(
     mapped.map_err(no_memory)?;
 
     let model = CpuModel::new(
-        |leaf, subleaf| site.host.cpuid(leaf, subleaf),
+        |leaf, subleaf| context.host.cpuid(leaf, subleaf),
         &CpuPlan {
             vcpus: spec.cpus,
-            tsc_khz: site.host.clock().khz(),
+            tsc_khz: context.host.clock().khz(),
             apic_timer_khz: (chipset::APIC_TIMER_HZ / 1_000) as u32,
             physical_bits: PHYSICAL_BITS,
             offers_pcid: true,
@@ -146,22 +142,30 @@ pub(crate) fn assemble<H: Host>(
         .enumerate()
         .map(|(id, home)| {
             let addressing = LocalApic::new(id as u32, id == 0).addressing();
-            Arc::new(Mailbox::new(site.porches[*home].bell.clone(), addressing))
+            Arc::new(Mailbox::new(
+                context.porches[*home].bell.clone(),
+                addressing,
+            ))
         })
         .collect();
     let cpus = Arc::new(Cpus::new(mailboxes));
-    let home = site.porches[homes[0]].bell.clone();
+    let home = context.porches[homes[0]].bell.clone();
     let ram = Arc::new(ram);
-    let purpose = Purpose {
-        id,
+    let board = Board::new(&BoardConfig {
+        services: context.host,
+        wall_clock: context.host.wall_clock_at_start(),
         spec,
         layout: &layout,
-        image: &image,
+        kernel: image.kernel,
+        initrd: image.initrd,
         ram: &ram,
-    };
-    let board = Board::new(site, &purpose, cpus, home).map_err(AssembleError::Overlap)?;
+        cpus,
+        home,
+        far_ends: context.cables.connect(id, &spec.name),
+    })
+    .map_err(AssembleError::Overlap)?;
     let vm = Arc::new(Vm {
-        host: site.host,
+        host: context.host,
         id,
         noted: NotedName::new(&spec.name),
         spec: spec.clone(),
@@ -188,22 +192,22 @@ pub(crate) fn assemble<H: Host>(
         is_described: AtomicBool::new(false),
     });
     for (vcpu, home) in homes.iter().enumerate() {
-        site.porches[*home].send(vm.clone(), vcpu);
+        context.porches[*home].send(vm.clone(), vcpu);
     }
     Ok(vm)
 }
 
 /// The home CPU of each vCPU: in turn over the CPUs it may use.
 fn homes<H: Host>(
-    site: &Site<'_, H>,
+    context: &AssembleContext<'_, H>,
     spec: &VmSpec,
     turn: &mut usize,
 ) -> Result<Vec<usize>, AssembleError> {
     let allowed: Vec<usize> = match &spec.cpu_affinity {
         Some(cpus) => cpus.iter().map(|cpu| *cpu as usize).collect(),
-        None => (0..site.porches.len()).collect(),
+        None => (0..context.porches.len()).collect(),
     };
-    if let Some(absent) = allowed.iter().find(|cpu| **cpu >= site.porches.len()) {
+    if let Some(absent) = allowed.iter().find(|cpu| **cpu >= context.porches.len()) {
         return Err(AssembleError::NoCpu(*absent as u32));
     }
     Ok((0..spec.cpus)

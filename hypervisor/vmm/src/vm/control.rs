@@ -1,7 +1,7 @@
 //! What the operator orders a VM to do.
 
-use crate::board::lifecycle::VmState;
 use crate::vm::{NEVER, Vm};
+use board::VmState;
 use core::sync::atomic::Ordering;
 use host::Host;
 use time::Instant;
@@ -38,7 +38,7 @@ impl<H: Host> Vm<H> {
             VmState::Running | VmState::Pausing | VmState::Paused => {
                 let at = self.host.now().after_ns(after_ns);
                 self.stops_hard_at_ns.store(at.as_ns(), Ordering::SeqCst);
-                self.board.press_power_button();
+                self.board.power_button().press();
                 self.resume();
                 true
             }
@@ -61,7 +61,7 @@ impl<H: Host> Vm<H> {
     }
 
     /// Stops it hard when its time has come. To be called now and then.
-    pub(crate) fn count_down(&self, now: Instant) {
+    pub fn count_down(&self, now: Instant) {
         let at = self.stops_hard_at_ns.load(Ordering::SeqCst);
         if at != NEVER && now.as_ns() >= at && self.abort_stop() {
             log::warn!("vm {}: did not switch itself off in time", self.name());

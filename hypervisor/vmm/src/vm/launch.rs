@@ -1,8 +1,8 @@
 //! How a VM is started, by the operator or by its home, and what follows when it ends.
 
-use crate::board::lifecycle::{Order, StopReason, VmState};
 use crate::vm::{NEVER, Vm};
 use alloc::string::String;
+use board::{EndOrder, StopReason, VmState};
 use core::sync::atomic::Ordering;
 use guest_memory::{GuestMemory, Unbacked};
 use host::Host;
@@ -47,7 +47,7 @@ impl<H: Host> Vm<H> {
             return;
         }
         let now = self.clock().now(now);
-        for slot in &self.board.slots {
+        for slot in self.board.slots() {
             if slot.due().is_some_and(|at| at <= now) {
                 slot.advance();
             }
@@ -62,7 +62,7 @@ impl<H: Host> Vm<H> {
                 self.start();
             }
             // Its RAM is to be cleared, and a start that was ordered before is due then.
-            self.board.home.ring();
+            self.board.home().ring();
         }
     }
 
@@ -74,7 +74,8 @@ impl<H: Host> Vm<H> {
     }
 
     /// Whether it will not run any more by itself.
-    pub(crate) fn is_done(&self) -> bool {
+    #[must_use]
+    pub fn is_done(&self) -> bool {
         self.lifecycle().state() == VmState::Stopped && self.is_done.load(Ordering::SeqCst)
     }
 
@@ -90,7 +91,7 @@ impl<H: Host> Vm<H> {
             }
             self.is_done.store(false, Ordering::SeqCst);
             self.restart_at_ns.store(0, Ordering::SeqCst);
-            self.board.home.ring();
+            self.board.home().ring();
             return true;
         }
         if !self.lifecycle().claim() {
@@ -108,7 +109,7 @@ impl<H: Host> Vm<H> {
     }
 
     /// Orders the VM to end, by the operator. Returns whether it will.
-    pub(crate) fn end(&self, then: After) -> bool {
+    pub fn end(&self, then: After) -> bool {
         if self.lifecycle().order(StopReason::Operator, then) {
             return true;
         }
@@ -167,7 +168,7 @@ impl<H: Host> Vm<H> {
         let plan = guest_boot::plan(&boot, &self.layout)
             .map_err(|error| crate::vm::kernel::problem(&self.spec, &error))?;
         self.ram.write(tables.at, &tables.bytes).map_err(unbacked)?;
-        crate::operator::display::clear(&*self.ram).map_err(unbacked)?;
+        guest_boot::clear_screen(&*self.ram).map_err(unbacked)?;
         plan.apply(&*self.ram).map_err(unbacked)?;
         *self.start.lock() = plan.start;
         self.clock().restart();
@@ -175,7 +176,7 @@ impl<H: Host> Vm<H> {
         self.started_ns.store(now.as_ns(), Ordering::Relaxed);
         self.started_tsc
             .store(self.host.clock().tsc(now), Ordering::Relaxed);
-        for slot in &self.board.slots {
+        for slot in self.board.slots() {
             slot.reset();
         }
         self.board.forget_typed();
@@ -183,7 +184,7 @@ impl<H: Host> Vm<H> {
     }
 
     /// Carries out an order to end; all vCPUs are parked.
-    pub(crate) fn conclude(&self, order: Order) {
+    pub(crate) fn conclude(&self, order: EndOrder) {
         self.board.end_lines();
         // A guest that answers the power button with a reset was to stop all the same.
         let was_to_stop = self.stops_hard_at_ns.swap(NEVER, Ordering::SeqCst) != NEVER;
@@ -215,6 +216,6 @@ impl<H: Host> Vm<H> {
             }
         }
         self.lifecycle().rest();
-        self.board.home.ring();
+        self.board.home().ring();
     }
 }

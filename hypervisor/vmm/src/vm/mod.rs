@@ -6,11 +6,6 @@ pub(crate) mod kernel;
 pub(crate) mod launch;
 pub(crate) mod memory;
 
-use crate::board::bus::{MmioBus, PioBus};
-use crate::board::fabric::{Cpus, Fabric};
-use crate::board::lifecycle::{Lifecycle, VmState};
-use crate::board::profile::Board;
-use crate::board::vm_clock::VmClock;
 use crate::saved::SavedVcpu;
 use crate::vcpu::stats::Stats;
 use crate::vm::kernel::Image;
@@ -18,6 +13,7 @@ use crate::vm::memory::RamWork;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use board::{Board, Cpus, Fabric, Lifecycle, MmioBus, PioBus, VmClock, VmState};
 use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use cpu_model::CpuModel;
@@ -48,7 +44,7 @@ pub struct Vm<H: Host> {
     pub(crate) ram_work: RamWork<H>,
     pub(crate) slat: H::Slat,
     pub(crate) model: CpuModel,
-    pub(crate) board: Board<H>,
+    pub(crate) board: Board,
     pub(crate) stats: Vec<Arc<Stats>>,
     pub(crate) share: Arc<Share>,
     /// The state of each vCPU as of the last pause, or to be restored. Leaf locks; their vCPU takes them only when it holds still.
@@ -111,7 +107,21 @@ impl<H: Host> Vm<H> {
         &self.spec.name
     }
 
-    pub(crate) fn ram(&self) -> &H::Ram {
+    /// Its specification.
+    #[must_use]
+    pub fn spec(&self) -> &VmSpec {
+        &self.spec
+    }
+
+    /// Its board.
+    #[must_use]
+    pub fn board(&self) -> &Board {
+        &self.board
+    }
+
+    /// Its RAM.
+    #[must_use]
+    pub fn ram(&self) -> &H::Ram {
         &self.ram
     }
 
@@ -124,28 +134,30 @@ impl<H: Host> Vm<H> {
     }
 
     pub(crate) fn pio(&self) -> &PioBus {
-        &self.board.pio
+        self.board.pio()
     }
 
     pub(crate) fn mmio(&self) -> &MmioBus {
-        &self.board.mmio
+        self.board.mmio()
     }
 
     pub(crate) fn fabric(&self) -> &Fabric {
-        &self.board.fabric
+        self.board.fabric()
     }
 
     pub(crate) fn cpus(&self) -> &Cpus {
-        &self.board.fabric.cpus
+        self.board.fabric().cpus()
     }
 
     /// Its life.
     #[must_use]
     pub fn lifecycle(&self) -> &Lifecycle {
-        &self.board.lifecycle
+        self.board.lifecycle()
     }
 
-    pub(crate) fn stats(&self) -> &[Arc<Stats>] {
+    /// Counters of its vCPUs, by their numbers.
+    #[must_use]
+    pub fn stats(&self) -> &[Arc<Stats>] {
         &self.stats
     }
 
@@ -174,7 +186,7 @@ impl<H: Host> Vm<H> {
 
     /// Its own clock.
     pub(crate) fn clock(&self) -> &VmClock {
-        &self.board.clock
+        self.board.clock()
     }
 
     /// Its time, which stands still while it is paused.
@@ -208,7 +220,7 @@ impl<H: Host> Vm<H> {
     /// Says once that nobody answers at `port`, as long as the guest does not try too many.
     #[inline]
     pub(crate) fn report_empty_port(&self, port: u16) {
-        if self.board.pio.is_news(port) && self.may_log() {
+        if self.board.pio().is_news(port) && self.may_log() {
             log::debug!("vm {}: pio {port:#06x}: nobody there", self.name());
         }
     }
@@ -222,7 +234,7 @@ impl<H: Host> Vm<H> {
             VmState::Stopped => self.restart_at(),
             VmState::Destroyed | VmState::Paused => None,
             VmState::Running | VmState::Halting | VmState::Starting | VmState::Pausing => {
-                let devices = self.board.slots.iter().filter_map(|slot| slot.due());
+                let devices = self.board.slots().iter().filter_map(|slot| slot.due());
                 devices.min().map(|at| self.clock().to_host(at))
             }
         }
@@ -236,11 +248,10 @@ impl<H: Host> Vm<H> {
     }
 
     /// Where a vCPU is, what it waits for and what it did. Returns false when there is none of that number.
-    pub(crate) fn inspect_vcpu(
-        &self,
-        id: usize,
-        out: &mut dyn Write,
-    ) -> Result<bool, core::fmt::Error> {
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn inspect_vcpu(&self, id: usize, out: &mut dyn Write) -> Result<bool, core::fmt::Error> {
         let Some(stats) = self.stats.get(id) else {
             return Ok(false);
         };
@@ -274,7 +285,10 @@ impl<H: Host> Vm<H> {
     }
 
     /// Everything an operator wants to know of it.
-    pub(crate) fn inspect(&self, out: &mut dyn Write) -> core::fmt::Result {
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn inspect(&self, out: &mut dyn Write) -> core::fmt::Result {
         writeln!(
             out,
             "vm {}: {:?}, vCPUs: {}, {} MiB, {} KiB of second-level tables",
@@ -295,7 +309,7 @@ impl<H: Host> Vm<H> {
         for id in 0..self.stats.len() {
             self.inspect_vcpu(id, out)?;
         }
-        for slot in &self.board.slots {
+        for slot in self.board.slots() {
             writeln!(out, "  {}", slot.name())?;
             slot.inspect(&mut Page::new(out));
         }

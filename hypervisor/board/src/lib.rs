@@ -1,0 +1,44 @@
+//! What a virtual machine is made of: buses, lines, devices on their wires, mailboxes, its life.
+//!
+//! A device model is a value (`model/device`); here it sits in a [`Slot`] behind its lock, on its
+//! wires. A [`Board`] is a list of parts (`board.rs`); each part is one file of `parts`.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod alarm;
+mod bell;
+mod board;
+mod bus;
+mod ends;
+mod fabric;
+mod lifecycle;
+mod line;
+mod mailbox;
+mod maker;
+mod parts;
+mod services;
+mod slot;
+mod state;
+mod vm_clock;
+
+pub use crate::board::{Board, BoardConfig};
+pub use alarm::Alarm;
+pub use bell::Bell;
+pub use bus::{MmioBus, MmioTarget, Overlap, PioBus, PioTarget};
+pub use ends::{Cables, FarEnds, SerialEnd, TextEnd};
+pub use fabric::{Cpus, Fabric};
+pub use lifecycle::{EndOrder, Lifecycle, StopReason, VmState};
+pub use line::Line;
+pub use mailbox::{Begin, Mail, Mailbox, SavedMail, Taken};
+pub use parts::keyboard::Keyboard;
+pub use parts::power::PowerButton;
+pub use parts::uart::SerialPort;
+pub use parts::vga::VgaSlot;
+pub use services::Services;
+pub use slot::{AnySlot, Harness, Silent, Slot};
+pub use state::Persist;
+pub use vm_clock::{VmClock, to_host};

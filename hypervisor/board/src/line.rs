@@ -1,0 +1,57 @@
+//! Interrupt lines: what a device holds, and the controllers' inputs behind it.
+
+use crate::fabric::Fabric;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, Ordering};
+use device::Level;
+
+/// One device's share of an interrupt line, which leads to a pin of the IOAPIC and, for ISA lines,
+/// to an input of the PIC pair.
+///
+/// Several devices may share a line: an input is high as long as any of its holders is.
+pub struct Line {
+    fabric: Arc<Fabric>,
+    irq: Option<u8>,
+    pin: u8,
+    is_high: AtomicBool,
+}
+
+impl Line {
+    /// A share of the line to IOAPIC pin `pin` and PIC input `irq`, held low.
+    pub(crate) fn new(fabric: &Arc<Fabric>, irq: Option<u8>, pin: u8) -> Self {
+        Self {
+            fabric: fabric.clone(),
+            irq,
+            pin,
+            is_high: AtomicBool::new(false),
+        }
+    }
+
+    /// Returns the line's number at the IOAPIC.
+    #[must_use]
+    pub fn gsi(&self) -> u8 {
+        self.pin
+    }
+
+    /// Sets the level that this device holds. Costs one load when it holds that already.
+    ///
+    /// `is_high` needs no stronger order: a share belongs to one slot, and only its harness moves
+    /// it, under the slot's lock.
+    pub fn set(&self, level: Level) {
+        if self.is_high.load(Ordering::Relaxed) != level.is_high() {
+            self.is_high.store(level.is_high(), Ordering::Relaxed);
+            if let Some(irq) = self.irq {
+                self.fabric.hold_irq(irq, level);
+            }
+            self.fabric.hold_pin(self.pin, level);
+        }
+    }
+
+    /// Sends one edge down the line.
+    pub fn pulse(&self) {
+        if let Some(irq) = self.irq {
+            self.fabric.pic.with(|pic| pic.pulse(irq));
+        }
+        self.fabric.ioapic.with(|ioapic| ioapic.pulse(self.pin));
+    }
+}

@@ -1,0 +1,97 @@
+//! The keyboard controller with its keyboard: IRQ 1, and the controller's way to reset the PC.
+
+use crate::bus::Overlap;
+use crate::lifecycle::{Lifecycle, StopReason};
+use crate::line::Line;
+use crate::maker::Maker;
+use crate::slot::{Harness, Slot};
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use chipset::{I8042, I8042_COMMAND_PORT, I8042_DATA_PORT};
+use core::sync::atomic::{AtomicU32, Ordering};
+use device::Device;
+use spin::Mutex;
+
+/// Holds the keyboard's line, and resets the VM.
+struct I8042Harness {
+    line: Line,
+    lifecycle: Arc<Lifecycle>,
+}
+
+impl Harness<I8042> for I8042Harness {
+    fn after(&self, controller: &mut I8042) {
+        self.line.set(controller.line());
+        if controller.take_request().is_some() {
+            self.lifecycle.end(StopReason::Reset("keyboard controller"));
+        }
+    }
+
+    fn gsi(&self) -> Option<u8> {
+        Some(self.line.gsi())
+    }
+}
+
+/// The operator's end of the keyboard, with the codes that wait for it.
+pub struct Keyboard {
+    slot: Arc<Slot<I8042, I8042Harness>>,
+    /// Codes that the keyboard has no room for yet: those of a key or two. They stay with their VM,
+    /// whoever looks at its screen. Lock order: this, then the slot.
+    codes: Mutex<VecDeque<u8>>,
+    /// Counts the VM's guests.
+    life: AtomicU32,
+}
+
+impl Keyboard {
+    /// Returns another number for each of the VM's lives.
+    #[must_use]
+    pub fn life(&self) -> u32 {
+        self.life.load(Ordering::SeqCst)
+    }
+
+    /// Adds codes of scan code set 2 behind those that wait.
+    pub fn add(&self, add: impl FnOnce(&mut VecDeque<u8>)) {
+        add(&mut self.codes.lock());
+    }
+
+    /// Gives the keyboard as many codes as it has room for. Returns whether none waits any more.
+    /// Not to be called for a VM that is paused.
+    pub fn hand_over(&self) -> bool {
+        let mut codes = self.codes.lock();
+        if codes.is_empty() {
+            return true;
+        }
+        self.slot.with(|keyboard| {
+            if !keyboard.is_scanning() {
+                // As keys that are pressed while nobody scans them.
+                codes.clear();
+            }
+            while codes.front().is_some_and(|code| keyboard.key(*code)) {
+                codes.pop_front();
+            }
+        });
+        codes.is_empty()
+    }
+
+    /// Drops what waits: it was typed for a guest that is no more.
+    pub(crate) fn forget_typed(&self) {
+        self.life.fetch_add(1, Ordering::SeqCst);
+        self.codes.lock().clear();
+    }
+}
+
+/// Puts controller and keyboard on the board.
+pub(crate) fn install(pc: &mut Maker) -> Result<Keyboard, Overlap> {
+    let harness = I8042Harness {
+        line: pc.isa_line(1),
+        lifecycle: pc.lifecycle(),
+    };
+    let slot = pc.slot("i8042", I8042::new(), harness);
+    for port in [I8042_DATA_PORT, I8042_COMMAND_PORT] {
+        pc.ports(port..=port, 0, slot.clone())?;
+    }
+    Ok(Keyboard {
+        slot,
+        codes: Mutex::default(),
+        life: AtomicU32::new(0),
+    })
+}

@@ -1,0 +1,25 @@
+//! The VGA adapter in its text modes. Its memory is RAM; only registers are here.
+
+use crate::bus::Overlap;
+use crate::maker::Maker;
+use crate::slot::{Silent, Slot};
+use alloc::sync::Arc;
+use chipset::Vga;
+
+/// The adapter in its slot, as whoever draws its picture sees it.
+pub type VgaSlot = Slot<Vga, Silent>;
+
+/// Puts the adapter on the board.
+pub(crate) fn install(pc: &mut Maker) -> Result<Arc<VgaSlot>, Overlap> {
+    let vga = pc.slot("vga", Vga::new(), Silent);
+    for ports in [
+        0x3b4..=0x3b5,
+        0x3ba..=0x3ba,
+        0x3c0..=0x3cf,
+        0x3d4..=0x3d5,
+        0x3da..=0x3da,
+    ] {
+        pc.ports(ports, 0, vga.clone())?;
+    }
+    Ok(vga)
+}

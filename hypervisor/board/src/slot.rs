@@ -1,0 +1,208 @@
+//! A device as it sits in a VM: behind its lock, on its wires. The only way in.
+
+use crate::alarm::Alarm;
+use crate::bus::{self, MmioTarget, PioTarget};
+use crate::state::Persist;
+use alloc::vec::Vec;
+use device::{Device, MmioDevice, Page, PioDevice, Refused, Width};
+use spin::mutex::TicketMutex;
+use time::Instant;
+
+/// Carries outward what a device has to say: level, messages, bytes, requests. The only place where it leaves.
+pub trait Harness<D>: Send + Sync {
+    /// Asks the device and passes on; called after every access, with the device's lock held.
+    fn after(&self, device: &mut D);
+
+    /// The line its interrupts go to, if it has one of its own.
+    fn gsi(&self) -> Option<u8> {
+        None
+    }
+
+    /// Makes itself what it was when the device was saved; called when its state was replaced, before `after`, while all wires are low.
+    fn restored(&self, _device: &mut D) {}
+}
+
+/// A device that says nothing by itself.
+pub struct Silent;
+
+impl<D> Harness<D> for Silent {
+    fn after(&self, _device: &mut D) {}
+}
+
+/// A device with its harness. Lock order: device slot, then PIC or IOAPIC; mailboxes and bells have no lock.
+///
+/// The lock is taken in turn: the CPU that advances the devices may be home to other VMs, and must not lose a race against vCPUs
+/// that do nothing but touch this one.
+pub struct Slot<D, W> {
+    name: &'static str,
+    device: TicketMutex<D>,
+    harness: W,
+    alarm: Alarm,
+}
+
+impl<D: Device, W: Harness<D>> Slot<D, W> {
+    /// A device behind its lock.
+    pub fn new(name: &'static str, device: D, harness: W, alarm: Alarm) -> Self {
+        Self {
+            name,
+            device: TicketMutex::new(device),
+            harness,
+            alarm,
+        }
+    }
+
+    /// What carries its words outward.
+    pub fn harness(&self) -> &W {
+        &self.harness
+    }
+
+    /// Brings the device to now, works on it, and carries outward what follows.
+    pub fn with<R>(&self, work: impl FnOnce(&mut D) -> R) -> R {
+        let mut device = self.device.lock();
+        device.advance(self.alarm.now());
+        let result = work(&mut device);
+        self.harness.after(&mut device);
+        self.alarm.set(device.deadline());
+        result
+    }
+
+    /// As [`Self::with`], again and again from where the last time ended, until `len_bytes` are done or `work` refuses. Returns how
+    /// many bytes are done. The device is locked and brought to now once; the harness is asked each time.
+    fn with_many(
+        &self,
+        len_bytes: usize,
+        mut work: impl FnMut(&mut D, usize) -> Option<usize>,
+    ) -> usize {
+        let mut device = self.device.lock();
+        device.advance(self.alarm.now());
+        let mut done = 0;
+        while done < len_bytes {
+            let Some(bytes) = work(&mut device, done) else {
+                break;
+            };
+            // A device that moves nothing must not hold us.
+            done += bytes.max(1);
+            self.harness.after(&mut device);
+        }
+        self.alarm.set(device.deadline());
+        done.min(len_bytes)
+    }
+}
+
+impl<D: PioDevice, W: Harness<D>> PioTarget for Slot<D, W> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn read(&self, at: u16, width: Width) -> Result<u32, Refused> {
+        self.with(|device| device.read(at, width))
+    }
+
+    fn write(&self, at: u16, width: Width, value: u32) -> Result<(), Refused> {
+        self.with(|device| device.write(at, width, value))
+    }
+
+    fn string_limit(&self) -> u64 {
+        if D::moves_strings() {
+            bus::MANY_ELEMENTS
+        } else {
+            bus::FEW_ELEMENTS
+        }
+    }
+
+    fn read_many(&self, at: u16, width: Width, into: &mut [u8]) -> usize {
+        self.with_many(into.len(), |device, done| {
+            device.read_many(at, width, into.get_mut(done..)?).ok()
+        })
+    }
+
+    fn write_many(&self, at: u16, width: Width, from: &[u8]) -> usize {
+        self.with_many(from.len(), |device, done| {
+            device.write_many(at, width, from.get(done..)?).ok()
+        })
+    }
+}
+
+impl<D: MmioDevice, W: Harness<D>> MmioTarget for Slot<D, W> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn read(&self, at: u64, width: Width) -> Result<u64, Refused> {
+        self.with(|device| device.read(at, width))
+    }
+
+    fn write(&self, at: u64, width: Width, value: u64) -> Result<(), Refused> {
+        self.with(|device| device.write(at, width, value))
+    }
+}
+
+/// What the CPU loop, a reset and the operator do with any slot.
+pub trait AnySlot: Send + Sync {
+    /// The name the board gave it.
+    fn name(&self) -> &'static str;
+    /// When its device wants to be advanced.
+    fn due(&self) -> Option<Instant>;
+    /// Advances it and carries outward what follows.
+    fn advance(&self);
+    /// Back to power-on.
+    fn reset(&self);
+    /// The version of what [`AnySlot::save`] gives.
+    fn state_version(&self) -> u32;
+    /// The state of its device as of now.
+    fn save(&self) -> Vec<u8>;
+    /// Replaces the state of its device by what [`AnySlot::save`] gave; carries nothing outward. Returns false for what it never gave.
+    fn restore(&self, bytes: &[u8]) -> bool;
+    /// What an operator wants to see.
+    fn inspect(&self, page: &mut Page<'_>);
+    /// The line its interrupts go to, if it has one of its own.
+    fn gsi(&self) -> Option<u8>;
+}
+
+impl<D, W> AnySlot for Slot<D, W>
+where
+    D: Device + Persist,
+    W: Harness<D>,
+{
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.alarm.at()
+    }
+
+    fn advance(&self) {
+        self.with(|_| ());
+    }
+
+    fn reset(&self) {
+        self.with(Device::reset);
+    }
+
+    fn state_version(&self) -> u32 {
+        D::STATE_VERSION
+    }
+
+    fn save(&self) -> Vec<u8> {
+        self.with(|device| device.to_state())
+    }
+
+    fn restore(&self, bytes: &[u8]) -> bool {
+        let mut device = self.device.lock();
+        if !device.set_state(bytes) {
+            return false;
+        }
+        self.harness.restored(&mut device);
+        self.alarm.set(device.deadline());
+        true
+    }
+
+    fn inspect(&self, page: &mut Page<'_>) {
+        self.with(|device| device.inspect(page));
+    }
+
+    fn gsi(&self) -> Option<u8> {
+        self.harness.gsi()
+    }
+}

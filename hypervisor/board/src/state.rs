@@ -1,0 +1,72 @@
+//! What of each device model is saved.
+
+use alloc::vec::Vec;
+use chipset::{
+    DebugPort, ExitPort, FwCfg, Hpet, I8042, IoApic, PicPair, Pit, PowerManagement, ResetControl,
+    Rtc, Uart16550, Vga,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// A device whose state is plain data.
+pub trait Persist: Sized {
+    /// Its state.
+    fn to_state(&self) -> Vec<u8>;
+    /// Replaces its state by what [`Persist::to_state`] gave. Returns false, and changes nothing, for what it never gave.
+    fn set_state(&mut self, bytes: &[u8]) -> bool;
+}
+
+/// Devices that are nothing but state.
+macro_rules! all_of {
+    ($($device:ty),* $(,)?) => {$(
+        impl Persist for $device {
+            fn to_state(&self) -> Vec<u8> {
+                encode(self)
+            }
+
+            fn set_state(&mut self, bytes: &[u8]) -> bool {
+                decode(bytes).map(|device| *self = device).is_some()
+            }
+        }
+    )*};
+}
+
+all_of!(
+    PicPair,
+    IoApic,
+    Pit,
+    Uart16550,
+    Rtc,
+    I8042,
+    Vga,
+    ResetControl,
+    PowerManagement,
+    Hpet,
+    pci::Root,
+    DebugPort,
+    ExitPort,
+);
+
+/// Its items are its VM's.
+impl Persist for FwCfg {
+    fn to_state(&self) -> Vec<u8> {
+        encode(self.state())
+    }
+
+    fn set_state(&mut self, bytes: &[u8]) -> bool {
+        decode(bytes)
+            .map(|state| FwCfg::set_state(self, state))
+            .is_some()
+    }
+}
+
+fn encode(state: &impl Serialize) -> Vec<u8> {
+    postcard::to_allocvec(state).expect("a vector takes all bytes, and lengths are known")
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    match postcard::take_from_bytes(bytes) {
+        Ok((state, [])) => Some(state),
+        Ok(_) | Err(_) => None,
+    }
+}

@@ -1,0 +1,101 @@
+//! Who operates the machine: console, views of VMs, shell, display.
+//!
+//! [`start`] starts the VMs and gives their cables to the console; [`Operator::chores`] is what the
+//! boot CPU does between the turns of its vCPUs.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod allowance;
+mod chores;
+mod console;
+mod display;
+mod lines;
+mod outputs;
+mod shell;
+mod status;
+#[cfg(test)]
+mod tests;
+mod typing;
+mod view;
+
+use crate::chores::OperatorChores;
+use crate::console::{Console, MessageSink, SHELL};
+use crate::outputs::Outputs;
+use alloc::boxed::Box;
+use host::Host;
+use spin::Once;
+use vm_spec::{Config, GuestConsole};
+use vmm::{Chores, Hypervisor, Module};
+
+/// The console, once there is one.
+static MESSAGES: Once<&'static dyn MessageSink> = Once::new();
+
+/// Puts the hypervisor's own messages among what the VMs print; given to the machine's logger. A
+/// newline ends a message.
+///
+/// Nothing on the way from here logs. Before [`start`] messages vanish.
+pub fn print_message(text: &str) {
+    if let Some(sink) = MESSAGES.get() {
+        sink.take(text);
+    }
+}
+
+/// The operator's side of the machine.
+pub struct Operator<H: Host> {
+    host: &'static H,
+    console: &'static Console<H>,
+    outputs: &'static Outputs<H>,
+    hypervisor: &'static Hypervisor<H>,
+}
+
+/// Starts the VMs of `config`, with the operator at the far end of their cables.
+///
+/// Call it once, as [`vmm::start`].
+pub fn start<H: Host>(
+    host: &'static H,
+    config: &Config,
+    modules: &[Module],
+) -> &'static Operator<H> {
+    let console: &'static Console<H> = Box::leak(Box::new(Console::new(host)));
+    MESSAGES.call_once(|| console);
+    let outputs: &'static Outputs<H> = Box::leak(Box::new(Outputs::new(console)));
+    let hypervisor = vmm::start(host, config, modules, outputs);
+    if let Some(vm) = hypervisor.vms().first() {
+        console.set_focus(vm.id(), vm.spec().console == GuestConsole::Screen);
+        // Past the log, whatever its level: without it nobody finds the shell.
+        console.write(b"Press Ctrl-] for the operator's shell.\r\n");
+    } else {
+        log::warn!("no VM to run; press Ctrl-] for the operator's shell");
+        console.set_focus(SHELL, false);
+    }
+    Box::leak(Box::new(Operator {
+        host,
+        console,
+        outputs,
+        hypervisor,
+    }))
+}
+
+impl<H: Host> Operator<H> {
+    /// The machine.
+    #[must_use]
+    pub fn host(&self) -> &'static H {
+        self.host
+    }
+
+    /// The VMs.
+    #[must_use]
+    pub fn hypervisor(&self) -> &'static Hypervisor<H> {
+        self.hypervisor
+    }
+
+    /// What the boot CPU does for the operator. Call it once, on that CPU.
+    #[must_use]
+    pub fn chores(&'static self) -> impl Chores {
+        OperatorChores::new(self)
+    }
+}

@@ -1,0 +1,268 @@
+//! The operator's shell: a small prompt behind the escape key.
+
+mod advice;
+mod answers;
+mod line;
+mod orders;
+mod pages;
+mod tables;
+
+use crate::Operator;
+use crate::console::{FULL_BYTES, SHELL};
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use host::Host;
+use line::{Line, Names, SharedOutbox};
+use pages::{PAGE_COLUMNS, Page, Pager};
+use terminal::{Key, Keys, Press};
+use time::Instant;
+use vmm::Vm;
+
+/// The shell.
+pub(crate) struct Shell<H: Host> {
+    operator: &'static Operator<H>,
+    line: Option<Line>,
+    keys: Keys,
+    /// When the last byte was typed.
+    typed_at: Instant,
+    outbox: SharedOutbox,
+    /// What fills the screen instead of the prompt.
+    page: Option<Page>,
+    /// The VM that had the console before, and whether by its screen.
+    back_to: (usize, bool),
+}
+
+/// What follows a command, besides its answer.
+enum Then<H: Host> {
+    Attach(Arc<Vm<H>>, bool),
+    Show(Page),
+}
+
+impl<H: Host> Names for &'static Operator<H> {
+    fn candidates(&self, words: &[&str]) -> Vec<String> {
+        let vms = || {
+            self.hypervisor
+                .vms()
+                .iter()
+                .map(|vm| vm.name().into())
+                .collect()
+        };
+        match words {
+            ["help"] => line::commands(),
+            ["create"] => {
+                let specs = self.hypervisor.config().vms.iter();
+                specs.map(|spec| spec.name.clone()).collect()
+            }
+            ["attach", _] => ["serial", "screen"].map(String::from).into(),
+            ["inspect", name] => self
+                .hypervisor
+                .find(name)
+                .map_or(Vec::new(), |vm| tables::parts(&vm)),
+            ["vms" | "top" | "log" | "host" | "reboot" | "poweroff"] => Vec::new(),
+            [_] => vms(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl<H: Host> Shell<H> {
+    pub(crate) fn new(operator: &'static Operator<H>) -> Self {
+        Self {
+            operator,
+            line: None,
+            keys: Keys::default(),
+            typed_at: Instant::default(),
+            outbox: SharedOutbox::default(),
+            page: None,
+            back_to: (0, false),
+        }
+    }
+
+    /// Takes the console from the VM that has it.
+    pub(crate) fn open(&mut self) {
+        let console = self.operator.console;
+        let focus = console.focus();
+        if focus != SHELL {
+            self.back_to = (focus, console.is_screen());
+        }
+        match self.operator.outputs.of(focus) {
+            Some(output) => output.view.leave(),
+            None => console.set_focus(SHELL, false),
+        }
+        self.keys = Keys::default();
+        self.say("\nCaisson operator's shell: `help` lists the commands, Ctrl-] goes back.\n");
+        match &mut self.line {
+            // A line that is kept keeps its history.
+            Some(line) => line.show(),
+            None => self.line = Line::new(&self.outbox),
+        }
+    }
+
+    /// Gives the console back.
+    pub(crate) fn close(&mut self) {
+        self.end_page();
+        let (id, is_screen) = self.back_to;
+        let found = self.operator.hypervisor.by_id(id).map(|vm| (vm, is_screen));
+        let first = || self.operator.hypervisor.vms().into_iter().next();
+        match found.or_else(|| first().map(|vm| (vm, false))) {
+            Some((vm, is_screen)) => self.attach(&vm, is_screen),
+            None => {
+                self.say("\nthere is no VM to go back to; `create` makes one\n");
+                self.show_line();
+            }
+        }
+    }
+
+    fn attach(&mut self, vm: &Vm<H>, is_screen: bool) {
+        // What does not get out now would come in the middle of the VM's output.
+        self.pump();
+        self.outbox.lock().clear();
+        if let Some(output) = self.operator.outputs.of(vm.id()) {
+            if is_screen {
+                output.view.attach_screen();
+            } else {
+                output.view.attach();
+            }
+        }
+    }
+
+    fn say(&self, text: &str) {
+        self.outbox.lock().write_text(text);
+    }
+
+    fn show_line(&mut self) {
+        if let Some(line) = &mut self.line {
+            line.show();
+        }
+    }
+
+    /// One byte typed by the operator.
+    pub(crate) fn byte(&mut self, byte: u8, now: Instant) {
+        self.note_pause(now);
+        self.typed_at = now;
+        if let Some(press) = self.keys.take(byte) {
+            self.press(press);
+        }
+    }
+
+    /// After a while of silence an Esc was the key.
+    fn note_pause(&mut self, now: Instant) {
+        if now.since_ns(self.typed_at) >= Keys::PAUSE_NS
+            && let Some(press) = self.keys.pause()
+        {
+            self.press(press);
+        }
+    }
+
+    fn press(&mut self, press: Press) {
+        // What is held beside a key makes no difference here; a symbol with Alt is not that symbol.
+        if press.alt && matches!(press.key, Key::Symbol(_)) {
+            return;
+        }
+        let key = press.key;
+        if let Some(page) = &mut self.page {
+            if !page.key(key) {
+                self.end_page();
+                self.show_line();
+            }
+            return;
+        }
+        match key {
+            // Stops a long answer.
+            Key::Control('c') => self.outbox.lock().clear(),
+            Key::PageUp => return self.page_back(),
+            Key::Control('t') => return self.toggle(),
+            _ => {}
+        }
+        let Some(mut line) = self.line.take() else {
+            return;
+        };
+        let mut then = None;
+        let shell = &*self;
+        line.key(key, &shell.operator, &mut |order| {
+            let mut answer = String::new();
+            // Writing to a string cannot fail.
+            let _ = shell.carry_out(order, &mut answer, &mut then);
+            answer
+        });
+        self.line = Some(line);
+        match then {
+            Some(Then::Attach(vm, is_screen)) => self.attach(&vm, is_screen),
+            Some(Then::Show(page)) => self.show_page(page),
+            None => {}
+        }
+    }
+
+    /// Pages through what the VM has printed that had the console before.
+    fn page_back(&mut self) {
+        if let Some(output) = self.operator.outputs.of(self.back_to.0) {
+            let text = output.view.text(PAGE_COLUMNS);
+            let pager = Pager::new(output.view.name().into(), text);
+            self.show_page(Page::Text(pager));
+        }
+    }
+
+    /// Goes back to the VM, to its other view.
+    fn toggle(&mut self) {
+        if let Some(vm) = self.operator.hypervisor.by_id(self.back_to.0) {
+            self.attach(&vm, !self.back_to.1);
+        }
+    }
+
+    fn show_page(&mut self, page: Page) {
+        self.outbox.lock().write(b"\x1b[2J");
+        self.page = Some(page);
+    }
+
+    fn end_page(&mut self) {
+        if self.page.take().is_none() {
+            return;
+        }
+        self.outbox.lock().write(b"\r\n");
+        let held_back = self.operator.console.set_picture(false);
+        if held_back != 0 {
+            let text =
+                alloc::format!("[{held_back} lines came meanwhile: `log` has the hypervisor's]\n");
+            self.say(&text);
+        }
+    }
+
+    /// Does what time brings: tables that change, answers that wait for room.
+    pub(crate) fn keep(&mut self, now: Instant) {
+        if self.operator.console.focus() != SHELL {
+            return;
+        }
+        self.note_pause(now);
+        if let Some(page) = &mut self.page
+            && self.outbox.lock().is_small()
+            && let Some(text) = page.refresh(self.operator, now)
+        {
+            self.operator.console.set_picture(true);
+            let mut outbox = self.outbox.lock();
+            outbox.write(b"\x1b[H");
+            for line in text.lines() {
+                outbox.write(line.as_bytes());
+                outbox.write(b"\x1b[K\r\n");
+            }
+            outbox.write(b"\x1b[J");
+        }
+        self.pump();
+    }
+
+    /// Passes on what the shell has to say as far as there is room.
+    fn pump(&self) {
+        let console = self.operator.console;
+        // Beyond what guests may fill.
+        let room = (2 * FULL_BYTES).saturating_sub(console.waiting());
+        let bytes = self.outbox.lock().take(room);
+        if !bytes.is_empty() {
+            console.write(&bytes);
+        }
+    }
+
+    /// Whether answers wait for room.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.operator.console.focus() == SHELL && !self.outbox.lock().is_empty()
+    }
+}

@@ -1,0 +1,380 @@
+//! Views: what a guest prints, and what the operator sees of it.
+
+use crate::console::SHELL;
+use crate::tests::machine::TestOperator;
+use core::num::NonZero;
+use std::string::String;
+use std::vec::Vec;
+use vmm::test_host::{out, spec};
+
+pub(super) const ESCAPE: &str = "\u{1d}";
+
+/// What an operator sees who has watched it all.
+pub(super) struct Watcher(vt100::Parser);
+
+impl Watcher {
+    pub(super) fn new() -> Self {
+        let size = |count| NonZero::new(count).expect("a size");
+        Self(vt100::Parser::new(size(24), size(80), 0))
+    }
+
+    pub(super) fn see(&mut self, text: &str) -> Vec<String> {
+        self.0.process(text.as_bytes());
+        self.0.screen().rows(0, 80).collect()
+    }
+}
+
+pub(super) fn two() -> TestOperator {
+    let rig = TestOperator::with(1, [spec("front", 1), spec("back", 1)]);
+    rig.host.text();
+    rig
+}
+
+#[test]
+fn a_guests_sequences_stay_in_its_view() {
+    let mut rig = two();
+    rig.print(
+        0,
+        "a\u{1b}]0;title\u{7}\u{1b}[21t\u{5}\u{1b}[5i\u{1b}P+q\u{1b}\\b",
+    );
+    assert_eq!(rig.host.text(), "ab");
+    // Half a sequence is nothing, and nothing of the shell's is swallowed by it.
+    rig.print(0, "\u{1b}[31m\u{1b}]0;never ends");
+    let text = rig.operator(ESCAPE);
+    let mut watcher = Watcher::new();
+    let rows = watcher.see(&text);
+    assert!(
+        rows.iter().any(|row| row.starts_with("caisson> ")),
+        "{text:?}"
+    );
+    assert_eq!(watcher.0.screen().fgcolor(), vt100::Color::Default);
+}
+
+#[test]
+fn leaving_a_view_puts_the_terminal_back_and_coming_back_shows_it_again() {
+    let mut rig = two();
+    let mut watcher = Watcher::new();
+    rig.print(
+        0,
+        "\u{1b}[?1049h\u{1b}[2J\u{1b}[3;5H\u{1b}[1;37;44mDialogue\u{1b}[?25l\u{1b}(0",
+    );
+    let rows = watcher.see(&rig.host.text());
+    assert!(rows[2].starts_with("    Dialogue"), "{rows:?}");
+    let rows = watcher.see(&rig.operator(ESCAPE));
+    assert!(!rows.iter().any(|row| row.contains("Dialogue")));
+    let screen = watcher.0.screen();
+    assert!(!screen.hide_cursor() && !screen.alternate_screen() && !screen.bold());
+    let rows = watcher.see(&rig.operator(ESCAPE));
+    assert!(rows[2].starts_with("    Dialogue"), "{rows:?}");
+    let screen = watcher.0.screen();
+    assert!(screen.hide_cursor() && screen.alternate_screen() && screen.bold());
+}
+
+#[test]
+fn the_last_lines_come_again_before_the_header_and_the_prompt_after_it() {
+    let mut rig = two();
+    rig.print(1, "one\r\ntwo\r\nlogin: ");
+    let text = rig.order("attach back");
+    let shown = text.rsplit_once("caisson> ").map_or("", |(_, shown)| shown);
+    let (lines, prompt) = shown
+        .split_once("console of vm back")
+        .unwrap_or_else(|| panic!("no header: {text:?}"));
+    assert!(lines.contains("one\r\ntwo\r\n"), "{text:?}");
+    assert!(prompt.ends_with("\r\nlogin: "), "{text:?}");
+}
+
+#[test]
+fn a_picture_is_not_disturbed_and_what_was_missed_is_said() {
+    let mut rig = two();
+    rig.print(0, "\u{1b}[2J\u{1b}[10;1Hpicture");
+    rig.host.text();
+    rig.print(1, "first\r\nsecond\r\n");
+    log::info!("nobody logs here");
+    assert_eq!(rig.host.text(), "");
+    let text = rig.operator(ESCAPE);
+    assert!(text.contains("[2 lines came meanwhile"), "{text:?}");
+    let text = rig.order("scrollback back 1");
+    assert!(
+        text.contains("\r\nsecond\r\n") && !text.contains("first"),
+        "{text:?}"
+    );
+}
+
+#[test]
+fn the_end_of_a_vm_puts_its_terminal_back() {
+    let mut rig = two();
+    let mut watcher = Watcher::new();
+    rig.print(0, "\u{1b}[?1049h\u{1b}[?25l\u{1b}[7m");
+    rig.run([vcpu::Exit::Shutdown]);
+    watcher.see(&rig.host.text());
+    let screen = watcher.0.screen();
+    assert!(!screen.hide_cursor() && !screen.alternate_screen() && !screen.inverse());
+}
+
+#[test]
+fn a_half_typed_command_is_there_again_after_a_line_of_somebody_elses() {
+    let mut rig = two();
+    let mut watcher = Watcher::new();
+    watcher.see(&rig.operator(ESCAPE));
+    watcher.see(&rig.operator("attach frnot\u{1b}[D\u{1b}[D"));
+    rig.print(1, "boo\r\n");
+    let rows = watcher.see(&rig.host.text());
+    let at = rows
+        .iter()
+        .position(|row| row.starts_with("[back] boo"))
+        .expect("the line");
+    assert!(
+        rows[at + 1].starts_with("caisson> attach frnot"),
+        "{rows:?}"
+    );
+    assert_eq!(watcher.0.screen().cursor_position().1, 9 + 10);
+}
+
+#[test]
+fn a_terminals_answer_is_no_input_of_the_shell() {
+    let mut rig = two();
+    rig.print(0, "\u{1b}[6n");
+    assert_eq!(rig.host.text(), "\u{1b}[6n");
+    // Not more often than now and then.
+    rig.print(0, &"\u{1b}[6n".repeat(50));
+    assert_eq!(rig.host.text(), "");
+    rig.operator(ESCAPE);
+    let text = rig.operator("v\u{1b}[24;80Rms\u{1b}[?6c\r");
+    assert!(text.contains("running"), "{text:?}");
+    // In the background nobody asks.
+    rig.pass_ns(1_000_000_000);
+    rig.host.text();
+    rig.print(0, "\u{1b}[6n");
+    assert_eq!(rig.host.text(), "");
+}
+
+#[test]
+fn the_operator_switches_to_a_vms_screen_and_back() {
+    let mut rig = two();
+    let text = rig.order("attach back screen");
+    assert!(text.contains("screen of vm back"), "{text:?}");
+    rig.pass_ns(100_000_000);
+    assert!(rig.operator.console.is_screen());
+    let mut watcher = Watcher::new();
+    watcher.see(&rig.host.text());
+    // Typed bytes go to the keyboard, not to the serial port.
+    rig.operator("x");
+    watcher.see(&rig.operator(ESCAPE));
+    assert_eq!(rig.operator.console.focus(), SHELL);
+    let screen = watcher.0.screen();
+    assert!(!screen.hide_cursor(), "the cursor is shown");
+    // Ctrl-T: the other view.
+    let text = rig.operator("\u{14}");
+    assert!(text.contains("console of vm back"), "{text:?}");
+    assert!(!rig.operator.console.is_screen());
+}
+
+#[test]
+fn a_vm_that_ends_on_its_screen_is_heard_below_it_and_redrawn_when_it_starts() {
+    let mut rig = two();
+    // The guest hides its cursor (CRTC 0x0a, bit 5).
+    rig.run_on(1, 0, [out(0x3d4, 0x0a), out(0x3d5, 0x20)]);
+    let mut watcher = Watcher::new();
+    watcher.see(&rig.order("attach back screen"));
+    rig.pass_ns(100_000_000);
+    rig.pass_ns(100_000_000);
+    watcher.see(&rig.host.text());
+    assert!(watcher.0.screen().hide_cursor());
+    rig.print(0, "not now\r\n");
+    assert!(!rig.host.text().contains("not now"));
+    rig.run_on(1, 0, [vcpu::Exit::Shutdown]);
+    rig.settle();
+    let text = rig.host.text();
+    assert!(text.contains("[1 lines came meanwhile"), "{text:?}");
+    watcher.see(&text);
+    assert!(!watcher.0.screen().hide_cursor());
+    rig.print(0, "now\r\n");
+    assert!(rig.host.text().contains("[front] now"));
+    assert!(rig.vm(1).start());
+    rig.settle();
+    rig.pass_ns(100_000_000);
+    assert!(rig.operator.console.is_picture());
+}
+
+#[test]
+fn a_flood_in_focus_leaves_others_their_share() {
+    let mut rig = two();
+    rig.host
+        .takes
+        .store(0, core::sync::atomic::Ordering::Relaxed);
+    // Until it is asked to wait.
+    for _ in 0..40 {
+        rig.print(0, &"x".repeat(1000));
+    }
+    rig.host
+        .takes
+        .store(usize::MAX, core::sync::atomic::Ordering::Relaxed);
+    rig.pass_ns(10_000_000);
+    rig.host
+        .takes
+        .store(0, core::sync::atomic::Ordering::Relaxed);
+    rig.print(0, &"y".repeat(100_000));
+    // The neighbour's transmitter takes a line all the same.
+    rig.print(1, "heard\r\n");
+    rig.host
+        .takes
+        .store(usize::MAX, core::sync::atomic::Ordering::Relaxed);
+    rig.pass_ns(10_000_000);
+    rig.pass_ns(10_000_000);
+    assert!(rig.host.text().contains("[back] heard"));
+}
+
+#[test]
+fn a_flood_of_debug_text_leaves_room_for_uarts_and_others_debug_text() {
+    let mut rig = two();
+    let half = crate::console::FULL_BYTES / 2;
+    let debug = |text: &str| -> Vec<_> { text.bytes().map(|byte| out(0xe9, byte)).collect() };
+    let slack = 1024;
+    rig.host
+        .takes
+        .store(0, core::sync::atomic::Ordering::Relaxed);
+    for _ in 0..20 {
+        rig.run_on(1, 0, debug(&"empty\n".repeat(400)));
+        rig.pass_ns(1_000_000);
+    }
+    let waiting = rig.operator.console.waiting();
+    assert!(waiting >= half, "it floods: {waiting}");
+    assert!(waiting < half + slack, "{waiting}");
+    // The serial port takes a little now and then.
+    for _ in 0..40 {
+        rig.host
+            .takes
+            .store(256, core::sync::atomic::Ordering::Relaxed);
+        rig.pass_ns(1_000_000);
+        rig.run_on(1, 0, debug(&"empty\n".repeat(400)));
+    }
+    let waiting = rig.operator.console.waiting();
+    assert!(waiting < half + slack, "{waiting}");
+    // Who prints little is heard, by either way.
+    rig.run_on(0, 0, debug("small voice\n"));
+    rig.print(0, "large voice\r\n");
+    rig.host
+        .takes
+        .store(usize::MAX, core::sync::atomic::Ordering::Relaxed);
+    rig.pass_ns(10_000_000);
+    rig.pass_ns(10_000_000);
+    let text = rig.host.text();
+    assert!(text.contains("[front] small voice"));
+    assert!(text.contains("large voice"));
+    assert!(text.contains("bytes were lost"));
+}
+
+#[test]
+fn short_sequences_with_long_consequences_fill_no_more_than_a_share() {
+    let mut rig = two();
+    rig.host
+        .takes
+        .store(0, core::sync::atomic::Ordering::Relaxed);
+    rig.print(0, &"\u{1b}c".repeat(12_000));
+    let waiting = rig.operator.console.waiting();
+    assert!(waiting < crate::console::FULL_BYTES + 1024, "{waiting}");
+}
+
+#[test]
+fn no_noise_gets_out_of_a_view() {
+    let mut rig = two();
+    let mut seed = 0x9e37_79b9_7f4a_7c15u64;
+    for _ in 0..60 {
+        let noise: Vec<_> = (0..200)
+            .map(|_| {
+                seed ^= seed << 13;
+                seed ^= seed >> 7;
+                seed ^= seed << 17;
+                let odd = b"\x1b[]P0;?hlmrHJ4125790\x0e\x0f\r\n(8c";
+                let byte = (seed >> 24) as u8;
+                if seed & 3 == 0 {
+                    byte
+                } else {
+                    odd[byte as usize % odd.len()]
+                }
+            })
+            .map(|byte| out(0x3f8, byte))
+            .collect();
+        rig.run_on(0, 0, noise);
+        let mut watcher = Watcher::new();
+        watcher.see(&rig.host.text());
+        watcher.see(&rig.operator(ESCAPE));
+        let screen = watcher.0.screen();
+        assert!(!screen.hide_cursor() && !screen.alternate_screen());
+        assert!(!screen.bold() && !screen.inverse() && !screen.application_cursor());
+        assert_eq!(screen.bgcolor(), vt100::Color::Default);
+        let text = rig.operator("vms\r");
+        assert!(text.contains("running"), "{text:?}");
+        watcher.see(&text);
+        watcher.see(&rig.operator(ESCAPE));
+        rig.host.text();
+    }
+}
+
+#[test]
+fn the_status_line_says_who_has_the_focus_and_how_the_vms_are() {
+    let mut rig = two();
+    rig.run([vcpu::Exit::Shutdown]);
+    rig.pass_ns(1_000_000_000);
+    let status = |rig: &TestOperator| rig.host.status.lock().clone();
+    let line = status(&rig);
+    assert!(
+        line.starts_with(" front | 1 running, 1 stopped | CPUs ") && line.ends_with("shell"),
+        "{line}"
+    );
+    rig.operator(ESCAPE);
+    assert!(status(&rig).starts_with(" shell | "), "{}", status(&rig));
+    rig.order("attach back screen");
+    assert!(status(&rig).starts_with(" back (screen) | "));
+}
+
+#[test]
+fn a_life_ends_its_line() {
+    let mut rig = two();
+    rig.print(0, "login:");
+    rig.print(1, "half a");
+    rig.run_on(1, 0, "half b".bytes().map(|byte| out(0xe9, byte)));
+    rig.host.text();
+    for vm in [0, 1] {
+        rig.vm(vm).reset();
+    }
+    rig.pass_ns(2_000_000_000);
+    rig.settle();
+    let text = rig.host.text();
+    assert!(text.contains("[back] half a\r\n"), "{text:?}");
+    assert!(text.contains("[back] half b\r\n"), "{text:?}");
+    rig.print(0, "first\r\n");
+    rig.print(1, "first\r\n");
+    assert!(rig.host.text().contains("[back] first\r\n"));
+    assert!(
+        rig.order("scrollback front 9")
+            .contains("\r\nlogin:\r\nfirst\r\n")
+    );
+    assert!(
+        rig.order("scrollback back 9")
+            .contains("\r\nhalf a\r\nfirst\r\n")
+    );
+    // What ended whole gets no empty line.
+    rig.vm(1).reset();
+    rig.pass_ns(2_000_000_000);
+    rig.settle();
+    rig.print(1, "again\r\n");
+    assert!(
+        rig.order("scrollback back 9")
+            .contains("\r\nfirst\r\nagain\r\n")
+    );
+}
+
+#[test]
+fn the_console_of_a_destroyed_vm_is_nobodys() {
+    let mut rig = TestOperator::new();
+    rig.vm(0).end(vm_spec::After::Stop);
+    rig.turns();
+    rig.hypervisor.destroy("vm").expect("stopped");
+    // Typed into the void, and the way to the shell is open.
+    rig.operator("abc\x1d");
+    assert_eq!(rig.operator.console.focus(), SHELL);
+    // Back to nobody: the shell stays.
+    rig.operator("\x1d");
+    assert_eq!(rig.operator.console.focus(), SHELL);
+}

@@ -1,0 +1,96 @@
+//! How VMs end that the operator stops, and what follows when all have ended.
+
+use crate::tests::machine::TestOperator;
+use vm_spec::{Config, HostSpec, VmSpec};
+use vmm::VmState;
+use vmm::test_host::{input, out, out_wide, spec};
+use x86::Width;
+
+const SECOND_NS: u64 = 1_000_000_000;
+
+#[test]
+fn a_gentle_stop_becomes_a_hard_one() {
+    let mut rig = TestOperator::new();
+    assert!(rig.vm(0).stop_gently(30 * SECOND_NS));
+    rig.pass_ns(29 * SECOND_NS);
+    assert_eq!(rig.state(0), VmState::Running);
+    assert_eq!(rig.vm(0).stops_hard_in_ns(), Some(SECOND_NS));
+    // PWRBTN_STS tells the guest.
+    rig.run([input(0x600, Width::Word)]);
+    assert_ne!(rig.backend().state.gpr[0] & 1 << 8, 0);
+    rig.pass_ns(2 * SECOND_NS);
+    rig.settle();
+    assert_eq!(rig.state(0), VmState::Stopped);
+    assert_eq!(rig.vm(0).stops_hard_in_ns(), None);
+}
+
+#[test]
+fn a_gentle_stop_lets_the_guest_go_by_itself_and_can_be_taken_back() {
+    let mut rig = TestOperator::new();
+    rig.vm(0).stop_gently(30 * SECOND_NS);
+    assert!(rig.vm(0).abort_stop());
+    assert!(!rig.vm(0).abort_stop());
+    rig.pass_ns(60 * SECOND_NS);
+    assert_eq!(rig.state(0), VmState::Running);
+    rig.vm(0).stop_gently(30 * SECOND_NS);
+    // Off by itself; the countdown does not reach the next life.
+    rig.run([out_wide(0x604, Width::Word, 0x3400)]);
+    rig.settle();
+    assert_eq!(rig.state(0), VmState::Stopped);
+    rig.vm(0).start();
+    rig.pass_ns(60 * SECOND_NS);
+    assert_eq!(rig.state(0), VmState::Running);
+}
+
+#[test]
+fn a_paused_vm_goes_on_to_hear_the_power_button() {
+    let mut rig = TestOperator::new();
+    rig.pause();
+    assert!(rig.vm(0).stop_gently(30 * SECOND_NS));
+    rig.settle();
+    assert_eq!(rig.state(0), VmState::Running);
+    rig.pass_ns(31 * SECOND_NS);
+    rig.settle();
+    assert_eq!(rig.state(0), VmState::Stopped);
+}
+
+#[test]
+#[should_panic(expected = "machine ends: Off")]
+fn the_machine_is_switched_off_when_all_have_ended() {
+    let config = Config {
+        host: HostSpec {
+            shutdown_when_done: true,
+            ..HostSpec::default()
+        },
+        vms: std::vec![spec("vm", 1)],
+    };
+    let mut rig = TestOperator::configured(1, &config);
+    rig.pass_ns(SECOND_NS);
+    rig.out(0xf4, 0);
+    rig.pass_ns(SECOND_NS);
+}
+
+#[test]
+fn the_machine_stays_on_while_a_vm_waits_for_its_restart() {
+    let config = Config {
+        host: HostSpec {
+            shutdown_when_done: true,
+            ..HostSpec::default()
+        },
+        vms: std::vec![
+            VmSpec {
+                autostart: false,
+                ..spec("vm", 1)
+            },
+            spec("other", 1)
+        ],
+    };
+    let mut rig = TestOperator::configured(1, &config);
+    assert!(rig.vm(0).start());
+    rig.run([out(0xcf9, 6)]);
+    rig.run_on(1, 0, [out(0xf4, 0)]);
+    rig.pass_ns(SECOND_NS / 2);
+    assert!(!rig.vm(0).is_done());
+    rig.pass_ns(SECOND_NS);
+    assert_eq!(rig.state(0), VmState::Running);
+}

@@ -1,0 +1,9 @@
+//! Whole-operator stories: what is typed at the console, and what is seen there.
+
+mod console;
+mod ends;
+mod machine;
+mod operator;
+mod screen;
+mod shell;
+mod typing;

@@ -10,6 +10,13 @@
 //! Arithmetic is checked; a conversion between spaces has a name and lives with whoever owns the translation.
 #![no_std]
 #![forbid(unsafe_code)]
+#![warn(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::unreachable,
+    clippy::wildcard_enum_match_arm
+)]
 
 mod range;
 

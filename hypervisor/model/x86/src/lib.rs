@@ -4,6 +4,13 @@
 //! `x86_64` crate, under the names the manuals use.
 #![no_std]
 #![forbid(unsafe_code)]
+#![warn(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::unreachable,
+    clippy::wildcard_enum_match_arm
+)]
 
 mod cpuid;
 mod exception;

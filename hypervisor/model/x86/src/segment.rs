@@ -15,6 +15,25 @@ pub enum SegmentRegister {
     Gs = 5,
 }
 
+impl SegmentRegister {
+    /// Returns what `all`, sorted by encoding, holds for this register.
+    #[must_use]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "an encoding is at most 5; a match on 6 places would compile to a jump table"
+    )]
+    pub const fn of<T>(self, all: &[T; 6]) -> &T {
+        &all[self as usize]
+    }
+
+    /// Returns the place in `all`, sorted by encoding, that is this register's.
+    #[must_use]
+    #[expect(clippy::indexing_slicing, reason = "as in `of`")]
+    pub const fn of_mut<T>(self, all: &mut [T; 6]) -> &mut T {
+        &mut all[self as usize]
+    }
+}
+
 /// Descriptor attributes, as bits 40 to 55 of a descriptor with the limit's four bits squeezed out: type 3:0, S 4,
 /// DPL 6:5, P 7, AVL 8, L 9, D/B 10, G 11. This is SVM's packing; VMX leaves a gap and has an unusable bit on top.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,6 +4,13 @@
 //! then check the copy.
 #![no_std]
 #![forbid(unsafe_code)]
+#![warn(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::unreachable,
+    clippy::wildcard_enum_match_arm
+)]
 
 #[cfg(feature = "test-ram")]
 extern crate alloc;

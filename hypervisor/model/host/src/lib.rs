@@ -3,6 +3,13 @@
 //! Implemented by the platform on metal; by a stand-in on a PC for the VMM's own tests.
 #![no_std]
 #![forbid(unsafe_code)]
+#![warn(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::unreachable,
+    clippy::wildcard_enum_match_arm
+)]
 
 mod noted;
 

@@ -12,8 +12,10 @@ impl NotedName {
     #[must_use]
     pub fn new(name: &str) -> Self {
         let mut words = [0; NAME_BYTES / 8];
-        for (at, byte) in name.bytes().take(NAME_BYTES).enumerate() {
-            words[at / 8] |= u64::from(byte) << (at % 8 * 8);
+        for (word, bytes) in words.iter_mut().zip(name.as_bytes().chunks(8)) {
+            for (at, byte) in bytes.iter().enumerate() {
+                *word |= u64::from(*byte) << (at * 8);
+            }
         }
         Self(words)
     }

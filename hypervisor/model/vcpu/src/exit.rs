@@ -22,6 +22,13 @@ impl InsnLen {
         }
     }
 
+    /// Returns a length that is known when this is compiled; any other number does not compile.
+    #[must_use]
+    pub const fn exactly<const BYTES: u8>() -> Self {
+        const { assert!(matches!(BYTES, 1..=15)) };
+        Self(BYTES)
+    }
+
     /// Bytes.
     #[must_use]
     pub const fn bytes(self) -> u8 {

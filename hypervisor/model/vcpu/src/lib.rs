@@ -1,6 +1,13 @@
 //! What a virtual CPU is to the VMM: a subroutine that returns exits, and a state that can be taken and put back.
 #![no_std]
 #![forbid(unsafe_code)]
+#![warn(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::unreachable,
+    clippy::wildcard_enum_match_arm
+)]
 
 extern crate alloc;
 

@@ -82,14 +82,14 @@ impl ArchState {
             base: 0,
         };
         let mut segment = [data; 6];
-        segment[SegmentRegister::Cs as usize] = Segment {
+        *SegmentRegister::Cs.of_mut(&mut segment) = Segment {
             selector: 0xf000,
             attributes: Attributes(0x9b),
             limit: 0xffff,
             base: 0xffff_0000,
         };
         let mut gpr = [0; 16];
-        gpr[x86::Gpr::Rdx.index()] = 0x600;
+        *x86::Gpr::Rdx.of_mut(&mut gpr) = 0x600;
         Self {
             gpr,
             rip: 0xfff0,
@@ -168,7 +168,7 @@ impl ArchState {
 
     /// What a start-up IPI does to a vCPU that waits for it: real mode at `vector` << 12. (Intel SDM vol. 3A 9.4.4.2)
     pub fn after_sipi(&mut self, vector: Vector) {
-        let cs = &mut self.segment[SegmentRegister::Cs as usize];
+        let cs = SegmentRegister::Cs.of_mut(&mut self.segment);
         cs.selector = u16::from(vector.0) << 8;
         cs.base = u64::from(vector.0) << 12;
         self.rip = 0;

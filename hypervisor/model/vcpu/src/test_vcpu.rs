@@ -78,8 +78,8 @@ impl TestVcpu {
         match msr {
             GuestMsr::Efer => &mut state.efer,
             GuestMsr::Pat => &mut state.pat,
-            GuestMsr::FsBase => &mut state.segment[SegmentRegister::Fs as usize].base,
-            GuestMsr::GsBase => &mut state.segment[SegmentRegister::Gs as usize].base,
+            GuestMsr::FsBase => &mut SegmentRegister::Fs.of_mut(&mut state.segment).base,
+            GuestMsr::GsBase => &mut SegmentRegister::Gs.of_mut(&mut state.segment).base,
             GuestMsr::KernelGsBase => &mut state.kernel_gs_base,
             GuestMsr::Star => &mut state.star,
             GuestMsr::Lstar => &mut state.lstar,
@@ -108,11 +108,11 @@ impl Vcpu for TestVcpu {
     }
 
     fn gpr(&self, reg: Gpr) -> u64 {
-        self.state.gpr[reg.index()]
+        *reg.of(&self.state.gpr)
     }
 
     fn set_gpr(&mut self, reg: Gpr, value: u64) {
-        self.state.gpr[reg.index()] = value;
+        *reg.of_mut(&mut self.state.gpr) = value;
     }
 
     fn rip(&self) -> u64 {
@@ -129,7 +129,7 @@ impl Vcpu for TestVcpu {
     }
 
     fn segment(&self, reg: SegmentRegister) -> Segment {
-        self.state.segment[reg as usize]
+        *reg.of(&self.state.segment)
     }
 
     fn paging(&self) -> Paging {

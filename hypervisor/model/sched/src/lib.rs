@@ -14,6 +14,13 @@
 //! **Giving way.** A vCPU that waits for another one hands over the rest of its turn; see [`RunQueue::give_way`].
 #![no_std]
 #![forbid(unsafe_code)]
+#![warn(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::unreachable,
+    clippy::wildcard_enum_match_arm
+)]
 
 extern crate alloc;
 
@@ -109,7 +116,9 @@ impl RunQueue {
     pub fn enter(&mut self, vcpu: usize, share: Arc<Share>) {
         self.reserve(vcpu + 1);
         self.remove(vcpu);
-        self.entities[vcpu] = Some(Entity::new(share));
+        if let Some(place) = self.entities.get_mut(vcpu) {
+            *place = Some(Entity::new(share));
+        }
     }
 
     /// Forgets a vCPU, whatever it is doing.
@@ -370,8 +379,9 @@ impl RunQueue {
 
     /// Finds out whom a cap forbids to run, and lets those run whom it did.
     fn look_at_caps(&mut self, now: Instant) {
-        for at in 0..self.ready.len() {
-            let vcpu = self.ready[at];
+        let mut at = 0;
+        while let Some(vcpu) = self.ready.get(at).copied() {
+            at += 1;
             let Some(entity) = self.entity(vcpu) else {
                 continue;
             };

@@ -4,6 +4,13 @@
 //! hands out. [`walk`] does in software what the CPU does from GVA to GPA, for instructions executed on the guest's behalf.
 #![no_std]
 #![forbid(unsafe_code)]
+#![warn(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::unreachable,
+    clippy::wildcard_enum_match_arm
+)]
 
 #[cfg(test)]
 extern crate std;

@@ -152,7 +152,7 @@ impl<F: Format, M: TableMemory> SlatTable<F, M> {
                     at = Gpa::new((at.raw() & !(covered - 1)) + covered);
                     continue;
                 }
-                stop => self.open(at, stop)?,
+                stop @ (Stop::Found(_) | Stop::Above(..)) => self.open(at, stop)?,
             };
             self.memory.write(place.table, place.index, 0);
             self.generation += 1;

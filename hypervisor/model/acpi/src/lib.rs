@@ -6,6 +6,13 @@
 //! Follows ACPI 6.5, the IA-PC HPET specification 1.0a, and the PCI firmware specification 3.3 for MCFG.
 #![no_std]
 #![forbid(unsafe_code)]
+#![warn(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::unreachable,
+    clippy::wildcard_enum_match_arm
+)]
 
 extern crate alloc;
 

@@ -44,7 +44,9 @@ pub fn build(plan: &AcpiPlan) -> Result<Tables, TablesError> {
     ];
     let xsdt = block.add(xsdt(&listed).as_slice());
     let rsdp = aml_bytes(&Rsdp::new(OEM_ID, u64::from(xsdt)));
-    block.bytes[..rsdp.len()].copy_from_slice(&rsdp);
+    for (to, from) in block.bytes.iter_mut().zip(rsdp) {
+        *to = from;
+    }
 
     let (wanted_bytes, room_bytes) = (block.bytes.len() as u64, plan.tables.len_bytes());
     if wanted_bytes > room_bytes {

@@ -6,6 +6,13 @@
 //! Follows Intel SDM vol. 2A "CPUID" and vol. 4; AMD APM vol. 3 appendix E and vol. 2 appendix A.
 #![no_std]
 #![forbid(unsafe_code)]
+#![warn(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::unreachable,
+    clippy::wildcard_enum_match_arm
+)]
 
 extern crate alloc;
 

@@ -181,7 +181,15 @@ impl CpuModel {
                 Rule::Stored { check, .. } => {
                     (entry.first..=entry.last).all(|index| is_good(entry, index, check))
                 }
-                _ => true,
+                Rule::Guest
+                | Rule::Constant(_)
+                | Rule::ReadOnly(_)
+                | Rule::CoreCount
+                | Rule::ApicBase
+                | Rule::TscDeadline
+                | Rule::Tsc
+                | Rule::TscAdjust
+                | Rule::Kvm(_) => true,
             })
     }
 

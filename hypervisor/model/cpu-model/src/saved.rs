@@ -33,7 +33,7 @@ impl CpuModel {
         is_good(GuestMsr::TscAux, state.tsc_aux)?;
         is_good(GuestMsr::Xss, state.xss)?;
         let fs_and_gs = [SegmentRegister::Fs, SegmentRegister::Gs];
-        let bases = fs_and_gs.map(|reg| state.segment[reg as usize].base);
+        let bases = fs_and_gs.map(|reg| reg.of(&state.segment).base);
         let system = [state.ldtr.base, state.tr.base];
         let tables = [state.gdtr.base, state.idtr.base];
         if ![bases, system, tables]
@@ -80,7 +80,7 @@ impl CpuModel {
         {
             return Err(BadState("EFER has a value that it cannot take"));
         }
-        let code = state.segment[SegmentRegister::Cs as usize].attributes;
+        let code = SegmentRegister::Cs.of(&state.segment).attributes;
         let is_64_bit = is_long && code.is_long();
         let is_rip_good = if is_64_bit {
             msr::is_canonical(state.rip)

@@ -46,7 +46,15 @@ impl Rule {
                 let count = u64::from(plan.vcpus) & 0xffff;
                 Self::ReadOnly(count << 16 | count)
             }
-            other => other,
+            other @ (Self::Guest
+            | Self::Stored { .. }
+            | Self::Constant(_)
+            | Self::ReadOnly(_)
+            | Self::ApicBase
+            | Self::TscDeadline
+            | Self::Tsc
+            | Self::TscAdjust
+            | Self::Kvm(_)) => other,
         }
     }
 }

@@ -35,9 +35,12 @@ pub(crate) fn decode(
         Err(WalkFault::NotRam(_)) => return Err(Stop::Unsupported),
     };
     bytes.count = count as u8;
-    decode_bytes(bits, paging.rip, bytes).map_err(|error| match error {
-        DecoderError::NoMoreBytes if count < bytes.bytes.len() => next_page(memory, paging, count),
-        _ => Stop::Unsupported,
+    decode_bytes(bits, paging.rip, bytes).map_err(|error| {
+        if error == DecoderError::NoMoreBytes && count < bytes.bytes.len() {
+            next_page(memory, paging, count)
+        } else {
+            Stop::Unsupported
+        }
     })
 }
 
@@ -48,9 +51,11 @@ fn decode_bytes(bits: u32, rip: u64, bytes: &InsnBytes) -> Result<Instruction, D
         .unwrap_or(&bytes.bytes);
     let mut decoder = Decoder::with_ip(bits, given, rip, DecoderOptions::NONE);
     let insn = decoder.decode();
-    match decoder.last_error() {
-        DecoderError::None => Ok(insn),
-        error => Err(error),
+    let error = decoder.last_error();
+    if error == DecoderError::None {
+        Ok(insn)
+    } else {
+        Err(error)
     }
 }
 

@@ -8,6 +8,13 @@
 //! operand, bit tests, PUSH and POP, strings. Vector registers are not: the hypervisor never holds them.
 #![no_std]
 #![forbid(unsafe_code)]
+#![warn(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::unreachable,
+    clippy::wildcard_enum_match_arm
+)]
 
 mod access;
 mod alu;

@@ -66,6 +66,10 @@ impl Reg {
 }
 
 /// The width of the memory operand, where it is one of an integer.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the other sizes are vectors, pointers and floats: refused, as a new one would be"
+)]
 pub(crate) fn memory_width(insn: &Instruction) -> Result<Width, Stop> {
     match insn.memory_size() {
         MemorySize::UInt8 | MemorySize::Int8 => Ok(Width::Byte),
@@ -77,6 +81,10 @@ pub(crate) fn memory_width(insn: &Instruction) -> Result<Width, Stop> {
 }
 
 /// The segment register under the decoder's name.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the decoder names all registers; only segment registers come here, and DS is left"
+)]
 pub(crate) fn segment_register(register: Register) -> SegmentRegister {
     match register {
         Register::ES => SegmentRegister::Es,
@@ -91,9 +99,10 @@ pub(crate) fn segment_register(register: Register) -> SegmentRegister {
 impl<V: Vcpu, M: GuestMemory, B> Machine<'_, V, M, B> {
     /// The value of operand 1, a register or an immediate, cut to `width`.
     pub(crate) fn source(&self, insn: &Instruction, width: Width) -> Result<u64, Stop> {
-        let value = match insn.op1_kind() {
-            OpKind::Register => Reg::of(insn.op1_register())?.read(self.vcpu),
-            _ => insn.try_immediate(1).map_err(|_| Stop::Unsupported)?,
+        let value = if insn.op1_kind() == OpKind::Register {
+            Reg::of(insn.op1_register())?.read(self.vcpu)
+        } else {
+            insn.try_immediate(1).map_err(|_| Stop::Unsupported)?
         };
         Ok(width.truncate(value))
     }
@@ -111,6 +120,10 @@ impl<V: Vcpu, M: GuestMemory, B> Machine<'_, V, M, B> {
         }
         let mut offset = insn.memory_displacement64().wrapping_add(bytes);
         let mut width = Width::from_bytes(u64::from(insn.memory_displ_size()));
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "`Reg::of` judges the rest of the decoder's registers"
+        )]
         match insn.memory_base() {
             Register::None => {}
             // The decoder has added RIP already.
@@ -141,7 +154,10 @@ impl<V: Vcpu, M: GuestMemory, B> Machine<'_, V, M, B> {
                 SegmentRegister::Fs | SegmentRegister::Gs => {
                     self.vcpu.segment(segment).base.wrapping_add(offset)
                 }
-                _ => offset,
+                SegmentRegister::Es
+                | SegmentRegister::Cs
+                | SegmentRegister::Ss
+                | SegmentRegister::Ds => offset,
             }
         } else {
             self.vcpu.segment(segment).base.wrapping_add(offset) & 0xffff_ffff

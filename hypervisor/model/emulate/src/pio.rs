@@ -95,10 +95,17 @@ impl Chunk {
     fn next(vcpu: &impl Vcpu, paging: &Paging, io: &PioString, most: u64) -> Self {
         let offset = io.address_width.truncate(vcpu.gpr(index_register(io)));
         let is_64_bit = paging.is_64_bit();
-        let base = match io.segment {
-            SegmentRegister::Fs | SegmentRegister::Gs => vcpu.segment(io.segment).base,
-            _ if is_64_bit => 0,
-            segment => vcpu.segment(segment).base,
+        let has_base = match io.segment {
+            SegmentRegister::Fs | SegmentRegister::Gs => true,
+            SegmentRegister::Es
+            | SegmentRegister::Cs
+            | SegmentRegister::Ss
+            | SegmentRegister::Ds => !is_64_bit,
+        };
+        let base = if has_base {
+            vcpu.segment(io.segment).base
+        } else {
+            0
         };
         let linear = base.wrapping_add(offset);
         let linear = if is_64_bit {

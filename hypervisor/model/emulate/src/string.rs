@@ -132,6 +132,10 @@ impl<V: Vcpu, M: GuestMemory, B: Bus> Machine<'_, V, M, B> {
 }
 
 /// The width of rSI, rDI and rCX. MOVSD and CMPSD of the vector set have other operands and end here.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the decoder's other kinds of operand belong to no string instruction"
+)]
 fn address_width(insn: &Instruction) -> Result<Width, Stop> {
     let of = |kind| match kind {
         OpKind::MemorySegSI | OpKind::MemoryESDI => Some(Width::Word),

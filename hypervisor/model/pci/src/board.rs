@@ -38,6 +38,10 @@ pub fn q35(pm_base: u16) -> Root {
         .with_bytes(PMBASE, &pm, &[])
         .with_bytes(ACPI_CNTL, &[ACPI_ENABLED], &[]);
     let mut root = Root::new();
+    #[expect(
+        clippy::expect_used,
+        reason = "the bus was empty and the two places, constants of this file, differ"
+    )]
     root.add(HOST_BRIDGE, bridge)
         .and_then(|()| root.add(LPC, lpc))
         .expect("the bus was empty and the places differ");

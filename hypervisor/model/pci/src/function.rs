@@ -224,9 +224,10 @@ impl Function {
     pub fn write(&mut self, at: u16, width: Width, value: u32) -> Result<(), Refused> {
         check(at, width)?;
         let bytes = self.bytes.iter_mut().zip(&self.writable);
+        let values = value.to_le_bytes().into_iter();
         for ((byte, mask), value) in bytes
             .skip(usize::from(at))
-            .zip(&value.to_le_bytes()[..usize::from(width.bytes())])
+            .zip(values.take(usize::from(width.bytes())))
         {
             *byte = *byte & !mask | value & mask;
         }

@@ -239,7 +239,8 @@ impl<S: Sink> Perform for Gate<'_, S> {
             }
             ([place @ (b'(' | b')')], charset @ (b'0' | b'A' | b'B')) => {
                 let has_lines = charset == b'0';
-                self.modes.dress.has_lines[usize::from(*place == b')')] = has_lines;
+                let [g0, g1] = &mut self.modes.dress.has_lines;
+                *(if *place == b'(' { g0 } else { g1 }) = has_lines;
                 let charset = if has_lines { b'0' } else { b'B' };
                 self.sink.emit(&[0x1b, *place, charset]);
             }

@@ -8,6 +8,13 @@
 //! Follows ECMA-48 and the VT220 programmer's reference, as xterm reads them (XTerm Control Sequences).
 #![no_std]
 #![forbid(unsafe_code)]
+#![warn(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::unreachable,
+    clippy::wildcard_enum_match_arm
+)]
 
 extern crate alloc;
 

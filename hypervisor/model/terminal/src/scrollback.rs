@@ -138,16 +138,19 @@ impl Scrollback {
         let mut len = 0;
         for place in from.max(self.oldest())..end.min(self.end) {
             let Some(byte) = self.at(place) else { break };
+            let collected = piece.get(..len).unwrap_or(&piece);
             let starts_sequence = byte == 0x1b;
-            let is_whole = piece.first() == Some(&0x1b) && is_sequence(&piece[..len]);
+            let is_whole = collected.first() == Some(&0x1b) && is_sequence(collected);
             if len == REPLAY_BYTES || starts_sequence || is_whole {
-                show(&piece[..len], sink);
+                show(collected, sink);
                 len = 0;
             }
-            piece[len] = byte;
-            len += 1;
+            if let Some(place) = piece.get_mut(len) {
+                *place = byte;
+                len += 1;
+            }
         }
-        show(&piece[..len], sink);
+        show(piece.get(..len).unwrap_or(&piece), sink);
     }
 
     /// The bytes from a place on.

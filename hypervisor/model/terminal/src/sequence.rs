@@ -38,18 +38,12 @@ impl Sequence {
             self.push(b";");
         }
         self.has_parameter = true;
-        let mut digits = [0; 5];
-        let mut at = digits.len();
-        let mut rest = value;
-        loop {
-            at -= 1;
-            digits[at] = b'0' + (rest % 10) as u8;
-            rest /= 10;
-            if rest == 0 {
-                break;
+        for unit in [10_000, 1000, 100, 10, 1] {
+            // Without leading zeros, but 0 has its digit.
+            if value >= unit || unit == 1 {
+                self.push(&[b'0' + (value / unit % 10) as u8]);
             }
         }
-        self.push(&digits[at..]);
     }
 
     /// Whether it has parameters yet.
@@ -61,5 +55,19 @@ impl Sequence {
     pub(crate) fn finish(&mut self, last: u8) -> &[u8] {
         self.push(&[last]);
         self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_have_no_leading_zeros_and_at_least_one_digit() {
+        let mut sequence = Sequence::csi(b"?");
+        for value in [0, 7, 10, 105, 1000, 65_535] {
+            sequence.parameter(value);
+        }
+        assert_eq!(sequence.finish(b'h'), b"\x1b[?0;7;10;105;1000;65535h");
     }
 }

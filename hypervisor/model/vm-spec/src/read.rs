@@ -117,18 +117,18 @@ impl<'t> Entry<'t> {
     }
 
     fn text_of(&self, value: &'t Spanned<DeValue<'t>>) -> Result<&'t str, SpecError> {
-        match value.get_ref() {
-            DeValue::String(text) => Ok(text.as_ref()),
-            _ => Err(self.wrong_type(value, "a text in quotes")),
-        }
+        let DeValue::String(text) = value.get_ref() else {
+            return Err(self.wrong_type(value, "a text in quotes"));
+        };
+        Ok(text.as_ref())
     }
 
     /// True or false.
     pub(crate) fn boolean(&self) -> Result<bool, SpecError> {
-        match self.value.get_ref() {
-            DeValue::Boolean(value) => Ok(*value),
-            _ => Err(self.wrong_type(self.value, "true or false")),
-        }
+        let DeValue::Boolean(value) = self.value.get_ref() else {
+            return Err(self.wrong_type(self.value, "true or false"));
+        };
+        Ok(*value)
     }
 
     /// A whole number of `allowed`.
@@ -181,7 +181,11 @@ impl<'t> Entry<'t> {
         let size = match self.value.get_ref() {
             DeValue::String(text) => parse_size(text),
             DeValue::Integer(digits) => u64::from_str_radix(digits.as_str(), digits.radix()).ok(),
-            _ => return Err(self.wrong_type(self.value, "a size")),
+            DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_)
+            | DeValue::Array(_)
+            | DeValue::Table(_) => return Err(self.wrong_type(self.value, "a size")),
         };
         size.ok_or_else(|| {
             self.wrong(format!(
@@ -237,10 +241,10 @@ impl<'t> Entry<'t> {
     }
 
     fn list(&self, wanted: &str) -> Result<&'t [Spanned<DeValue<'t>>], SpecError> {
-        match self.value.get_ref() {
-            DeValue::Array(values) => Ok(values),
-            _ => Err(self.wrong_type(self.value, wanted)),
-        }
+        let DeValue::Array(values) = self.value.get_ref() else {
+            return Err(self.wrong_type(self.value, wanted));
+        };
+        Ok(values)
     }
 
     /// A table.
@@ -262,10 +266,10 @@ impl<'t> Entry<'t> {
         value: &'t Spanned<DeValue<'t>>,
         wanted: &str,
     ) -> Result<&'t DeTable<'t>, SpecError> {
-        match value.get_ref() {
-            DeValue::Table(table) => Ok(table),
-            _ => Err(self.wrong_type(value, wanted)),
-        }
+        let DeValue::Table(table) = value.get_ref() else {
+            return Err(self.wrong_type(value, wanted));
+        };
+        Ok(table)
     }
 
     /// A list of files on the boot volume, each with a text behind its path.

@@ -86,7 +86,7 @@ pub(crate) fn plan<'a>(boot: &Boot<'a>, layout: &MemoryLayout) -> Result<BootPla
         page.set_memory_map(layout);
         let page = Write::made(low_memory::INFO, page.into_bytes());
         plan.writes.push(page);
-        plan.start.gpr[Gpr::Rsi.index()] = low_memory::INFO.raw();
+        *Gpr::Rsi.of_mut(&mut plan.start.gpr) = low_memory::INFO.raw();
     }
     Ok(plan)
 }

@@ -52,7 +52,7 @@ fn finish<'a>(
 ) -> Result<BootPlan<'a>, LoadError> {
     let cmdline = low_memory::cmdline(boot.cmdline, u64::MAX)?;
     writes.push(Write::made(low_memory::CMDLINE, cmdline));
-    start.gpr[Gpr::Rdi.index()] = low_memory::CMDLINE.raw();
-    start.gpr[Gpr::Rsi.index()] = boot.rsdp.raw();
+    *Gpr::Rdi.of_mut(&mut start.gpr) = low_memory::CMDLINE.raw();
+    *Gpr::Rsi.of_mut(&mut start.gpr) = boot.rsdp.raw();
     Ok(BootPlan { writes, start })
 }

@@ -46,7 +46,7 @@ pub(crate) fn plan<'a>(
         Entry::Real16 => {
             writes.push(real_mode::write(far(at)));
             let mut start = real_mode::start(0, STACK_16);
-            let extra = &mut start.segment[SegmentRegister::Es as usize];
+            let extra = SegmentRegister::Es.of_mut(&mut start.segment);
             extra.selector = (CMDLINE.raw() >> 4) as u16;
             extra.base = CMDLINE.raw();
             return Ok(BootPlan { writes, start });
@@ -61,8 +61,8 @@ pub(crate) fn plan<'a>(
             long_mode::start(at)
         }
     };
-    start.gpr[Gpr::Rdi.index()] = CMDLINE.raw();
-    start.gpr[Gpr::Rsi.index()] = boot.rsdp.raw();
+    *Gpr::Rdi.of_mut(&mut start.gpr) = CMDLINE.raw();
+    *Gpr::Rsi.of_mut(&mut start.gpr) = boot.rsdp.raw();
     Ok(BootPlan { writes, start })
 }
 

@@ -54,7 +54,7 @@ pub(crate) fn start(rip: u64) -> ArchState {
     };
     let present = Attributes::PRESENT | Attributes::CODE_OR_DATA | Attributes::GRANULARITY;
     state.segment = [flat(DATA_SELECTOR, present | Attributes::DEFAULT_BIG | 0x3); 6];
-    state.segment[SegmentRegister::Cs as usize] =
+    *SegmentRegister::Cs.of_mut(&mut state.segment) =
         flat(CODE_SELECTOR, present | Attributes::LONG | 0xb);
     state.gdtr = DescriptorTable {
         base: GDT.raw(),
@@ -62,7 +62,7 @@ pub(crate) fn start(rip: u64) -> ArchState {
     };
     state.idtr = DescriptorTable { base: 0, limit: 0 };
     state.gpr = [0; 16];
-    state.gpr[Gpr::Rsp.index()] = STACK_TOP;
+    *Gpr::Rsp.of_mut(&mut state.gpr) = STACK_TOP;
     state.rip = rip;
     state.cr0 = (Cr0::PROTECTED_MODE_ENABLE
         | Cr0::EXTENSION_TYPE

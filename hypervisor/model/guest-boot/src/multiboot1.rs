@@ -75,8 +75,8 @@ pub(crate) fn plan<'a>(boot: &Boot<'a>, layout: &MemoryLayout) -> Result<BootPla
     writes.push(Write::made(low_memory::INFO, info));
 
     let mut start = protected_mode::start(entry);
-    start.gpr[Gpr::Rax.index()] = LOADER_MAGIC;
-    start.gpr[Gpr::Rbx.index()] = low_memory::INFO.raw();
+    *Gpr::Rax.of_mut(&mut start.gpr) = LOADER_MAGIC;
+    *Gpr::Rbx.of_mut(&mut start.gpr) = low_memory::INFO.raw();
     Ok(BootPlan { writes, start })
 }
 

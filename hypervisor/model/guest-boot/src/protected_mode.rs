@@ -37,7 +37,7 @@ pub(crate) fn start(eip: u32) -> ArchState {
         base: 0,
     };
     state.segment = [flat(DATA_SELECTOR, 0x3); 6];
-    state.segment[SegmentRegister::Cs as usize] = flat(CODE_SELECTOR, 0xb);
+    *SegmentRegister::Cs.of_mut(&mut state.segment) = flat(CODE_SELECTOR, 0xb);
     state.tr.limit = TSS_LIMIT;
     state.gdtr = DescriptorTable {
         base: GDT.raw(),
@@ -45,7 +45,7 @@ pub(crate) fn start(eip: u32) -> ArchState {
     };
     state.idtr = DescriptorTable { base: 0, limit: 0 };
     state.gpr = [0; 16];
-    state.gpr[Gpr::Rsp.index()] = STACK_TOP;
+    *Gpr::Rsp.of_mut(&mut state.gpr) = STACK_TOP;
     state.rip = u64::from(eip);
     state.cr0 = (Cr0::PROTECTED_MODE_ENABLE | Cr0::EXTENSION_TYPE).bits();
     state

@@ -96,7 +96,7 @@ pub(crate) fn plan<'a>(boot: &Boot<'a>, layout: &MemoryLayout) -> Result<BootPla
     writes.push(Write::made(low_memory::INFO, info));
 
     let mut start = protected_mode::start(entry);
-    start.gpr[Gpr::Rbx.index()] = low_memory::INFO.raw();
+    *Gpr::Rbx.of_mut(&mut start.gpr) = low_memory::INFO.raw();
     Ok(BootPlan { writes, start })
 }
 

@@ -29,12 +29,12 @@ pub(crate) fn start(data_segment: u16, stack: u16) -> ArchState {
         segment.selector = data_segment;
         segment.base = u64::from(data_segment) << 4;
     }
-    let code = &mut state.segment[SegmentRegister::Cs as usize];
+    let code = SegmentRegister::Cs.of_mut(&mut state.segment);
     code.selector = SEGMENT;
     code.base = FIRMWARE.start().raw();
     state.rip = rom::POWER_ON.into();
     state.gpr = [0; 16];
-    state.gpr[Gpr::Rsp.index()] = stack.into();
+    *Gpr::Rsp.of_mut(&mut state.gpr) = stack.into();
     // Caches on, as firmware leaves them.
     state.cr0 = Cr0::EXTENSION_TYPE.bits();
     state

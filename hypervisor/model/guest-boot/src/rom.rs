@@ -60,17 +60,13 @@ pub enum Then {
 
 impl Then {
     /// What to answer the call with: as if the instruction were so long.
-    ///
-    /// # Panics
-    /// Never: all of these are lengths.
     #[must_use]
     pub const fn len(self) -> InsnLen {
-        let bytes = match self {
-            Self::Return => 3,
-            Self::Halt => 4,
-            Self::Poll => 8,
-        };
-        InsnLen::new(bytes).expect("3, 4 and 8 are at most 15")
+        match self {
+            Self::Return => InsnLen::exactly::<3>(),
+            Self::Halt => InsnLen::exactly::<4>(),
+            Self::Poll => InsnLen::exactly::<8>(),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Small images of each kind, good ones: what tests damage.
 
+#![expect(clippy::indexing_slicing, reason = "only tests have these images")]
+
 use alloc::vec;
 use alloc::vec::Vec;
 

@@ -162,12 +162,15 @@ fn several_modules_come_with_their_texts() {
                 }
                 found
             }
-            _ => {
+            Kind::Pvh => {
                 assert_eq!(word(&ram, info + 12), 3);
                 let list = long(info + 16);
                 let entries = (0..3).map(|number| list + 32 * number);
                 let module = |at| (long(at), long(at) + long(at + 8), long(at + 16));
                 entries.map(module).collect()
+            }
+            other @ (Kind::BzImage | Kind::Elf64 | Kind::Elf32 | Kind::Unknown) => {
+                panic!("{other:?} has no modules")
             }
         };
         let wanted: [(&[u8], &[u8]); 3] = [

@@ -47,12 +47,11 @@ impl ZeroPage {
         let mut page = Self {
             bytes: vec![0; LEN_BYTES],
         };
-        for (to, from) in page.bytes[SETUP_HEADER..SETUP_HEADER_ROOM_END]
-            .iter_mut()
-            .zip(setup_header)
-        {
-            *to = *from;
-        }
+        let room = SETUP_HEADER_ROOM_END - SETUP_HEADER;
+        page.put(
+            SETUP_HEADER,
+            setup_header.get(..room).unwrap_or(setup_header),
+        );
         page.put(TYPE_OF_LOADER, &[LOADER_UNDEFINED]);
         page.put(VID_MODE, &VIDEO_NORMAL.to_le_bytes());
         // What the file says here would be followed as pointers.
@@ -96,6 +95,8 @@ impl ZeroPage {
     }
 
     fn put(&mut self, at: usize, bytes: &[u8]) {
-        self.bytes[at..at + bytes.len()].copy_from_slice(bytes);
+        for (to, from) in self.bytes.iter_mut().skip(at).zip(bytes) {
+            *to = *from;
+        }
     }
 }

@@ -103,7 +103,12 @@ impl ApicMessage {
         };
         let mut delivery = match Delivery::from_bits(data >> 8)? {
             Delivery::StartUp => return None,
-            delivery => delivery,
+            delivery @ (Delivery::Fixed
+            | Delivery::LowestPriority
+            | Delivery::Smi
+            | Delivery::Nmi
+            | Delivery::Init
+            | Delivery::ExtInt) => delivery,
         };
         // The redirection hint asks for one of the destinations, whatever the delivery mode says.
         if address & 1 << 3 != 0 && delivery == Delivery::Fixed && mode == DestinationMode::Logical

@@ -37,7 +37,9 @@ impl<const N: usize> Ring<N> {
             return false;
         }
         let at = usize::from(self.head.wrapping_add(self.len)) % MAX;
-        self.bytes[at] = byte;
+        if let Some(place) = self.bytes.get_mut(at) {
+            *place = byte;
+        }
         self.len += 1;
         true
     }
@@ -47,7 +49,7 @@ impl<const N: usize> Ring<N> {
         if self.len == 0 {
             return None;
         }
-        let byte = self.bytes[usize::from(self.head) % MAX];
+        let byte = *self.bytes.get(usize::from(self.head) % MAX)?;
         self.head = self.head.wrapping_add(1) % MAX as u8;
         self.len -= 1;
         Some(byte)

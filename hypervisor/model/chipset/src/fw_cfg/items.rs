@@ -98,9 +98,10 @@ impl Items {
     #[must_use]
     pub fn bytes(mut self, key: u16, content: impl Into<Content>) -> Self {
         let content = content.into();
-        match self.numbered.binary_search_by_key(&key, |(key, _)| *key) {
-            Ok(at) => self.numbered[at].1 = content,
-            Err(at) => self.numbered.insert(at, (key, content)),
+        let at = self.numbered.partition_point(|(other, _)| *other < key);
+        match self.numbered.get_mut(at) {
+            Some((other, old)) if *other == key => *old = content,
+            _ => self.numbered.insert(at, (key, content)),
         }
         self
     }
@@ -158,9 +159,9 @@ impl Items {
         if let Some((_, content)) = file.and_then(|at| self.files.get(usize::from(at))) {
             return content;
         }
-        match self.numbered.binary_search_by_key(&key, |(key, _)| *key) {
-            Ok(at) => &self.numbered[at].1,
-            Err(_) => &[],
-        }
+        let at = self.numbered.binary_search_by_key(&key, |(key, _)| *key);
+        at.ok()
+            .and_then(|at| self.numbered.get(at))
+            .map_or(&[], |(_, content)| content)
     }
 }

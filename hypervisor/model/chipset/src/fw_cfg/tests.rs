@@ -263,3 +263,12 @@ fn every_port_and_width_is_harmless() {
     fw.reset();
     assert_eq!(*fw.state(), FwCfgState::default());
 }
+
+#[test]
+fn the_last_item_of_a_number_counts() {
+    let items = Items::new().u16(key::MAX_CPUS, 9).u16(key::NB_CPUS, 3);
+    let mut fw = FwCfg::new(items.u16(key::MAX_CPUS, 4));
+    assert_eq!(bytes(&mut fw, key::MAX_CPUS, 3), [4, 0, 0]);
+    assert_eq!(bytes(&mut fw, key::NB_CPUS, 2), [3, 0]);
+    assert_eq!(bytes(&mut fw, key::SIGNATURE, 4), b"QEMU");
+}

@@ -17,19 +17,24 @@ impl VectorSet {
         self.top
     }
 
-    pub(super) const fn contains(&self, vector: u8) -> bool {
-        self.words[vector as usize >> 6] >> (vector & 63) & 1 != 0
+    pub(super) fn contains(&self, vector: u8) -> bool {
+        let word = self.words.get(usize::from(vector >> 6));
+        word.is_some_and(|word| word >> (vector & 63) & 1 != 0)
     }
 
     #[inline]
     pub(super) fn insert(&mut self, vector: u8) {
-        self.words[usize::from(vector >> 6)] |= 1 << (vector & 63);
+        if let Some(word) = self.words.get_mut(usize::from(vector >> 6)) {
+            *word |= 1 << (vector & 63);
+        }
         self.top = self.top.max(vector);
     }
 
     #[inline]
     pub(super) fn remove(&mut self, vector: u8) {
-        self.words[usize::from(vector >> 6)] &= !(1 << (vector & 63));
+        if let Some(word) = self.words.get_mut(usize::from(vector >> 6)) {
+            *word &= !(1 << (vector & 63));
+        }
         if vector == self.top {
             self.find_top();
         }

@@ -52,6 +52,10 @@ impl Dac {
         if self.is_reading { 3 } else { 0 }
     }
 
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "two halves of a byte index 16 rows of 16, a remainder of 3 indexes 3"
+    )]
     fn at(&mut self, index: u8) -> &mut u8 {
         let colour = &mut self.colours[usize::from(index >> 4)][usize::from(index & 15)];
         &mut colour[usize::from(self.component % 3)]

@@ -1,6 +1,6 @@
 //! What the registers make of the memory.
 
-use super::{CRTC_OVERFLOW, Vga};
+use super::Vga;
 use core::fmt;
 
 /// The widest text that is shown.
@@ -15,6 +15,7 @@ const MISC_GRAPHICS: u8 = 1 << 0;
 const ATTRIBUTE_MODE: usize = 0x10;
 const ATTRIBUTE_BLINKS: u8 = 1 << 3;
 const CRTC_SHOWN_END: usize = 1;
+const CRTC_OVERFLOW: usize = super::CRTC_OVERFLOW as usize;
 const CRTC_MAX_SCAN_LINE: usize = 9;
 const MAX_SCAN_LINE_DOUBLE: u8 = 1 << 7;
 const CRTC_CURSOR_START: usize = 0xa;
@@ -102,7 +103,7 @@ pub(super) fn of(vga: &Vga) -> Picture {
     if misc & MISC_GRAPHICS != 0 {
         return Picture::Graphics;
     }
-    let overflow = u16::from(crtc[usize::from(CRTC_OVERFLOW)]);
+    let overflow = u16::from(crtc[CRTC_OVERFLOW]);
     let lines = u16::from(crtc[CRTC_SHOWN_LINES_END])
         + ((overflow >> 1 & 1) << 8)
         + ((overflow >> 6 & 1) << 9)
@@ -112,7 +113,8 @@ pub(super) fn of(vga: &Vga) -> Picture {
     let cursor_start = crtc[CRTC_CURSOR_START];
     let is_cursor_on =
         cursor_start & CURSOR_OFF == 0 && cursor_start & 0x1f <= crtc[CRTC_CURSOR_END] & 0x1f;
-    let word = |at: usize| u16::from_be_bytes([crtc[at], crtc[at + 1]]);
+    let start = u16::from_be_bytes([crtc[CRTC_START], crtc[CRTC_START + 1]]);
+    let cursor = u16::from_be_bytes([crtc[CRTC_CURSOR], crtc[CRTC_CURSOR + 1]]);
     Picture::Text(TextMode {
         columns: (u16::from(crtc[CRTC_SHOWN_END]) + 1).min(MAX_COLUMNS),
         rows: (lines / (cell_lines << doubled)).clamp(1, MAX_ROWS),
@@ -121,9 +123,9 @@ pub(super) fn of(vga: &Vga) -> Picture {
             2 => 0xb_0000,
             _ => 0xb_8000,
         },
-        start: word(CRTC_START),
+        start,
         pitch: u16::from(crtc[CRTC_OFFSET]) * 2,
-        cursor: is_cursor_on.then_some(word(CRTC_CURSOR)),
+        cursor: is_cursor_on.then_some(cursor),
         blinks: vga.attribute.values[ATTRIBUTE_MODE] & ATTRIBUTE_BLINKS != 0,
     })
 }

@@ -17,7 +17,7 @@ fn crtc(vga: &mut Vga, index: u8, value: u8) {
 fn text(vga: &Vga) -> TextMode {
     match vga.picture() {
         Picture::Text(text) => text,
-        other => panic!("{other}"),
+        other @ (Picture::Off | Picture::Graphics) => panic!("{other}"),
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) fn of(attributes: &Attributes, is_cursor: bool) -> (Rgb, Rgb) {
             rgb(Colour::Indexed(index + 8), INK)
         }
         Colour::Default if style.contains(Style::BOLD) => [0xff; 3],
-        colour => rgb(colour, INK),
+        colour @ (Colour::Default | Colour::Indexed(_) | Colour::Rgb(..)) => rgb(colour, INK),
     };
     let ink = if style.contains(Style::FAINT) {
         ink.map(|part| part / 2)
@@ -74,8 +74,14 @@ fn rgb(colour: Colour, default: Rgb) -> Rgb {
 #[must_use]
 pub fn blend(ink: Rgb, paper: Rgb, intensity: u8) -> Rgb {
     let over = u16::from(intensity);
-    core::array::from_fn(|part| {
-        let mixed = u16::from(ink[part]) * over + u16::from(paper[part]) * (255 - over);
+    let mix = |ink: u8, paper: u8| {
+        let mixed = u16::from(ink) * over + u16::from(paper) * (255 - over);
         (mixed / 255) as u8
-    })
+    };
+    let ([red, green, blue], [under_red, under_green, under_blue]) = (ink, paper);
+    [
+        mix(red, under_red),
+        mix(green, under_green),
+        mix(blue, under_blue),
+    ]
 }

@@ -91,8 +91,14 @@ impl Screen {
 
 impl Perform for Screen {
     fn print(&mut self, symbol: char) {
+        let [g0_has_lines, g1_has_lines] = self.has_lines;
+        let has_lines = if self.is_shifted {
+            g1_has_lines
+        } else {
+            g0_has_lines
+        };
         let symbol = match symbol {
-            '`'..='~' if self.has_lines[usize::from(self.is_shifted)] => LINES
+            '`'..='~' if has_lines => LINES
                 .get(symbol as usize - '`' as usize)
                 .copied()
                 .unwrap_or(symbol),

@@ -32,6 +32,7 @@ mod pit;
 mod pit_channel;
 mod pm;
 mod power;
+mod ps2_mouse;
 mod reset;
 mod ring;
 mod rtc;
@@ -55,6 +56,7 @@ pub use pm::{
     SLEEP_TYPE_S5,
 };
 pub use power::PowerRequest;
+pub use ps2_mouse::MouseButtons;
 pub use reset::{FAST_RESET_PORT, RESET_PORT, RESET_VALUE, ResetControl};
 pub use rtc::{CmosMemory, Rtc};
 pub use uart16550::Uart16550;

@@ -33,6 +33,7 @@ mod pit_channel;
 mod pm;
 mod power;
 mod ps2_mouse;
+mod pvpanic;
 mod reset;
 mod ring;
 mod rtc;
@@ -57,6 +58,7 @@ pub use pm::{
 };
 pub use power::PowerRequest;
 pub use ps2_mouse::MouseButtons;
+pub use pvpanic::{GuestEvent, PVPANIC_PORT, Pvpanic};
 pub use reset::{FAST_RESET_PORT, RESET_PORT, RESET_VALUE, ResetControl};
 pub use rtc::{CmosMemory, Rtc};
 pub use uart16550::Uart16550;

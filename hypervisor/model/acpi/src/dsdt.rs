@@ -4,8 +4,9 @@ use crate::resource::{IsaIrq, Raw};
 use crate::{AcpiPlan, wiring};
 use acpi_tables::Aml;
 use acpi_tables::aml::{
-    AddressSpace, AddressSpaceCacheable, Device, EISAName, IO, Memory32Fixed, Name, Package,
-    PackageBuilder, Path, ResourceTemplate, Scope,
+    AddressSpace, AddressSpaceCacheable, Arg, Device, EISAName, Field, FieldAccessType, FieldEntry,
+    FieldLockRule, FieldUpdateRule, IO, Memory32Fixed, Method, Name, OpRegion, OpRegionSpace,
+    Package, PackageBuilder, Path, ResourceTemplate, Return, Scope, Store,
 };
 use addr::GpaRange;
 use alloc::format;
@@ -135,7 +136,39 @@ fn isa_devices(plan: &AcpiPlan, aml: &mut Vec<u8>) {
             &[&ports(0x60, 1), &ports(0x64, 1), &IsaIrq(1)],
             aml,
         );
+        // Its ports are the keyboard's.
+        device("MOU_", "PNP0F13", 0, &[&IsaIrq(wiring::MOUSE_IRQ)], aml);
     }
+    pvpanic(aml);
+}
+
+/// pvpanic, with the methods it has in QEMU: RDPT returns the events that are known, WRPT reports one.
+/// (QEMU docs/specs/pvpanic.rst, "ACPI Interface")
+fn pvpanic(aml: &mut Vec<u8>) {
+    /// Present, enabled, shown and functioning. (ACPI 6.5 6.3.7)
+    const WORKS: u8 = 0xf;
+    let port = wiring::PVPANIC;
+    let resources: [&dyn Aml; 1] = [&IO::new(port, port, 1, 1)];
+    let event = Path::new("PEPT");
+    Device::new(
+        "PEVT".into(),
+        vec![
+            &Name::new("_HID".into(), &"QEMU0001"),
+            &Name::new("_STA".into(), &WORKS),
+            &Name::new("_CRS".into(), &ResourceTemplate::new(resources.to_vec())),
+            &OpRegion::new("PEOR".into(), OpRegionSpace::SystemIO, &port, &1u8),
+            &Field::new(
+                "PEOR".into(),
+                FieldAccessType::Byte,
+                FieldLockRule::NoLock,
+                FieldUpdateRule::Preserve,
+                vec![FieldEntry::Named(*b"PEPT", 8)],
+            ),
+            &Method::new("RDPT".into(), 0, false, vec![&Return::new(&event)]),
+            &Method::new("WRPT".into(), 1, false, vec![&Store::new(&event, &Arg(0))]),
+        ],
+    )
+    .to_aml_bytes(aml);
 }
 
 /// What is taken and belongs to no other device: a guest believes MCFG only when its range is reserved here.

@@ -41,7 +41,7 @@ pub struct AcpiPlan {
     pub ecam: GpaRange,
     /// Where PCI functions may have their memory, below 4 GiB.
     pub pci_window: GpaRange,
-    /// Whether there is a keyboard controller at ports 0x60 and 0x64.
+    /// Whether there is a keyboard controller at ports 0x60 and 0x64, with keyboard and mouse.
     pub has_keyboard_controller: bool,
 }
 

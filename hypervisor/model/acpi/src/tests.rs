@@ -96,6 +96,77 @@ fn every_vcpu_has_its_local_apic() {
     assert_eq!([0, 9, 10].map(|kind| count(&tables, kind)), [255, 45, 1]);
 }
 
+/// The bytes of the DSDT.
+fn dsdt(plan: &AcpiPlan) -> Vec<u8> {
+    let tables = build(plan).expect("fits");
+    let at = u32_at(find(&tables, b"FACP"), 40);
+    table(&tables, at.into()).to_vec()
+}
+
+/// The body of the device with this name, found as its length says.
+fn device<'a>(dsdt: &'a [u8], name: &[u8; 4]) -> Option<&'a [u8]> {
+    let op = |at: usize| dsdt[at..].starts_with(&[0x5b, 0x82]);
+    let ops = (0..dsdt.len()).filter(|at| op(*at));
+    let bodies = ops.map(|at| {
+        // PkgLength: bits 7:6 of the first byte say how many follow. (ACPI 6.5 20.2.4)
+        let package = &dsdt[at + 2..];
+        let more = usize::from(package[0] >> 6);
+        let low = usize::from(package[0]) & if more == 0 { 0x3f } else { 0xf };
+        let len = (0..more).fold(low, |len, byte| {
+            len | usize::from(package[byte + 1]) << (4 + 8 * byte)
+        });
+        &package[more + 1..len]
+    });
+    let mut named = bodies.filter_map(|body| body.strip_prefix(name));
+    named.next()
+}
+
+fn has(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+/// The compressed name PNPxxxx. (ACPI 6.5 6.1.5)
+fn pnp(product: u16) -> Vec<u8> {
+    let [high, low] = product.to_be_bytes();
+    [b"_HID\x0c\x41\xd0".as_slice(), &[high, low]].concat()
+}
+
+#[test]
+fn keyboard_and_mouse_are_there_together() {
+    // I/O decodes 16 bits: first, last, alignment, length; the IRQ is a mask.
+    const PORT_60: [u8; 8] = [0x47, 1, 0x60, 0, 0x60, 0, 1, 1];
+    const IRQ_1: [u8; 3] = [0x22, 0x02, 0x00];
+    const IRQ_12: [u8; 3] = [0x22, 0x00, 0x10];
+    let dsdt_with = dsdt(&plan(1));
+    let keyboard = device(&dsdt_with, b"KBD_").expect("a keyboard");
+    assert!(has(keyboard, &pnp(0x0303)) && has(keyboard, &PORT_60) && has(keyboard, &IRQ_1));
+    assert!(!has(keyboard, &IRQ_12));
+    let mouse = device(&dsdt_with, b"MOU_").expect("a mouse");
+    assert!(has(mouse, &pnp(0x0f13)) && has(mouse, &IRQ_12));
+    assert!(!has(mouse, &PORT_60));
+
+    let without = dsdt(&AcpiPlan {
+        has_keyboard_controller: false,
+        ..plan(1)
+    });
+    assert_eq!(device(&without, b"KBD_"), None);
+    assert_eq!(device(&without, b"MOU_"), None);
+    assert!(device(&without, b"COM1").is_some());
+}
+
+#[test]
+fn a_driver_finds_pvpanic() {
+    let dsdt = dsdt(&plan(1));
+    let pvpanic = device(&dsdt, b"PEVT").expect("a device");
+    assert!(has(pvpanic, b"_HID\x0dQEMU0001\0"));
+    assert!(has(pvpanic, b"_STA\x0a\x0f"));
+    assert!(has(pvpanic, &[0x47, 1, 0x05, 0x05, 0x05, 0x05, 1, 1]));
+    // OperationRegion (PEOR, SystemIO, 0x505, 1), and the methods with no and one argument.
+    assert!(has(pvpanic, b"\x5b\x80PEOR\x01\x0b\x05\x05\x01"));
+    assert!(has(pvpanic, b"RDPT\0\xa4PEPT"));
+    assert!(has(pvpanic, b"WRPT\x01\x70\x68PEPT"));
+}
+
 #[test]
 fn what_does_not_fit_is_refused() {
     let error = build(&plan(4096)).expect_err("too many");

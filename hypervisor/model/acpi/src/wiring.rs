@@ -26,6 +26,10 @@ pub const RESET_PORT: u16 = 0xcf9;
 pub const RESET_VALUE: u8 = 6;
 /// CMOS register of the century.
 pub const CMOS_CENTURY: u8 = 0x32;
+/// The port of pvpanic, one byte.
+pub const PVPANIC: u16 = 0x505;
+/// The line of the mouse.
+pub const MOUSE_IRQ: u8 = 12;
 /// The IOAPIC's page.
 pub const IO_APIC: u32 = 0xfec0_0000;
 /// The IOAPIC's number.

@@ -13,6 +13,7 @@ pub mod apic;
 pub mod bench;
 pub mod bios_calls;
 pub mod cpu;
+pub mod i8042;
 pub mod ioapic;
 pub mod mmio;
 pub mod paging;

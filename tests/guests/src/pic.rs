@@ -27,6 +27,11 @@ pub fn init(irqs: u8) {
     out8(SLAVE + 1, 0xff);
 }
 
+/// Unmasks only the slave's inputs in `irqs`; they come through input 2 of the master.
+pub fn unmask_slave(irqs: u8) {
+    out8(SLAVE + 1, !irqs);
+}
+
 /// Reads the masks: master low, slave high.
 #[must_use]
 pub fn masks() -> u16 {

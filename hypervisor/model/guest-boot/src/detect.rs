@@ -30,7 +30,8 @@ pub enum Kind {
     Unknown,
 }
 
-/// Says what `kernel` is. Only its signature is looked at: a damaged image may still be refused by [`plan`](crate::plan).
+/// Returns what kind of image `kernel` is. Only its signature is looked at: a damaged image may
+/// still be refused by [`plan`](crate::plan()).
 #[must_use]
 pub fn detect(kernel: &[u8]) -> Kind {
     const ELF_32_BIT: &[u8] = b"\x7fELF\x01";

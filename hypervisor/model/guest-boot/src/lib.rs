@@ -1,12 +1,12 @@
 //! How a kernel image becomes memory writes and a start state.
 //!
-//! [`plan`] looks at the bytes, says which [`Kind`] they are, and answers with a [`BootPlan`]: what to write where, and how
+//! [`plan()`] looks at the bytes, says which [`Kind`] they are, and answers with a [`BootPlan`]: what to write where, and how
 //! vCPU 0 starts. The large pieces are borrowed from the image, so nothing is copied but into guest RAM. An image is not
 //! trusted: every field is checked against the file and against the guest's RAM before anything is believed, and what is
 //! wrong is told with the field's name and its offset in the file ([`LoadError`]).
 //!
 //! Follows the Linux/x86 boot protocol, version 2.15 (64-bit, 32-bit and 16-bit entry), Xen's x86/HVM direct boot ABI (PVH),
-//! the Multiboot specifications 0.6.96 and 2.0, and the System V ABI's chapters on ELF. [`detect`] says which wins where a
+//! the Multiboot specifications 0.6.96 and 2.0, and the System V ABI's chapters on ELF. [`detect()`] says which wins where a
 //! file is more than one of them. A file with a load address from the configuration is a flat binary, whatever it looks like:
 //!
 //! | kind | entry | told by |

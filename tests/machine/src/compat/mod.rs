@@ -1,6 +1,6 @@
 //! Guests written by others, unmodified: guest × way of boot × vendor × vCPUs.
 //!
-//! [`rows`] is the plan, [`story`] what is done in each cell, [`table`] the table of results in `hypervisor/SUPPORT.md`.
+//! [`rows`] is the plan, `story` what is done in each cell, [`table`] the table of results in `hypervisor/SUPPORT.md`.
 
 pub mod rows;
 mod story;

@@ -55,7 +55,9 @@ enum Task {
     Flash(FlashArgs),
     /// Run all tests: the unit tests here, then the real image in QEMU and Bochs. Ends with `N passed, N failed`.
     Test(TestArgs),
-    /// What CI says, said earlier: format, clippy, unit tests, layering, lints, unsafe, no SSE in the image.
+    /// Check the source: format, layering, lints, unsafe, clippy, rustdoc, unit tests, no SSE in the image.
+    ///
+    /// A check whose tool the Rust toolchain lacks is left out with a line; in CI (`CI` is set) it fails.
     Check(CheckArgs),
     /// Give every parser damaged inputs, many of them. What fails is shown as small as it gets.
     Fuzz(FuzzArgs),

@@ -55,7 +55,7 @@ enum Task {
     Flash(FlashArgs),
     /// Run all tests: the unit tests here, then the real image in QEMU and Bochs. Ends with `N passed, N failed`.
     Test(TestArgs),
-    /// Check the source: format, layering, lints, unsafe, clippy, rustdoc, unit tests, no SSE in the image.
+    /// Check the source: format, layering, lints, unsafe, licences, duplicates, clippy, rustdoc, unit tests, no SSE in the image.
     ///
     /// A check whose tool the Rust toolchain lacks is left out with a line; in CI (`CI` is set) it fails.
     Check(CheckArgs),

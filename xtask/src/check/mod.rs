@@ -1,7 +1,10 @@
 //! `cargo xtask check`: what CI says, said earlier.
 
 mod disassembly;
+mod duplicates;
 mod layering;
+mod licences;
+mod linked;
 mod lints;
 mod tokens;
 mod tools;
@@ -50,11 +53,13 @@ impl Check {
 
 const UNIT_TESTS: &str = "unit-tests";
 
-const CHECKS: [Check; 9] = [
+const CHECKS: [Check; 11] = [
     Check::with(Tool::Rustfmt, "format", tools::format),
     Check::own("layering", layering::faults),
     Check::own("lints", lints::faults),
     Check::own("unsafe", unsafety::faults),
+    Check::own("licences", licences::faults),
+    Check::own("duplicates", duplicates::faults),
     Check::with(Tool::Clippy, "clippy", tools::clippy),
     Check::with(Tool::Clippy, "clippy-tests", tools::clippy_tests),
     Check::with(Tool::Rustdoc, "rustdoc", tools::rustdoc),

@@ -14,8 +14,9 @@ use xtask::{bench, check, flash, fuzz, guest, image, need, run, setup, test, too
 
 /// Build, run, test and check Caisson, a hypervisor that boots by UEFI on the bare machine.
 ///
-/// Start with `cargo xtask run`: it installs what is missing, builds everything, and boots firmware, Caisson and a Debian kernel
-/// on this terminal. Then `cargo xtask test`: it proves the same on AMD-V and Intel VT-x.
+/// Start with `cargo xtask run`: it installs what is missing, builds everything, and boots firmware,
+/// Caisson and a Debian kernel on this terminal. Then `cargo xtask test`: it checks the source and
+/// proves the same on AMD-V and Intel VT-x.
 #[derive(Parser)]
 #[command(
     name = "cargo xtask",
@@ -53,11 +54,17 @@ enum Task {
     ///
     /// Refuses mounted, system and non-removable disks; shows progress; reads everything back.
     Flash(FlashArgs),
-    /// Run all tests: the unit tests here, then the real image in QEMU and Bochs. Ends with `N passed, N failed`.
-    Test(TestArgs),
-    /// Check the source: format, layering, lints, unsafe, licences, duplicates, clippy, rustdoc, unit tests, no SSE in the image.
+    /// Run all checks and tests: `cargo xtask check`, the unit tests here, the real image in QEMU and
+    /// Bochs.
     ///
-    /// A check whose tool the Rust toolchain lacks is left out with a line; in CI (`CI` is set) it fails.
+    /// Ends with `N passed, N failed`; a failed check counts as a failure and stops nothing. With a
+    /// filter or a bed only machine tests are run.
+    Test(TestArgs),
+    /// Check the source: format, layering, lints, unsafe, licences, duplicates, clippy, rustdoc, unit
+    /// tests, no SSE in the image.
+    ///
+    /// A check whose tool the Rust toolchain lacks is left out with a line; in CI (`CI` is set) it
+    /// fails.
     Check(CheckArgs),
     /// Give every parser damaged inputs, many of them. What fails is shown as small as it gets.
     Fuzz(FuzzArgs),
@@ -166,17 +173,21 @@ struct FlashArgs {
 
 #[derive(Args)]
 struct TestArgs {
-    /// Run only machine tests whose name contains this.
+    /// Run only machine tests whose name contains this; no checks, no unit tests.
     filter: Option<String>,
     /// Also the long tests.
     #[arg(long)]
     all: bool,
-    /// Run only machine tests of beds whose name begins so, e.g. qemu, bochs, bochs-haswell; may be repeated.
+    /// Run only machine tests of beds whose name begins so, e.g. qemu, bochs, bochs-haswell; may be
+    /// repeated. No checks, no unit tests.
     #[arg(long, value_name = "BED")]
     bed: Vec<String>,
     /// Only list the machine tests.
     #[arg(long)]
     list: bool,
+    /// Leave the checks out, if you are in a hurry: tests only. CI makes them.
+    #[arg(long)]
+    no_check: bool,
     /// Bring the table of guests in hypervisor/SUPPORT.md up to date with what is run; `--all` alone does so anyway.
     #[arg(long)]
     write_table: bool,
@@ -290,6 +301,7 @@ pub(crate) fn run() -> Result<ExitCode> {
                 beds: args.bed,
                 is_list: args.list,
                 writes_table: args.write_table,
+                skips_check: args.no_check,
             });
         }
         Task::Check(args) => return check::run(args.only.as_deref()),

@@ -1,4 +1,5 @@
-//! `cargo xtask test`: unit tests on this PC, then the real image in the beds; one sum at the end.
+//! `cargo xtask test`: the checks and the unit tests on this PC, then the real image in the beds;
+//! one sum at the end.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -11,16 +12,30 @@ use crate::ui::{Step, say};
 /// Which tests.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Only machine tests whose name contains this; unit tests are left out then.
+    /// Only machine tests whose name contains this; checks and unit tests are left out then.
     pub filter: Option<String>,
     /// Also the long ones.
     pub all: bool,
-    /// Only these beds; all if empty. Unit tests are left out then.
+    /// Only these beds; all if empty. Checks and unit tests are left out if there are some.
     pub beds: Vec<String>,
     /// Only say which machine tests there are.
     pub is_list: bool,
     /// Bring the table of guests in `SUPPORT.md` up to date.
     pub writes_table: bool,
+    /// Leave `cargo xtask check` out.
+    pub skips_check: bool,
+}
+
+impl Options {
+    /// Returns whether all tests are run, not some.
+    fn is_everything(&self) -> bool {
+        self.filter.is_none() && self.beds.is_empty() && !self.is_list
+    }
+
+    /// Returns whether the checks come first.
+    fn runs_check(&self) -> bool {
+        self.is_everything() && !self.skips_check
+    }
 }
 
 /// How many tests did what.
@@ -37,9 +52,16 @@ impl Tally {
         self.passed += other.passed;
         self.failed += other.failed;
     }
+
+    /// Returns whether something was run, and all of it went well.
+    fn is_good(self) -> bool {
+        self.failed == 0 && self.passed > 0
+    }
 }
 
-/// Runs the tests; the last line on standard output is `N passed, N failed`.
+/// Runs the checks and the tests; the last line on standard output is `N passed, N failed`.
+///
+/// A failed check counts as a failed test; one that found nothing is not counted.
 ///
 /// # Errors
 /// Something is missing or does not build. Failed tests are no error but a status of 1.
@@ -50,7 +72,10 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         return Ok(ExitCode::from(u8::from(!status.success())));
     }
     let mut total = Tally::default();
-    if options.filter.is_none() && options.beds.is_empty() {
+    if options.runs_check() {
+        total.add(checks());
+    }
+    if options.is_everything() {
         let units = unit_tests()?;
         println!(
             "unit tests: {} passed, {} failed",
@@ -60,12 +85,36 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     }
     total.add(machine_side(options)?);
     println!("{} passed, {} failed", total.passed, total.failed);
-    let is_good = total.failed == 0 && total.passed > 0;
-    Ok(if is_good {
+    Ok(if total.is_good() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Runs the checks. Whatever becomes of them, the tests come next.
+fn checks() -> Tally {
+    match crate::check::before_tests() {
+        Ok(summary) => {
+            println!("checks: {summary}");
+            failures_of(summary)
+        }
+        Err(error) => {
+            println!("checks: {error:#}");
+            Tally {
+                passed: 0,
+                failed: 1,
+            }
+        }
+    }
+}
+
+/// Returns what the checks add to the sum: tests that pass are counted, checks that pass are not.
+fn failures_of(summary: crate::check::Summary) -> Tally {
+    Tally {
+        passed: 0,
+        failed: summary.failed,
+    }
 }
 
 /// What runs on nothing but the bare machine.
@@ -241,6 +290,59 @@ mod tests {
                 failed: 2
             }
         );
+    }
+
+    #[test]
+    fn checks_come_before_all_tests_and_not_before_some() {
+        assert!(Options::default().runs_check());
+        let all = Options {
+            all: true,
+            ..Options::default()
+        };
+        assert!(all.runs_check());
+        let hurried = Options {
+            skips_check: true,
+            ..Options::default()
+        };
+        assert!(!hurried.runs_check() && hurried.is_everything());
+        for some in [
+            Options {
+                filter: Some("smp".to_owned()),
+                ..Options::default()
+            },
+            Options {
+                beds: vec!["qemu".to_owned()],
+                ..Options::default()
+            },
+            Options {
+                is_list: true,
+                ..Options::default()
+            },
+        ] {
+            assert!(!some.runs_check(), "{some:?}");
+        }
+    }
+
+    #[test]
+    fn a_failed_check_fails_the_whole() {
+        let mut total = Tally {
+            passed: 900,
+            failed: 0,
+        };
+        assert!(total.is_good());
+        total.add(failures_of(crate::check::Summary {
+            passed: 9,
+            failed: 0,
+            left_out: 1,
+        }));
+        assert!(total.is_good() && total.passed == 900);
+        total.add(failures_of(crate::check::Summary {
+            passed: 8,
+            failed: 2,
+            left_out: 0,
+        }));
+        assert!(!total.is_good() && total.failed == 2);
+        assert!(!Tally::default().is_good());
     }
 
     #[test]

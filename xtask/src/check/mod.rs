@@ -133,6 +133,14 @@ pub fn run(only: Option<&str>) -> Result<ExitCode> {
     })
 }
 
+/// Runs the checks that come before the tests: all but the unit tests, which are tests.
+///
+/// # Errors
+/// The workspace cannot be read.
+pub fn before_tests() -> Result<Summary> {
+    run_those(|name| name != UNIT_TESTS)
+}
+
 fn run_those(is_chosen: impl Fn(&str) -> bool) -> Result<Summary> {
     let workspace = Workspace::read()?;
     let mut summary = Summary::default();

@@ -12,8 +12,8 @@ use crate::parts::power::PowerButton;
 use crate::parts::uart::SerialPort;
 use crate::parts::vga::VgaSlot;
 use crate::parts::{
-    debug_port, exit_port, fw_cfg, hpet, interrupts, keyboard, pci, pit, power, reset, rtc, uart,
-    vga,
+    debug_port, exit_port, fw_cfg, hpet, interrupts, keyboard, pci, pit, power, pvpanic, reset,
+    rtc, uart, vga,
 };
 use crate::services::Services;
 use crate::slot::AnySlot;
@@ -111,6 +111,7 @@ impl Board {
         let power_button = power::install(&mut pc)?;
         hpet::install(&mut pc, &replaced)?;
         pci::install(&mut pc)?;
+        pvpanic::install(&mut pc, config.far_ends.events.clone())?;
         fw_cfg::install(&mut pc, config)?;
         debug_port::install(&mut pc, config.far_ends.debug_text.clone())?;
         if spec.exit_port {
@@ -216,6 +217,7 @@ impl Board {
     pub fn end_lines(&self) {
         self.far_ends.debug_text.end();
         self.far_ends.com1.end();
+        self.far_ends.events.end();
     }
 
     /// Drops what was typed: a new guest comes, for which it is not.

@@ -1,6 +1,7 @@
 //! Who answers at a port or an address: built before the VM runs, never changed afterwards.
 
 use addr::{Gpa, GpaRange};
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
@@ -72,14 +73,15 @@ struct PioRange {
 /// The port bus. An access belongs to the device at its first port; what nobody answers floats high.
 pub struct PioBus {
     ranges: Vec<PioRange>,
-    reported: Vec<AtomicU64>,
+    /// A bit for each port.
+    reported: Box<[AtomicU64; 1024]>,
 }
 
 impl Default for PioBus {
     fn default() -> Self {
         Self {
             ranges: Vec::new(),
-            reported: (0..1024).map(|_| AtomicU64::new(0)).collect(),
+            reported: Box::new(core::array::from_fn(|_| AtomicU64::new(0))),
         }
     }
 }
@@ -202,17 +204,20 @@ impl PioBus {
     /// Whether `port`, an empty one, was not reported before: each is worth one line.
     #[cold]
     fn is_first(&self, port: u16) -> bool {
-        let word = &self.reported[usize::from(port >> 6)];
         let bit = 1 << (port & 63);
-        word.fetch_or(bit, Ordering::Relaxed) & bit == 0
+        self.reported
+            .get(usize::from(port >> 6))
+            .is_some_and(|word| word.fetch_or(bit, Ordering::Relaxed) & bit == 0)
     }
 
     /// Whether `port`, an empty one, was not reported before: each is worth one line.
     #[inline]
     pub fn is_news(&self, port: u16) -> bool {
-        let word = &self.reported[usize::from(port >> 6)];
         let bit = 1 << (port & 63);
-        word.load(Ordering::Relaxed) & bit == 0 && self.is_first(port)
+        self.reported
+            .get(usize::from(port >> 6))
+            .is_some_and(|word| word.load(Ordering::Relaxed) & bit == 0)
+            && self.is_first(port)
     }
 }
 

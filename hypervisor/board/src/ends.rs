@@ -1,6 +1,7 @@
 //! Far ends: who is at the other side of a cable that leaves the board.
 
 use alloc::sync::Arc;
+use chipset::GuestEvent;
 
 /// The far end of a serial cable.
 pub trait SerialEnd: Send + Sync {
@@ -21,6 +22,15 @@ pub trait TextEnd: Send + Sync {
     fn end(&self);
 }
 
+/// Hears of what a guest's kernel reports of itself.
+pub trait EventEnd: Send + Sync {
+    /// Takes one event. A guest may report as many as it likes.
+    fn tell(&self, event: GuestEvent);
+
+    /// The guest has ended: the next one is another.
+    fn end(&self);
+}
+
 /// Where the cables of one VM's board lead.
 #[derive(Clone)]
 pub struct FarEnds {
@@ -28,6 +38,8 @@ pub struct FarEnds {
     pub com1: Arc<dyn SerialEnd>,
     /// The reader of its debug ports.
     pub debug_text: Arc<dyn TextEnd>,
+    /// Who hears of its panics.
+    pub events: Arc<dyn EventEnd>,
 }
 
 /// Whoever operates the machine: gives each new VM its far ends.

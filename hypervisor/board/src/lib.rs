@@ -4,6 +4,13 @@
 //! wires. A [`Board`] is a list of parts (`board.rs`); each part is one file of `parts`.
 #![no_std]
 #![forbid(unsafe_code)]
+#![warn(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::unreachable,
+    clippy::wildcard_enum_match_arm
+)]
 
 extern crate alloc;
 #[cfg(test)]
@@ -29,7 +36,7 @@ pub use crate::board::{Board, BoardConfig};
 pub use alarm::Alarm;
 pub use bell::Bell;
 pub use bus::{MmioBus, MmioTarget, Overlap, PioBus, PioTarget};
-pub use ends::{Cables, FarEnds, SerialEnd, TextEnd};
+pub use ends::{Cables, EventEnd, FarEnds, SerialEnd, TextEnd};
 pub use fabric::{Cpus, Fabric};
 pub use lifecycle::{EndOrder, Lifecycle, StopReason, VmState};
 pub use line::Line;

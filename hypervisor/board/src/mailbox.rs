@@ -109,11 +109,15 @@ impl Mailbox {
     /// Leaves an interrupt.
     pub fn post(&self, vector: Vector, trigger: Trigger) {
         let (word, bit) = place(vector);
-        match trigger {
-            Trigger::Level => self.level[word].fetch_or(bit, Ordering::SeqCst),
-            Trigger::Edge => self.level[word].fetch_and(!bit, Ordering::SeqCst),
+        // A vector's two upper bits name one of four words: there always is one.
+        let (Some(level), Some(pending)) = (self.level.get(word), self.pending.get(word)) else {
+            return;
         };
-        self.pending[word].fetch_or(bit, Ordering::SeqCst);
+        match trigger {
+            Trigger::Level => level.fetch_or(bit, Ordering::SeqCst),
+            Trigger::Edge => level.fetch_and(!bit, Ordering::SeqCst),
+        };
+        pending.fetch_or(bit, Ordering::SeqCst);
         self.send(Mail::INTERRUPT);
     }
 

@@ -13,9 +13,9 @@ pub trait Harness<D>: Send + Sync {
     /// Asks the device and passes on; called after every access, with the device's lock held.
     fn after(&self, device: &mut D);
 
-    /// The line its interrupts go to, if it has one of its own.
-    fn gsi(&self) -> Option<u8> {
-        None
+    /// The lines of its own that its interrupts go to, for the operator.
+    fn lines(&self) -> Vec<u8> {
+        Vec::new()
     }
 
     /// Makes itself what it was when the device was saved; called when its state was replaced, before `after`, while all wires are low.
@@ -155,8 +155,8 @@ pub trait AnySlot: Send + Sync {
     fn restore(&self, bytes: &[u8]) -> bool;
     /// What an operator wants to see.
     fn inspect(&self, page: &mut Page<'_>);
-    /// The line its interrupts go to, if it has one of its own.
-    fn gsi(&self) -> Option<u8>;
+    /// The lines of its own that its interrupts go to, for the operator.
+    fn lines(&self) -> Vec<u8>;
 }
 
 impl<D, W> AnySlot for Slot<D, W>
@@ -202,7 +202,7 @@ where
         self.with(|device| device.inspect(page));
     }
 
-    fn gsi(&self) -> Option<u8> {
-        self.harness.gsi()
+    fn lines(&self) -> Vec<u8> {
+        self.harness.lines()
     }
 }

@@ -2,8 +2,8 @@
 
 use alloc::vec::Vec;
 use chipset::{
-    DebugPort, ExitPort, FwCfg, Hpet, I8042, IoApic, PicPair, Pit, PowerManagement, ResetControl,
-    Rtc, Uart16550, Vga,
+    DebugPort, ExitPort, FwCfg, Hpet, I8042, IoApic, PicPair, Pit, PowerManagement, Pvpanic,
+    ResetControl, Rtc, Uart16550, Vga,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -45,6 +45,7 @@ all_of!(
     pci::Root,
     DebugPort,
     ExitPort,
+    Pvpanic,
 );
 
 /// Its items are its VM's.
@@ -60,6 +61,10 @@ impl Persist for FwCfg {
     }
 }
 
+#[expect(
+    clippy::expect_used,
+    reason = "a vector takes all bytes, and all lengths are known"
+)]
 fn encode(state: &impl Serialize) -> Vec<u8> {
     postcard::to_allocvec(state).expect("a vector takes all bytes, and lengths are known")
 }

@@ -15,6 +15,7 @@ mod console;
 mod display;
 mod lines;
 mod outputs;
+mod reports;
 mod shell;
 mod status;
 #[cfg(test)]

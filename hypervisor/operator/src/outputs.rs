@@ -2,6 +2,7 @@
 
 use crate::console::Console;
 use crate::lines::LinePrinter;
+use crate::reports::Reports;
 use crate::view::View;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -16,6 +17,8 @@ pub(crate) struct Output<H: Host> {
     pub(crate) view: Arc<View<H>>,
     /// Its debug ports.
     pub(crate) debug_text: Arc<LinePrinter<H>>,
+    /// What its kernel reports.
+    pub(crate) events: Arc<Reports>,
 }
 
 /// The outputs of all VMs. Its lock is taken by the operator's side only.
@@ -57,10 +60,12 @@ impl<H: Host> Cables for Outputs<H> {
             vm: id,
             view: Arc::new(View::new(id, name, self.console)),
             debug_text: Arc::new(LinePrinter::new(name, self.console)),
+            events: Arc::new(Reports::new(name)),
         });
         let far_ends = FarEnds {
             com1: output.view.clone(),
             debug_text: output.debug_text.clone(),
+            events: output.events.clone(),
         };
         let mut list = self.list.lock();
         // A VM that could not be assembled leaves its number to the next one.

@@ -54,6 +54,10 @@ impl Harness<Hpet> for HpetHarness {
 }
 
 /// Puts the HPET on the board.
+#[expect(
+    clippy::expect_used,
+    reason = "a page at a constant address below 4 GiB does not wrap"
+)]
 pub(crate) fn install(pc: &mut Maker, replaced: &LegacyReplacement) -> Result<(), Overlap> {
     // With legacy replacement pins 2 and 8 stand for IRQ 0 and 8, which the PIC pair has as well.
     let irq = |pin| match pin {

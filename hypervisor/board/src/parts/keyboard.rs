@@ -1,4 +1,5 @@
-//! The keyboard controller with its keyboard: IRQ 1, and the controller's way to reset the PC.
+//! The keyboard controller with its keyboard and its mouse: IRQ 1, IRQ 12, and the controller's way
+//! to reset the PC.
 
 use crate::bus::Overlap;
 use crate::lifecycle::{Lifecycle, StopReason};
@@ -7,27 +8,31 @@ use crate::maker::Maker;
 use crate::slot::{Harness, Slot};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
-use chipset::{I8042, I8042_COMMAND_PORT, I8042_DATA_PORT};
+use alloc::vec;
+use alloc::vec::Vec;
+use chipset::{I8042, I8042_COMMAND_PORT, I8042_DATA_PORT, MouseButtons};
 use core::sync::atomic::{AtomicU32, Ordering};
 use device::Device;
 use spin::Mutex;
 
-/// Holds the keyboard's line, and resets the VM.
+/// Holds the lines of keyboard and mouse, and resets the VM.
 struct I8042Harness {
-    line: Line,
+    keyboard: Line,
+    mouse: Line,
     lifecycle: Arc<Lifecycle>,
 }
 
 impl Harness<I8042> for I8042Harness {
     fn after(&self, controller: &mut I8042) {
-        self.line.set(controller.line());
+        self.keyboard.set(controller.line());
+        self.mouse.set(controller.mouse_line());
         if controller.take_request().is_some() {
             self.lifecycle.end(StopReason::Reset("keyboard controller"));
         }
     }
 
-    fn gsi(&self) -> Option<u8> {
-        Some(self.line.gsi())
+    fn lines(&self) -> Vec<u8> {
+        vec![self.keyboard.gsi(), self.mouse.gsi()]
     }
 }
 
@@ -72,6 +77,19 @@ impl Keyboard {
         codes.is_empty()
     }
 
+    /// Moves the mouse: counts to the right, upwards, and of the wheel towards the user. Lost while
+    /// the guest does not listen to the mouse.
+    pub fn move_mouse(&self, right: i32, up: i32, wheel: i32) {
+        self.slot
+            .with(|controller| controller.move_mouse(right, up, wheel));
+    }
+
+    /// Sets which buttons of the mouse are down.
+    pub fn set_mouse_buttons(&self, buttons: MouseButtons) {
+        self.slot
+            .with(|controller| controller.set_mouse_buttons(buttons));
+    }
+
     /// Drops what waits: it was typed for a guest that is no more.
     pub(crate) fn forget_typed(&self) {
         self.life.fetch_add(1, Ordering::SeqCst);
@@ -79,10 +97,11 @@ impl Keyboard {
     }
 }
 
-/// Puts controller and keyboard on the board.
+/// Puts controller, keyboard and mouse on the board.
 pub(crate) fn install(pc: &mut Maker) -> Result<Keyboard, Overlap> {
     let harness = I8042Harness {
-        line: pc.isa_line(1),
+        keyboard: pc.isa_line(1),
+        mouse: pc.isa_line(12),
         lifecycle: pc.lifecycle(),
     };
     let slot = pc.slot("i8042", I8042::new(), harness);

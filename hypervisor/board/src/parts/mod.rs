@@ -12,6 +12,7 @@ pub(crate) mod keyboard;
 pub(crate) mod pci;
 pub(crate) mod pit;
 pub(crate) mod power;
+pub(crate) mod pvpanic;
 pub(crate) mod reset;
 pub(crate) mod rtc;
 pub(crate) mod uart;

@@ -5,6 +5,8 @@ use crate::line::Line;
 use crate::maker::Maker;
 use crate::parts::hpet::LegacyReplacement;
 use crate::slot::Harness;
+use alloc::vec;
+use alloc::vec::Vec;
 use chipset::Pit;
 use device::Device;
 use guest_acpi::wiring;
@@ -24,8 +26,8 @@ impl Harness<Pit> for PitHarness {
         }
     }
 
-    fn gsi(&self) -> Option<u8> {
-        Some(self.line.gsi())
+    fn lines(&self) -> Vec<u8> {
+        vec![self.line.gsi()]
     }
 }
 

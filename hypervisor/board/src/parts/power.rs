@@ -6,6 +6,8 @@ use crate::line::Line;
 use crate::maker::Maker;
 use crate::slot::{Harness, Slot};
 use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
 use chipset::{PowerManagement, PowerRequest};
 use device::Device;
 use guest_acpi::wiring;
@@ -30,8 +32,8 @@ impl Harness<PowerManagement> for PowerHarness {
         }
     }
 
-    fn gsi(&self) -> Option<u8> {
-        Some(self.line.gsi())
+    fn lines(&self) -> Vec<u8> {
+        vec![self.line.gsi()]
     }
 }
 

@@ -5,6 +5,8 @@ use crate::line::Line;
 use crate::maker::Maker;
 use crate::parts::hpet::LegacyReplacement;
 use crate::slot::Harness;
+use alloc::vec;
+use alloc::vec::Vec;
 use chipset::{CmosMemory, Rtc};
 use device::{Device, Level};
 use guest_boot::MemoryLayout;
@@ -22,8 +24,8 @@ impl Harness<Rtc> for RtcHarness {
         self.line.set(Level::when(is_high));
     }
 
-    fn gsi(&self) -> Option<u8> {
-        Some(self.line.gsi())
+    fn lines(&self) -> Vec<u8> {
+        vec![self.line.gsi()]
     }
 }
 

@@ -7,6 +7,8 @@ use crate::maker::Maker;
 use crate::slot::{Harness, Slot};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
 use chipset::Uart16550;
 use core::sync::atomic::{AtomicBool, Ordering};
 use device::Device;
@@ -47,8 +49,8 @@ impl Harness<Uart16550> for UartHarness {
         self.line.set(uart.line());
     }
 
-    fn gsi(&self) -> Option<u8> {
-        Some(self.line.gsi())
+    fn lines(&self) -> Vec<u8> {
+        vec![self.line.gsi()]
     }
 
     fn restored(&self, uart: &mut Uart16550) {

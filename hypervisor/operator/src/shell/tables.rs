@@ -1,7 +1,7 @@
 //! Answers that are tables.
 
 use crate::Operator;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
 use device::Page;
@@ -108,10 +108,13 @@ pub(super) fn devices<H: Host>(vm: &Vm<H>, out: &mut String) -> fmt::Result {
             .ranges()
             .filter(|(owner, ..)| *owner == name);
         places.extend(memory.map(|(_, first, last)| alloc::format!("{first:#x}-{last:#x}")));
-        let wire = slot
-            .gsi()
-            .map_or(String::from("-"), |gsi| alloc::format!("{gsi}"));
-        writeln!(out, "{name:<8} {wire:<4} {}", places.join(", "))?;
+        let lines: Vec<String> = slot.lines().iter().map(u8::to_string).collect();
+        let lines = if lines.is_empty() {
+            "-".into()
+        } else {
+            lines.join(",")
+        };
+        writeln!(out, "{name:<8} {lines:<4} {}", places.join(", "))?;
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! How VMs end that the operator stops, and what follows when all have ended.
 
 use crate::tests::machine::TestOperator;
+use core::sync::atomic::Ordering;
 use vm_spec::{Config, HostSpec, VmSpec};
 use vmm::VmState;
 use vmm::test_host::{input, out, out_wide, spec};
@@ -93,4 +94,38 @@ fn the_machine_stays_on_while_a_vm_waits_for_its_restart() {
     assert!(!rig.vm(0).is_done());
     rig.pass_ns(SECOND_NS);
     assert_eq!(rig.state(0), VmState::Running);
+}
+
+#[test]
+fn the_operator_is_told_once_of_a_kernels_panic_in_each_life() {
+    let mut rig = TestOperator::new();
+    let said = |rig: &mut TestOperator| rig.run([out(0x505, 1), out(0x505, 1)]);
+    let events = |rig: &mut TestOperator| {
+        let mut page = std::string::String::new();
+        let vm = rig.vm(0);
+        let slot = vm
+            .board()
+            .slots()
+            .iter()
+            .find(|slot| slot.name() == "pvpanic");
+        slot.expect("on the board")
+            .inspect(&mut device::Page::new(&mut page));
+        page
+    };
+    said(&mut rig);
+    // A panic is told, and nothing more: what follows is the guest's affair.
+    assert_eq!(rig.state(0), VmState::Running);
+    assert!(
+        events(&mut rig).contains("panicked"),
+        "{}",
+        events(&mut rig)
+    );
+    let output = rig.operator.outputs.of(0).expect("the VM's");
+    let is_told = || output.events.has_panicked.load(Ordering::Relaxed);
+    assert!(is_told());
+    rig.run([out(0xcf9, 6)]);
+    assert!(!is_told());
+    rig.pass_ns(2 * SECOND_NS);
+    said(&mut rig);
+    assert!(is_told());
 }

@@ -10,7 +10,8 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use board::VmState;
-use board::{Cables, FarEnds, SerialEnd, TextEnd};
+use board::{Cables, EventEnd, FarEnds, SerialEnd, TextEnd};
+use chipset::GuestEvent;
 use vcpu::{Activity, Exit, TestVcpu, Vcpu};
 use vm_spec::{Config, VmSpec};
 use x86::{Rflags, Width};
@@ -62,7 +63,8 @@ impl Cables for TestCables {
         let end = Arc::new(TestEnd(self.0));
         FarEnds {
             com1: end.clone(),
-            debug_text: end,
+            debug_text: end.clone(),
+            events: end,
         }
     }
 }
@@ -81,6 +83,15 @@ impl SerialEnd for TestEnd {
 impl TextEnd for TestEnd {
     fn put(&self, byte: u8) {
         self.0.printed.lock().push(byte);
+    }
+
+    fn end(&self) {}
+}
+
+impl EventEnd for TestEnd {
+    fn tell(&self, event: GuestEvent) {
+        let text = std::format!("[{event:?}]");
+        self.0.printed.lock().extend(text.bytes());
     }
 
     fn end(&self) {}

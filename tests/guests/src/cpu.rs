@@ -117,6 +117,12 @@ pub fn pause() {
     core::hint::spin_loop();
 }
 
+/// Lets so many TSC ticks pass.
+pub fn wait(ticks: u64) {
+    let start = rdtsc();
+    while rdtsc().wrapping_sub(start) < ticks {}
+}
+
 /// Halts and never goes on.
 pub fn halt_for_ever() -> ! {
     loop {

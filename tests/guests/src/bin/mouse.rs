@@ -37,6 +37,9 @@ const ACK: u8 = 0xfa;
 const RESEND: u8 = 0xfe;
 const SELF_TEST_PASSED: u8 = 0xaa;
 
+/// After so long no further interrupt is on its way.
+const SETTLE_TICKS: u64 = 300_000;
+
 /// Bytes that came by interrupt since [`forget`].
 static BYTES: [AtomicU8; 8] = [const { AtomicU8::new(0) }; 8];
 static COUNT: AtomicUsize = AtomicUsize::new(0);
@@ -67,9 +70,7 @@ fn hook(vector: u8) {
 fn interrupts(what: &'static str, bytes: &[u8]) -> Outcome {
     cpu::sti();
     let have_come = cpu::poll(|| COUNT.load(SeqCst) >= bytes.len());
-    for _ in 0..100_000 {
-        cpu::pause();
-    }
+    cpu::wait(SETTLE_TICKS);
     cpu::cli();
     let count = COUNT.swap(0, SeqCst);
     that(what, have_come)?;

@@ -3,6 +3,13 @@
 //! Knows no hardware: everything is generic over [`host::Host`]. Read [`exit`](self) first (`exit/mod.rs`): one line per exit.
 #![no_std]
 #![forbid(unsafe_code)]
+#![warn(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::unreachable,
+    clippy::wildcard_enum_match_arm
+)]
 
 extern crate alloc;
 #[cfg(any(test, feature = "test-host"))]
@@ -12,6 +19,11 @@ mod bios;
 mod cpu;
 mod exit;
 mod registry;
+#[expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a vector takes all bytes; a vCPU's number is one of its VM's"
+)]
 mod saved;
 #[cfg(any(test, feature = "test-host"))]
 pub mod test_host;
@@ -119,6 +131,10 @@ impl<H: Host> Hypervisor<H> {
     /// Runs the calling CPU for the rest of its life; `chores` are done on it now and then.
     pub fn run_cpu(&'static self, cpu: &mut H::Cpu, chores: Option<&mut dyn Chores>) -> ! {
         let id = self.host.cpu_id(cpu);
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "`start` made one for each CPU that the host counts"
+        )]
         let porch = &self.porches[id.0 as usize];
         let mut home = Home::new(self.host, porch);
         // Whatever was left before this CPU came here is looked at in the first round.

@@ -226,9 +226,10 @@ impl<H: Host> Hypervisor<H> {
     /// [`DestroyError`].
     pub fn destroy(&self, name: &str) -> Result<(), DestroyError> {
         let mut list = self.registry.lock();
-        let at = list.vms.iter().position(|vm| vm.name() == name);
-        let at = at.ok_or(DestroyError::NoVm)?;
-        if !list.vms[at].retire() {
+        let mut numbered = list.vms.iter().enumerate();
+        let named = numbered.find(|(_, vm)| vm.name() == name);
+        let (at, vm) = named.ok_or(DestroyError::NoVm)?;
+        if !vm.retire() {
             return Err(DestroyError::NotStopped);
         }
         list.vms.remove(at);

@@ -188,7 +188,7 @@ fn move_block<H: Host>(call: &mut Call<'_, H>) -> bool {
 fn set_es<H: Host>(call: &mut Call<'_, H>, selector: u16) {
     let mut state = vcpu::ArchState::after_reset();
     call.vcpu.save(&mut state);
-    let es = &mut state.segment[SegmentRegister::Es as usize];
+    let es = SegmentRegister::Es.of_mut(&mut state.segment);
     es.selector = selector;
     es.base = u64::from(selector) << 4;
     call.vcpu.load(&state);

@@ -1,6 +1,6 @@
 //! The vCPUs that live on one physical CPU, and the devices that call it home.
 
-use crate::cpu::inbox::Porch;
+use crate::cpu::inbox::{Arrival, Porch};
 use crate::vcpu::{Next, VirtualCpu};
 use crate::vm::Vm;
 use alloc::sync::Arc;
@@ -84,8 +84,8 @@ impl<H: Host> Home<H> {
         }
         let mut has_news = self.porch.bell.take_news();
         if has_news {
-            for (vm, id) in self.porch.take_arrivals() {
-                self.take_in(cpu, vm, id);
+            for arrival in self.porch.take_arrivals() {
+                self.take_in(cpu, arrival);
             }
             if self.porch.take_departures() {
                 self.let_go();
@@ -167,8 +167,9 @@ impl<H: Host> Home<H> {
         }
     }
 
-    fn take_in(&mut self, cpu: &mut H::Cpu, vm: Arc<Vm<H>>, id: usize) {
-        match VirtualCpu::new(self.host, cpu, vm.clone(), id) {
+    fn take_in(&mut self, cpu: &mut H::Cpu, arrival: Arrival<H>) {
+        let (vm, id) = (arrival.vm.clone(), arrival.id);
+        match VirtualCpu::new(self.host, cpu, arrival) {
             Ok(vcpu) => {
                 let resident = Some(Resident {
                     vcpu,

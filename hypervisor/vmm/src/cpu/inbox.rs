@@ -1,19 +1,29 @@
 //! How vCPUs come to a physical CPU, and how it hears that some are to go.
 
 use crate::cpu::load::Load;
+use crate::vcpu::stats::Stats;
 use crate::vm::Vm;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use board::Bell;
+use board::{Bell, Mailbox};
 use core::sync::atomic::{AtomicBool, Ordering};
 use host::Host;
 use spin::Mutex;
+
+/// A vCPU on its way to its home.
+pub(crate) struct Arrival<H: Host> {
+    pub(crate) vm: Arc<Vm<H>>,
+    /// Its number in its VM.
+    pub(crate) id: usize,
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) stats: Arc<Stats>,
+}
 
 /// What others leave for a home: vCPUs to take in.
 pub(crate) struct Porch<H: Host> {
     pub(crate) bell: Arc<Bell>,
     pub(crate) load: Load,
-    arrivals: Mutex<Vec<(Arc<Vm<H>>, usize)>>,
+    arrivals: Mutex<Vec<Arrival<H>>>,
     /// A VM was destroyed whose vCPUs may live here.
     has_departures: AtomicBool,
 }
@@ -28,9 +38,9 @@ impl<H: Host> Porch<H> {
         }
     }
 
-    /// Sends a vCPU here, by its number in its VM.
-    pub(crate) fn send(&self, vm: Arc<Vm<H>>, vcpu: usize) {
-        self.arrivals.lock().push((vm, vcpu));
+    /// Sends a vCPU here.
+    pub(crate) fn send(&self, arrival: Arrival<H>) {
+        self.arrivals.lock().push(arrival);
         self.bell.ring();
     }
 
@@ -39,8 +49,9 @@ impl<H: Host> Porch<H> {
         self.has_departures.store(true, Ordering::SeqCst);
         self.bell.ring();
     }
+
     /// Takes the vCPUs that were sent. The home only.
-    pub(crate) fn take_arrivals(&self) -> Vec<(Arc<Vm<H>>, usize)> {
+    pub(crate) fn take_arrivals(&self) -> Vec<Arrival<H>> {
         core::mem::take(&mut *self.arrivals.lock())
     }
 

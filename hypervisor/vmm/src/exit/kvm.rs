@@ -4,7 +4,7 @@
 //! RDX and RSI, the result is in RAX.
 
 use crate::vcpu::{Next, VirtualCpu};
-use board::Mail;
+use board::{Mail, Mailbox};
 use chipset::{ApicMessage, Delivery, DestinationMode, Trigger};
 use host::Host;
 use vcpu::Vcpu;
@@ -45,24 +45,25 @@ impl<H: Host> VirtualCpu<H> {
         match number {
             KICK_CPU => {
                 // Who is not there needs no kick.
-                if let Some(mailbox) = self.target(b) {
-                    self.vm.cpus().mailboxes()[mailbox].send(Mail::KICK);
+                if let Some((_, mailbox)) = self.target(b) {
+                    mailbox.send(Mail::KICK);
                 }
                 (0, Next::Resume)
             }
             SEND_IPI => (self.send_ipi([a, b], bits, c, d), Next::Resume),
             SCHED_YIELD => match self.target(a) {
-                Some(id) => (0, Next::GiveWayTo(id)),
+                Some((id, _)) => (0, Next::GiveWayTo(id)),
                 None => (0, Next::Resume),
             },
             _ => (NO_SUCH_CALL, Next::Resume),
         }
     }
 
-    /// The vCPU with this local APIC id.
-    fn target(&self, apic_id: u64) -> Option<usize> {
+    /// Returns the number of the vCPU with this local APIC id, and its mailbox.
+    fn target(&self, apic_id: u64) -> Option<(usize, &Mailbox)> {
         let id = usize::try_from(apic_id).ok()?;
-        (id < self.vm.cpus().mailboxes().len()).then_some(id)
+        let mailbox = self.vm.cpus().mailboxes().get(id)?;
+        Some((id, mailbox))
     }
 
     /// Sends an interrupt to each vCPU whose bit is set in two words of `bits` bits; the first bit is local APIC `first`. Returns how
@@ -83,7 +84,7 @@ impl<H: Host> VirtualCpu<H> {
                 let bit = u64::from(left.trailing_zeros());
                 left &= left - 1;
                 let apic_id = first.saturating_add(base + bit);
-                let Some(id) = self.target(apic_id) else {
+                let Some((id, _)) = self.target(apic_id) else {
                     continue;
                 };
                 let message = ApicMessage {

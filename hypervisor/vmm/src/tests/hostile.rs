@@ -198,9 +198,10 @@ fn attack(seed: u64) {
         }
         let exit = dice.exit();
         let id = usize::from(dice.below(4) == 0);
-        let address = match &exit {
-            Exit::SlatFault(fault) => fault.gpa.raw(),
-            _ => dice.value(),
+        let address = if let Exit::SlatFault(fault) = &exit {
+            fault.gpa.raw()
+        } else {
+            dice.value()
         };
         let (rsi, rcx, rax) = (dice.value(), dice.value(), dice.value());
         let backend = &mut rig.vcpu(0, id).backend;

@@ -9,6 +9,7 @@ pub(crate) mod stats;
 use board::StopReason;
 use board::{Begin, Mail, Mailbox, Taken};
 
+use crate::cpu::inbox::Arrival;
 use crate::vcpu::local::Local;
 use crate::vcpu::stats::Stats;
 use crate::vm::Vm;
@@ -67,12 +68,21 @@ pub(crate) struct VirtualCpu<H: Host> {
 }
 
 impl<H: Host> VirtualCpu<H> {
+    /// Makes a vCPU on the CPU that is its home.
+    ///
+    /// # Errors
+    /// [`NoMemory`].
     pub(crate) fn new(
         host: &'static H,
         cpu: &mut H::Cpu,
-        vm: Arc<Vm<H>>,
-        id: usize,
+        arrival: Arrival<H>,
     ) -> Result<Self, NoMemory> {
+        let Arrival {
+            vm,
+            id,
+            mailbox,
+            stats,
+        } = arrival;
         let plan = VcpuPlan {
             slat: vm.slat(),
             cr4_allowed: vm.model().cr4_allowed(),
@@ -80,12 +90,11 @@ impl<H: Host> VirtualCpu<H> {
             physical_bits: vm.model().physical_bits(),
         };
         let backend = host.new_vcpu(cpu, &plan)?;
-        let mailbox = vm.cpus().mailboxes()[id].clone();
         Ok(Self {
             host,
             backend,
             local: Local::new(id as u32, vm.model(), vm.tsc_offset()),
-            stats: vm.stats()[id].clone(),
+            stats,
             vm,
             id,
             activity: Activity::WaitForSipi,
@@ -136,7 +145,9 @@ impl<H: Host> VirtualCpu<H> {
 
     /// Its VM pauses: says that it holds still.
     pub(crate) fn hold(&mut self) {
-        *self.vm.held[self.id].lock() = Some(Box::new(self.save()));
+        if let Some(held) = self.vm.held.get(self.id) {
+            *held.lock() = Some(Box::new(self.save()));
+        }
         self.vm.lifecycle().hold(self.host.now());
     }
 
@@ -181,11 +192,10 @@ impl<H: Host> VirtualCpu<H> {
         self.local.has_moved_timer = true;
         let mut exits = 0u32;
         let next = loop {
-            if self.mailbox.has_mail() {
-                match self.read_mail() {
-                    Next::Resume => {}
-                    other => break other,
-                }
+            if self.mailbox.has_mail()
+                && let Some(order) = self.read_mail()
+            {
+                break order;
             }
             if self.mailbox.bell().is_rung() {
                 break Next::Yield;
@@ -208,7 +218,12 @@ impl<H: Host> VirtualCpu<H> {
                 Next::Resume => {}
                 Next::Look if self.stays_after_interrupt(cpu, until) => {}
                 Next::Look => break Next::Yield,
-                other => break other,
+                end @ (Next::Yield
+                | Next::GiveWay
+                | Next::GiveWayTo(_)
+                | Next::Sleep
+                | Next::Hold
+                | Next::Stop) => break end,
             }
             // The alarm ends the turn. But Bochs withholds interrupts from a guest that has them disabled, and such a one may
             // poll a device for ever: so the clock is looked at now and then.
@@ -248,17 +263,18 @@ impl<H: Host> VirtualCpu<H> {
         has_come && until.is_none_or(|at| now < at)
     }
 
-    fn read_mail(&mut self) -> Next {
+    /// Takes what was left for this vCPU; returns what follows if it is to leave the guest.
+    fn read_mail(&mut self) -> Option<Next> {
         let Taken { mail, sipi } = self.mailbox.take();
         if mail.contains(Mail::HALT) {
-            return Next::Stop;
+            return Some(Next::Stop);
         }
         if mail.contains(Mail::INIT) {
             if self.id == 0 {
                 // The boot processor does not wait for SIPI but runs the firmware, which resets the machine.
                 // (Intel SDM vol. 3A 10.4.2)
                 let _ = self.stop(StopReason::Reset("INIT to the boot processor"));
-                return Next::Stop;
+                return Some(Next::Stop);
             }
             self.initialize();
         }
@@ -282,10 +298,7 @@ impl<H: Host> VirtualCpu<H> {
             });
         }
         // Last, so that what came with it is taken in first.
-        if mail.contains(Mail::PAUSE) {
-            return Next::Hold;
-        }
-        Next::Resume
+        mail.contains(Mail::PAUSE).then_some(Next::Hold)
     }
 
     /// Ends a halt if another vCPU kicked this one since the last: KVM's way of waking who waits for a lock.

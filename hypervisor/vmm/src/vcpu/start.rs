@@ -49,6 +49,6 @@ impl<H: Host> VirtualCpu<H> {
     fn sign(&self, state: &mut ArchState) {
         let inputs = || self.local.cpuid_inputs(&self.backend);
         let signature = self.vm.model().cpuid(1, 0, inputs).eax;
-        state.gpr[x86::Gpr::Rdx.index()] = signature.into();
+        *x86::Gpr::Rdx.of_mut(&mut state.gpr) = signature.into();
     }
 }

@@ -128,7 +128,9 @@ impl Stats {
     /// How many exits of each kind, in the order of [`KIND_NAMES`].
     #[must_use]
     pub fn exits(&self) -> [u64; KIND_NAMES.len()] {
-        core::array::from_fn(|kind| self.exits[kind].load(Ordering::Relaxed))
+        self.exits
+            .each_ref()
+            .map(|counter| counter.load(Ordering::Relaxed))
     }
 
     /// How many exits in all.

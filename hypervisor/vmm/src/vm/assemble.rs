@@ -1,7 +1,7 @@
 //! From a specification to a VM: RAM, second-level tables, board, vCPUs on their home CPUs.
 
 use crate::Module;
-use crate::cpu::inbox::Porch;
+use crate::cpu::inbox::{Arrival, Porch};
 use crate::vcpu::stats::Stats;
 use crate::vm::kernel::{self, Image};
 use crate::vm::memory::{Original, RamWork};
@@ -117,6 +117,10 @@ pub(crate) fn assemble<H: Host>(
         .allocate_ram(&layout.backed())
         .map_err(no_memory)?;
     // What somebody else left there is not for the operator's eyes either, who may look before the VM starts.
+    #[expect(
+        clippy::expect_used,
+        reason = "going on would show an operator what another VM left"
+    )]
     guest_boot::clear_screen(&ram).expect("the layout backs the window of the screen");
     let mut slat = context.host.new_slat().map_err(no_memory)?;
     let mut mapped = Ok(());
@@ -137,19 +141,16 @@ pub(crate) fn assemble<H: Host>(
             offers_pcid: true,
         },
     );
-    let mailboxes = homes
+    let mailboxes: Vec<_> = homes
         .iter()
         .enumerate()
         .map(|(id, home)| {
             let addressing = LocalApic::new(id as u32, id == 0).addressing();
-            Arc::new(Mailbox::new(
-                context.porches[*home].bell.clone(),
-                addressing,
-            ))
+            Arc::new(Mailbox::new(home.bell.clone(), addressing))
         })
         .collect();
-    let cpus = Arc::new(Cpus::new(mailboxes));
-    let home = context.porches[homes[0]].bell.clone();
+    let cpus = Arc::new(Cpus::new(mailboxes.clone()));
+    let home = homes.first().ok_or(AssembleError::NoCpu(0))?.bell.clone();
     let ram = Arc::new(ram);
     let board = Board::new(&BoardConfig {
         services: context.host,
@@ -191,30 +192,41 @@ pub(crate) fn assemble<H: Host>(
         messages: Messages::default(),
         is_described: AtomicBool::new(false),
     });
-    for (vcpu, home) in homes.iter().enumerate() {
-        context.porches[*home].send(vm.clone(), vcpu);
+    let places = homes.into_iter().zip(mailboxes).zip(&vm.stats);
+    for (id, ((home, mailbox), stats)) in places.enumerate() {
+        home.send(Arrival {
+            vm: vm.clone(),
+            id,
+            mailbox,
+            stats: stats.clone(),
+        });
     }
     Ok(vm)
 }
 
 /// The home CPU of each vCPU: in turn over the CPUs it may use.
-fn homes<H: Host>(
-    context: &AssembleContext<'_, H>,
+fn homes<'a, H: Host>(
+    context: &AssembleContext<'a, H>,
     spec: &VmSpec,
     turn: &mut usize,
-) -> Result<Vec<usize>, AssembleError> {
-    let allowed: Vec<usize> = match &spec.cpu_affinity {
-        Some(cpus) => cpus.iter().map(|cpu| *cpu as usize).collect(),
-        None => (0..context.porches.len()).collect(),
+) -> Result<Vec<&'a Porch<H>>, AssembleError> {
+    let allowed: Vec<&Porch<H>> = match &spec.cpu_affinity {
+        Some(cpus) => cpus
+            .iter()
+            .map(|cpu| {
+                let porch = context.porches.get(*cpu as usize);
+                porch.ok_or(AssembleError::NoCpu(*cpu))
+            })
+            .collect::<Result<_, _>>()?,
+        None => context.porches.iter().collect(),
     };
-    if let Some(absent) = allowed.iter().find(|cpu| **cpu >= context.porches.len()) {
-        return Err(AssembleError::NoCpu(*absent as u32));
-    }
-    Ok((0..spec.cpus)
-        .map(|_| {
-            let home = allowed[*turn % allowed.len()];
-            *turn += 1;
-            home
-        })
+    let skipped = turn.checked_rem(allowed.len()).unwrap_or(0);
+    let count = spec.cpus as usize;
+    *turn += count;
+    Ok(allowed
+        .into_iter()
+        .cycle()
+        .skip(skipped)
+        .take(count)
         .collect())
 }

@@ -4,6 +4,10 @@ pub(crate) mod assemble;
 pub(crate) mod control;
 pub(crate) mod kernel;
 pub(crate) mod launch;
+#[expect(
+    clippy::indexing_slicing,
+    reason = "a piece is never longer than the buffer it is copied through"
+)]
 pub(crate) mod memory;
 
 use crate::saved::SavedVcpu;
@@ -252,12 +256,13 @@ impl<H: Host> Vm<H> {
     /// # Errors
     /// Those of `out`.
     pub fn inspect_vcpu(&self, id: usize, out: &mut dyn Write) -> Result<bool, core::fmt::Error> {
-        let Some(stats) = self.stats.get(id) else {
+        let (Some(stats), Some(mailbox)) = (self.stats.get(id), self.cpus().mailboxes().get(id))
+        else {
             return Ok(false);
         };
         let (rip, cr3, rflags) = stats.place();
         let [code, info1, info2] = stats.last_exit();
-        let home = self.cpus().mailboxes()[id].bell().cpu();
+        let home = mailbox.bell().cpu();
         writeln!(
             out,
             "  vCPU {id} on {home}: rip {rip:#x} cr3 {cr3:#x} rflags {rflags:#x}, last exit {code:#x} ({info1:#x}, {info2:#x})"

@@ -5,7 +5,7 @@
 
 use crate::Vcpu;
 use addr::{Gpa, Gva};
-use x86::{CpuidResult, Fault, GeneralProtection, Gpr, SegmentRegister, Vector, Width};
+use x86::{CpuidResult, Fault, GeneralProtection, Gpr, SegmentRegister, Width};
 
 /// Length of an instruction in bytes, 1 to 15.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +66,6 @@ pub enum Exit {
     HostInterrupt,
     /// The window that was asked for is open.
     InterruptWindow,
-    /// The guest ended this interrupt without the VMM's help (virtual-interrupt delivery).
-    EndOfInterrupt(Vector),
     /// Triple fault, or an event delivery that can never succeed.
     Shutdown,
     /// The CPU rejected our state: our bug, to be dumped.

@@ -38,7 +38,6 @@ impl<H: Host> VirtualCpu<H> {
             Exit::Pause(pause) => self.pause(pause),
             Exit::HostInterrupt => Next::Look,
             Exit::InterruptWindow => Next::Resume,
-            Exit::EndOfInterrupt(vector) => self.ended(vector),
             Exit::Shutdown => self.stop(StopReason::TripleFault),
             Exit::EntryRefused(refused) => self.refused(refused.reason),
             Exit::Unexpected(raw) => self.dump(StopReason::Unexpected(raw)),
@@ -136,11 +135,6 @@ impl<H: Host> VirtualCpu<H> {
         } else {
             Next::Resume
         }
-    }
-
-    fn ended(&mut self, vector: x86::Vector) -> Next {
-        self.vm.fabric().end_of_interrupt(vector);
-        Next::Resume
     }
 
     /// Orders the VM to end; this vCPU finds the order in its mail.

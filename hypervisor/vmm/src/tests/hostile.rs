@@ -114,8 +114,7 @@ impl Dice {
             10 => read_msr(self.msr()),
             11 => cpuid(self.value() as u32),
             12 => hlt(),
-            13 => Exit::InterruptWindow,
-            14 => Exit::EndOfInterrupt(Vector(self.roll() as u8)),
+            13..=14 => Exit::InterruptWindow,
             15 => Exit::PioString(vcpu::PioString {
                 port: self.port(),
                 width: self.width(),

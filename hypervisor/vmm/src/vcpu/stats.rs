@@ -19,15 +19,14 @@ fn kind(exit: &Exit) -> usize {
         Exit::Pause(_) => 10,
         Exit::HostInterrupt => 11,
         Exit::InterruptWindow => 12,
-        Exit::EndOfInterrupt(_) => 13,
-        Exit::Shutdown => 14,
-        Exit::EntryRefused(_) => 15,
-        Exit::Unexpected(_) => 16,
+        Exit::Shutdown => 13,
+        Exit::EntryRefused(_) => 14,
+        Exit::Unexpected(_) => 15,
     }
 }
 
 /// Names of the kinds of exits.
-pub const KIND_NAMES: [&str; 17] = [
+pub const KIND_NAMES: [&str; 16] = [
     "in",
     "out",
     "string i/o",
@@ -41,7 +40,6 @@ pub const KIND_NAMES: [&str; 17] = [
     "pause",
     "host interrupt",
     "interrupt window",
-    "end of interrupt",
     "shutdown",
     "entry refused",
     "unexpected",

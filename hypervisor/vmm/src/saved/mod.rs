@@ -5,7 +5,7 @@
 
 use crate::vcpu::VirtualCpu;
 use crate::vcpu::local::SavedLocal;
-use crate::vm::{NEVER, Vm};
+use crate::vm::Vm;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -200,8 +200,8 @@ impl<H: Host> Vm<H> {
         if !self.is_ready() || !self.lifecycle().claim() {
             return Err(RestoreError::NotStopped);
         }
-        self.restart_at_ns.store(NEVER, Ordering::SeqCst);
-        self.stops_hard_at_ns.store(NEVER, Ordering::SeqCst);
+        self.restart_at.set(None);
+        self.stops_hard_at.set(None);
         self.board.forget_typed();
         self.clock().set_and_stop(saved.now);
         self.started_ns

@@ -19,6 +19,7 @@ use guest_boot::MemoryLayout;
 use host::{Backing, Host, NoMemory, NotedName, Permissions, Slat};
 use sched::Share;
 use spin::Mutex;
+use time::Deadline;
 use vcpu::ArchState;
 use vm_spec::VmSpec;
 
@@ -187,8 +188,8 @@ pub(crate) fn assemble<H: Host>(
         is_incomplete: AtomicBool::new(false),
         starts_by_itself: starts,
         is_done: AtomicBool::new(!starts),
-        restart_at_ns: AtomicU64::new(u64::MAX),
-        stops_hard_at_ns: AtomicU64::new(u64::MAX),
+        restart_at: Deadline::none(),
+        stops_hard_at: Deadline::none(),
         messages: Messages::default(),
         is_described: AtomicBool::new(false),
     });

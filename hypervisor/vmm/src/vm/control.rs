@@ -1,8 +1,7 @@
 //! What the operator orders a VM to do.
 
-use crate::vm::{NEVER, Vm};
+use crate::vm::Vm;
 use board::VmState;
-use core::sync::atomic::Ordering;
 use host::Host;
 use time::Instant;
 use vm_spec::After;
@@ -37,7 +36,7 @@ impl<H: Host> Vm<H> {
         match self.lifecycle().state() {
             VmState::Running | VmState::Pausing | VmState::Paused => {
                 let at = self.host.now().after_ns(after_ns);
-                self.stops_hard_at_ns.store(at.as_ns(), Ordering::SeqCst);
+                self.stops_hard_at.set(Some(at));
                 self.board.power_button().press();
                 self.resume();
                 true
@@ -50,20 +49,19 @@ impl<H: Host> Vm<H> {
 
     /// Takes back that it will be stopped hard; the power button stays pressed. Returns false when it was not to be.
     pub fn abort_stop(&self) -> bool {
-        self.stops_hard_at_ns.swap(NEVER, Ordering::SeqCst) != NEVER
+        self.stops_hard_at.take().is_some()
     }
 
     /// How long until it is stopped hard, if it is to be.
     #[must_use]
     pub fn stops_hard_in_ns(&self) -> Option<u64> {
-        let at = self.stops_hard_at_ns.load(Ordering::SeqCst);
-        (at != NEVER).then(|| Instant::from_ns(at).since_ns(self.host.now()))
+        let at = self.stops_hard_at.get()?;
+        Some(at.since_ns(self.host.now()))
     }
 
     /// Stops it hard when its time has come. To be called now and then.
     pub fn count_down(&self, now: Instant) {
-        let at = self.stops_hard_at_ns.load(Ordering::SeqCst);
-        if at != NEVER && now.as_ns() >= at && self.abort_stop() {
+        if self.stops_hard_at.get().is_some_and(|at| at <= now) && self.abort_stop() {
             log::warn!("vm {}: did not switch itself off in time", self.name());
             self.kill();
         }

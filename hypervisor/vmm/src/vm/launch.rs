@@ -1,6 +1,6 @@
 //! How a VM is started, by the operator or by its home, and what follows when it ends.
 
-use crate::vm::{NEVER, Vm};
+use crate::vm::Vm;
 use alloc::string::String;
 use board::{EndOrder, StopReason, VmState};
 use core::sync::atomic::Ordering;
@@ -29,15 +29,15 @@ impl<H: Host> Vm<H> {
         if self.is_complete() && !self.ram_work.is_done() {
             self.work_on_ram();
         }
-        if self.restart_at().is_some_and(|at| at <= now)
+        if self.restart_at.get().is_some_and(|at| at <= now)
             && self.is_ready()
             && self.lifecycle().claim()
         {
             // The operator may have taken the restart back meanwhile.
-            if self.restart_at_ns.swap(NEVER, Ordering::SeqCst) == NEVER {
-                self.lifecycle().rest();
-            } else {
+            if self.restart_at.take().is_some() {
                 self.launch();
+            } else {
+                self.lifecycle().rest();
             }
         }
         if matches!(
@@ -69,7 +69,7 @@ impl<H: Host> Vm<H> {
     /// There is no memory for a vCPU.
     pub(crate) fn vcpu_failed(&self) {
         self.is_incomplete.store(true, Ordering::SeqCst);
-        self.restart_at_ns.store(NEVER, Ordering::SeqCst);
+        self.restart_at.set(None);
         self.is_done.store(true, Ordering::SeqCst);
     }
 
@@ -90,21 +90,21 @@ impl<H: Host> Vm<H> {
                 return false;
             }
             self.is_done.store(false, Ordering::SeqCst);
-            self.restart_at_ns.store(0, Ordering::SeqCst);
+            self.restart_at.set(Some(Instant::default()));
             self.board.home().ring();
             return true;
         }
         if !self.lifecycle().claim() {
             return false;
         }
-        self.restart_at_ns.store(NEVER, Ordering::SeqCst);
+        self.restart_at.set(None);
         self.is_described.store(false, Ordering::Relaxed);
         self.launch()
     }
 
     /// Takes a stopped VM out of the world: it never starts again. Returns false when it is not stopped.
     pub(crate) fn retire(&self) -> bool {
-        self.restart_at_ns.store(NEVER, Ordering::SeqCst);
+        self.restart_at.set(None);
         self.lifecycle().retire()
     }
 
@@ -114,13 +114,13 @@ impl<H: Host> Vm<H> {
             return true;
         }
         // Between two lives?
-        let waits = self.restart_at_ns.load(Ordering::SeqCst) != NEVER;
+        let waits = self.restart_at.get().is_some();
         match then {
             After::Restart => waits,
             After::Stop => {
                 waits && {
                     self.is_done.store(true, Ordering::SeqCst);
-                    self.restart_at_ns.swap(NEVER, Ordering::SeqCst) != NEVER
+                    self.restart_at.take().is_some()
                 }
             }
         }
@@ -138,7 +138,7 @@ impl<H: Host> Vm<H> {
                     self.spec.memory_bytes >> 20
                 );
                 self.is_done.store(false, Ordering::SeqCst);
-                self.stops_hard_at_ns.store(NEVER, Ordering::SeqCst);
+                self.stops_hard_at.set(None);
                 self.lifecycle().begin();
                 true
             }
@@ -187,7 +187,7 @@ impl<H: Host> Vm<H> {
     pub(crate) fn conclude(&self, order: EndOrder) {
         self.board.end_lines();
         // A guest that answers the power button with a reset was to stop all the same.
-        let was_to_stop = self.stops_hard_at_ns.swap(NEVER, Ordering::SeqCst) != NEVER;
+        let was_to_stop = self.stops_hard_at.take().is_some();
         let is_operators = order.reason == StopReason::Operator;
         let then = if was_to_stop && !is_operators {
             After::Stop
@@ -201,7 +201,7 @@ impl<H: Host> Vm<H> {
                 let now = self.host.now();
                 let due = self.started().after_ns(RESTART_NS);
                 let at = due.clamp(now, now.after_ns(RESTART_NS));
-                self.restart_at_ns.store(at.as_ns(), Ordering::SeqCst);
+                self.restart_at.set(Some(at));
             }
             After::Stop => {
                 if matches!(

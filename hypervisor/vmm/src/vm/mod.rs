@@ -26,15 +26,12 @@ use guest_boot::MemoryLayout;
 use host::{Host, NotedName};
 use sched::Share;
 use spin::Mutex;
-use time::Instant;
+use time::{Deadline, Instant};
 use vcpu::ArchState;
 use vm_spec::VmSpec;
 
 /// Messages that a guest can cause, per second.
 const MESSAGES_PER_SECOND: u32 = 10;
-
-/// No restart is due.
-pub(crate) const NEVER: u64 = u64::MAX;
 
 /// A virtual machine.
 pub struct Vm<H: Host> {
@@ -63,9 +60,10 @@ pub struct Vm<H: Host> {
     pub(crate) starts_by_itself: bool,
     /// Whether it stays stopped unless the operator starts it.
     pub(crate) is_done: AtomicBool,
-    pub(crate) restart_at_ns: AtomicU64,
+    /// When it starts again by itself.
+    pub(crate) restart_at: Deadline,
     /// When it is stopped, whatever its guest thinks of that.
-    pub(crate) stops_hard_at_ns: AtomicU64,
+    pub(crate) stops_hard_at: Deadline,
     pub(crate) messages: Messages,
     /// The log has the state of a vCPU that could not go on, since the operator started the VM.
     pub(crate) is_described: AtomicBool,
@@ -235,19 +233,12 @@ impl<H: Host> Vm<H> {
         match self.lifecycle().state() {
             VmState::Stopped if !self.is_complete() => None,
             VmState::Stopped if !self.ram_work.is_done() => Some(Instant::default()),
-            VmState::Stopped => self.restart_at(),
+            VmState::Stopped => self.restart_at.get(),
             VmState::Destroyed | VmState::Paused => None,
             VmState::Running | VmState::Halting | VmState::Starting | VmState::Pausing => {
                 let devices = self.board.slots().iter().filter_map(|slot| slot.due());
                 devices.min().map(|at| self.clock().to_host(at))
             }
-        }
-    }
-
-    pub(crate) fn restart_at(&self) -> Option<Instant> {
-        match self.restart_at_ns.load(Ordering::SeqCst) {
-            NEVER => None,
-            ns => Some(Instant::from_ns(ns)),
         }
     }
 

@@ -15,7 +15,6 @@ extern crate alloc;
 #[cfg(any(test, feature = "test-host"))]
 extern crate std;
 
-mod bios;
 mod cpu;
 mod exit;
 mod registry;

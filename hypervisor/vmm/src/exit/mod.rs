@@ -1,17 +1,18 @@
 //! What every exit means: one line each. Start reading here.
 
+mod bios_calls;
 pub(crate) mod kvm;
 pub(crate) mod log_lines;
 pub(crate) mod mmio;
 pub(crate) mod msr;
 pub(crate) mod ports;
 
-use crate::bios;
 use crate::exit::ports::Ports;
 use crate::vcpu::{Next, VirtualCpu};
 use board::StopReason;
 use core::sync::atomic::Ordering;
 use emulate::Outcome;
+use guest_boot::bios::Then;
 use host::Host;
 use vcpu::{
     Activity, Cpuid, Exit, Halt, Hypercall, Pause, PioIn, PioOut, PioString, ReadMsr, Vcpu,
@@ -109,7 +110,11 @@ impl<H: Host> VirtualCpu<H> {
 
     fn hypercall(&mut self, call: Hypercall) -> Next {
         if let Some(interrupt) = bios::called(&self.backend) {
-            return bios::answer(self, interrupt);
+            return match bios::answer(&mut self.backend, &*self.vm, interrupt) {
+                Then::Return | Then::Halt => Next::Resume,
+                // The stub asks again: others may have the CPU until then.
+                Then::Poll => Next::GiveWay,
+            };
         }
         let (result, next) = self.kvm_call();
         call.answer(&mut self.backend, result);

@@ -1,9 +1,9 @@
 //! INT 09h and 16h: keys, in the ring of the BIOS data area. US layout.
 
-use super::Call;
-use super::devices::{DATA_READY, LINE_STATUS};
+use crate::devices::{DATA_READY, LINE_STATUS};
+use crate::{Call, Pc};
 use guest_boot::bios::{KEYS, Then, area};
-use host::Host;
+use vcpu::Vcpu;
 use x86::{Gpr, Rflags};
 
 const COM1: u16 = 0x3f8;
@@ -27,7 +27,7 @@ const ALT: u8 = 1 << 3;
 const CAPS_LOCK: u8 = 1 << 6;
 
 /// IRQ 1: the code is in AL.
-pub(super) fn take<H: Host>(call: &mut Call<'_, H>) -> Then {
+pub(super) fn take<V: Vcpu, P: Pc>(call: &mut Call<'_, V, P>) -> Then {
     let code = call.low(Gpr::Rax);
     let key = code & !RELEASED;
     let is_released = code & RELEASED != 0;
@@ -74,7 +74,7 @@ fn key_of(character: u8) -> u8 {
     found.map_or(0, |key| key as u8)
 }
 
-pub(super) fn answer<H: Host>(call: &mut Call<'_, H>) -> Then {
+pub(super) fn answer<V: Vcpu, P: Pc>(call: &mut Call<'_, V, P>) -> Then {
     match call.high(Gpr::Rax) {
         0x00 | 0x10 => {
             take_from_serial(call);
@@ -126,14 +126,14 @@ fn place(offset: u16) -> addr::Gpa {
 }
 
 /// The key that has waited longest: its code above its character.
-fn first<H: Host>(call: &Call<'_, H>) -> Option<u16> {
+fn first<V: Vcpu, P: Pc>(call: &Call<'_, V, P>) -> Option<u16> {
     let head = call.read_u16(area::KEYBOARD_HEAD);
     let is_empty = head == call.read_u16(area::KEYBOARD_TAIL);
     (!is_empty).then(|| call.read_u16(place(head)))
 }
 
 /// Puts a key last in the ring, if there is room.
-fn store<H: Host>(call: &Call<'_, H>, key: u8, character: u8) -> bool {
+fn store<V: Vcpu, P: Pc>(call: &Call<'_, V, P>, key: u8, character: u8) -> bool {
     let tail = call.read_u16(area::KEYBOARD_TAIL);
     let next = after(tail);
     if next == call.read_u16(area::KEYBOARD_HEAD) {
@@ -145,8 +145,8 @@ fn store<H: Host>(call: &Call<'_, H>, key: u8, character: u8) -> bool {
 }
 
 /// What the operator has typed on COM1 is a key, as long as the guest does not use the port itself.
-fn take_from_serial<H: Host>(call: &Call<'_, H>) {
-    if call.has_serial_console()
+fn take_from_serial<V: Vcpu, P: Pc>(call: &Call<'_, V, P>) {
+    if call.pc.has_serial_console()
         && call.input(INTERRUPT_ENABLE) == 0
         && call.input(COM1 + LINE_STATUS) & DATA_READY != 0
     {

@@ -1,9 +1,8 @@
 //! INT 11h, 12h and 15h: what the machine has, above all memory.
 
-use super::Call;
+use crate::{Call, Pc};
 use guest_boot::bios::{self, Then, area};
 use guest_memory::GuestMemory;
-use host::Host;
 use vcpu::Vcpu;
 use x86::{Gpr, SegmentRegister};
 
@@ -20,19 +19,19 @@ const WORDS_MOST: u16 = 0x8000;
 /// So much is copied at once.
 const PIECE_BYTES: usize = 512;
 
-pub(super) fn equipment<H: Host>(call: &mut Call<'_, H>) -> Then {
+pub(super) fn equipment<V: Vcpu, P: Pc>(call: &mut Call<'_, V, P>) -> Then {
     let word = call.read_u16(area::EQUIPMENT);
     call.set_word(Gpr::Rax, word);
     Then::Return
 }
 
-pub(super) fn memory_size<H: Host>(call: &mut Call<'_, H>) -> Then {
+pub(super) fn memory_size<V: Vcpu, P: Pc>(call: &mut Call<'_, V, P>) -> Then {
     let kib = call.read_u16(area::MEMORY_KIB);
     call.set_word(Gpr::Rax, kib);
     Then::Return
 }
 
-pub(super) fn answer<H: Host>(call: &mut Call<'_, H>) -> Then {
+pub(super) fn answer<V: Vcpu, P: Pc>(call: &mut Call<'_, V, P>) -> Then {
     let is_done = match (call.high(Gpr::Rax), call.low(Gpr::Rax)) {
         (0x24, function) => a20(call, function),
         (0x86, _) => return wait(call),
@@ -72,12 +71,12 @@ pub(super) fn answer<H: Host>(call: &mut Call<'_, H>) -> Then {
 }
 
 /// Memory from 1 MiB to the hole.
-fn extended_bytes<H: Host>(call: &Call<'_, H>) -> u64 {
-    call.vm.layout.below_hole_end().raw().saturating_sub(MIB)
+fn extended_bytes<V: Vcpu, P: Pc>(call: &Call<'_, V, P>) -> u64 {
+    call.pc.layout().below_hole_end().raw().saturating_sub(MIB)
 }
 
 /// It is open for good: 2400h to close it fails, the others tell so.
-fn a20<H: Host>(call: &mut Call<'_, H>, function: u8) -> bool {
+fn a20<V: Vcpu, P: Pc>(call: &mut Call<'_, V, P>, function: u8) -> bool {
     match function {
         1 => call.set_high(Gpr::Rax, 0),
         2 => call.set_word(Gpr::Rax, 1),
@@ -91,7 +90,7 @@ fn a20<H: Host>(call: &mut Call<'_, H>, function: u8) -> bool {
 }
 
 /// KiB up to 16 MiB, and 64 KiB blocks above.
-fn memory_in_two<H: Host>(call: &mut Call<'_, H>) -> bool {
+fn memory_in_two<V: Vcpu, P: Pc>(call: &mut Call<'_, V, P>) -> bool {
     let extended = extended_bytes(call);
     let below_16m = extended.min(15 * MIB);
     let kib = (below_16m / KIB) as u16;
@@ -108,8 +107,8 @@ fn memory_in_two<H: Host>(call: &mut Call<'_, H>) -> bool {
 }
 
 /// One entry of the memory map: number EBX, to ES:DI. (ACPI 6.5 15.1)
-fn map_entry<H: Host>(call: &mut Call<'_, H>) -> Then {
-    let mut map = call.vm.layout.regions();
+fn map_entry<V: Vcpu, P: Pc>(call: &mut Call<'_, V, P>) -> Then {
+    let mut map = call.pc.layout().regions();
     let number = call.wide(Gpr::Rbx) as usize;
     let is_asked_well = call.wide(Gpr::Rdx) == SIGNATURE && call.wide(Gpr::Rcx) >= ENTRY_BYTES;
     let region = map.nth(number).filter(|_| is_asked_well);
@@ -136,9 +135,9 @@ fn map_entry<H: Host>(call: &mut Call<'_, H>) -> Then {
 }
 
 /// CX:DX microseconds: the stub asks again until they are over.
-fn wait<H: Host>(call: &mut Call<'_, H>) -> Then {
+fn wait<V: Vcpu, P: Pc>(call: &mut Call<'_, V, P>) -> Then {
     // Modulo 2^32: more than an hour, and no wait is longer than half of it.
-    let now = (call.vm.now().as_ns() / 1_000) as u32;
+    let now = (call.pc.now().as_ns() / 1_000) as u32;
     if call.read_u8(area::WAIT_ACTIVE) & 1 == 0 {
         let wanted = u32::from(call.word(Gpr::Rcx)) << 16 | u32::from(call.word(Gpr::Rdx));
         let until = now.wrapping_add(wanted.min(u32::MAX / 2));
@@ -156,7 +155,7 @@ fn wait<H: Host>(call: &mut Call<'_, H>) -> Then {
 }
 
 /// CX words from where the third descriptor of the table at ES:SI says to where the fourth says.
-fn move_block<H: Host>(call: &mut Call<'_, H>) -> bool {
+fn move_block<V: Vcpu, P: Pc>(call: &mut Call<'_, V, P>) -> bool {
     let words = call.word(Gpr::Rcx);
     if words > WORDS_MOST {
         return false;
@@ -175,7 +174,7 @@ fn move_block<H: Host>(call: &mut Call<'_, H>) -> bool {
     while done < end {
         let len_bytes = (end - done).min(PIECE_BYTES as u64);
         let (piece, _) = piece.split_at_mut(len_bytes as usize);
-        let ram = call.vm.ram();
+        let ram = call.pc.ram();
         let is_read = ram.read(from.wrapping_add(done), piece).is_ok();
         if !is_read || ram.write(to.wrapping_add(done), piece).is_err() {
             return false;
@@ -185,7 +184,7 @@ fn move_block<H: Host>(call: &mut Call<'_, H>) -> bool {
     true
 }
 
-fn set_es<H: Host>(call: &mut Call<'_, H>, selector: u16) {
+fn set_es<V: Vcpu, P: Pc>(call: &mut Call<'_, V, P>, selector: u16) {
     let mut state = vcpu::ArchState::after_reset();
     call.vcpu.save(&mut state);
     let es = SegmentRegister::Es.of_mut(&mut state.segment);

@@ -1,9 +1,9 @@
 //! INT 10h: the screen, in its one mode: 80 by 25 characters in colour, one page.
 
-use super::Call;
-use super::text::{COLUMNS, PLAIN, Place, ROWS, Window};
+use crate::text::{COLUMNS, PLAIN, Place, ROWS, Window};
+use crate::{Call, Pc};
 use guest_boot::bios::{Then, area};
-use host::Host;
+use vcpu::Vcpu;
 use x86::{Gpr, SegmentRegister};
 
 /// The mode there is.
@@ -19,7 +19,7 @@ const VGA_COLOUR: u16 = 0x0008;
 /// So many characters of a string are written at a time: each may scroll the screen and print a line.
 const STRING_PIECE: u16 = 64;
 
-pub(super) fn answer<H: Host>(call: &mut Call<'_, H>) -> Then {
+pub(super) fn answer<V: Vcpu, P: Pc>(call: &mut Call<'_, V, P>) -> Then {
     let ax = call.word(Gpr::Rax);
     let [al, ah] = ax.to_le_bytes();
     match ah {
@@ -69,7 +69,7 @@ pub(super) fn answer<H: Host>(call: &mut Call<'_, H>) -> Then {
 }
 
 /// Whatever mode is asked for, this one it is: who wants another asks which it has become.
-fn set_mode<H: Host>(call: &mut Call<'_, H>, mode: u8) {
+fn set_mode<V: Vcpu, P: Pc>(call: &mut Call<'_, V, P>, mode: u8) {
     if mode & KEEPS_SCREEN == 0 {
         call.scroll(Window::whole(), ROWS.into(), PLAIN);
     }
@@ -78,7 +78,7 @@ fn set_mode<H: Host>(call: &mut Call<'_, H>, mode: u8) {
     call.set_low(Gpr::Rax, 0x30);
 }
 
-fn set_shape<H: Host>(call: &mut Call<'_, H>) {
+fn set_shape<V: Vcpu, P: Pc>(call: &mut Call<'_, V, P>) {
     let shape = call.word(Gpr::Rcx);
     let [end, start] = shape.to_le_bytes();
     call.write(area::CURSOR_SHAPE, &shape.to_le_bytes());
@@ -92,7 +92,7 @@ fn set_shape<H: Host>(call: &mut Call<'_, H>) {
     call.set_crtc(CURSOR_END, taller(end));
 }
 
-fn move_cursor<H: Host>(call: &mut Call<'_, H>) {
+fn move_cursor<V: Vcpu, P: Pc>(call: &mut Call<'_, V, P>) {
     let place = Place::new(call.high(Gpr::Rdx), call.low(Gpr::Rdx));
     let before = call.cursor();
     call.set_cursor(place);
@@ -103,7 +103,7 @@ fn move_cursor<H: Host>(call: &mut Call<'_, H>) {
     }
 }
 
-fn scroll<H: Host>(call: &mut Call<'_, H>, is_down: bool, lines: u8) {
+fn scroll<V: Vcpu, P: Pc>(call: &mut Call<'_, V, P>, is_down: bool, lines: u8) {
     let corner = |reg| Place::new(call.high(reg), call.low(reg));
     let window = Window {
         first: corner(Gpr::Rcx),
@@ -119,7 +119,7 @@ fn scroll<H: Host>(call: &mut Call<'_, H>, is_down: bool, lines: u8) {
 }
 
 /// A character CX times from the cursor on, which stays.
-fn put<H: Host>(call: &mut Call<'_, H>, character: u8, colours: Option<u8>) {
+fn put<V: Vcpu, P: Pc>(call: &mut Call<'_, V, P>, character: u8, colours: Option<u8>) {
     let cursor = call.cursor();
     let start = u16::from(cursor.row) * u16::from(COLUMNS) + u16::from(cursor.column);
     let end = u16::from(ROWS) * u16::from(COLUMNS);
@@ -133,7 +133,7 @@ fn put<H: Host>(call: &mut Call<'_, H>, character: u8, colours: Option<u8>) {
 }
 
 /// CX characters from ES:BP to row DH, column DL, with colours BL or each with its own: a piece, behind which the stub asks again.
-fn string<H: Host>(call: &mut Call<'_, H>, how: u8) -> Then {
+fn string<V: Vcpu, P: Pc>(call: &mut Call<'_, V, P>, how: u8) -> Then {
     let (moves_cursor, has_colours) = (how & 1 != 0, how & 2 != 0);
     let count = call.word(Gpr::Rcx);
     let done = call.read_u16(area::STRING_DONE);

@@ -1,9 +1,9 @@
 //! INT 13h, 14h, 17h and 1Ah: disks and printers there are none; serial ports; time.
 
-use super::Call;
+use crate::{Call, Pc};
 use addr::Gpa;
 use guest_boot::bios::{Then, area};
-use host::Host;
+use vcpu::Vcpu;
 use x86::Gpr;
 
 /// AH of INT 13h: no such function or drive.
@@ -38,7 +38,7 @@ const CENTURY: u8 = 0x32;
 /// AH of INT 1Ah with AH=B1h: no PCI BIOS.
 const PCI_UNSUPPORTED: u8 = 0x81;
 
-pub(super) fn disk<H: Host>(call: &mut Call<'_, H>) -> Then {
+pub(super) fn disk<V: Vcpu, P: Pc>(call: &mut Call<'_, V, P>) -> Then {
     let is_question = call.high(Gpr::Rax) == DRIVE_KIND;
     let status = if is_question { 0 } else { BAD_COMMAND };
     call.set_high(Gpr::Rax, status);
@@ -47,12 +47,12 @@ pub(super) fn disk<H: Host>(call: &mut Call<'_, H>) -> Then {
     Then::Return
 }
 
-pub(super) fn printer<H: Host>(call: &mut Call<'_, H>) -> Then {
+pub(super) fn printer<V: Vcpu, P: Pc>(call: &mut Call<'_, V, P>) -> Then {
     call.set_high(Gpr::Rax, PRINTER_TIMEOUT);
     Then::Return
 }
 
-pub(super) fn serial<H: Host>(call: &mut Call<'_, H>) -> Then {
+pub(super) fn serial<V: Vcpu, P: Pc>(call: &mut Call<'_, V, P>) -> Then {
     let base = match call.word(Gpr::Rdx) {
         0 => 0x3f8,
         1 => 0x2f8,
@@ -83,8 +83,8 @@ pub(super) fn serial<H: Host>(call: &mut Call<'_, H>) -> Then {
     Then::Return
 }
 
-pub(super) fn clock<H: Host>(call: &mut Call<'_, H>) -> Then {
-    let read = |call: &Call<'_, H>, register| {
+pub(super) fn clock<V: Vcpu, P: Pc>(call: &mut Call<'_, V, P>) -> Then {
+    let read = |call: &Call<'_, V, P>, register| {
         call.output(RTC_INDEX, register);
         call.input(RTC_DATA)
     };

@@ -1,12 +1,12 @@
 //! The text screen of 80 by 25 as INT 10h sees it: characters in the VGA's memory, the cursor in the BIOS data area and in
 //! the VGA's registers.
 
-use super::Call;
-use super::devices::{HOLDING_EMPTY, LINE_STATUS};
+use crate::devices::{HOLDING_EMPTY, LINE_STATUS};
+use crate::{Call, Pc};
 use addr::Gpa;
 use guest_boot::bios::area;
 use guest_memory::GuestMemory;
-use host::Host;
+use vcpu::Vcpu;
 
 const SCREEN: Gpa = Gpa::new(0xb_8000);
 pub(super) const COLUMNS: u8 = 80;
@@ -78,7 +78,7 @@ impl Window {
     }
 }
 
-impl<H: Host> Call<'_, H> {
+impl<V: Vcpu, P: Pc> Call<'_, V, P> {
     pub(super) fn cursor(&self) -> Place {
         Place::from_bytes(self.read_u16(area::CURSORS).to_le_bytes())
     }
@@ -129,7 +129,7 @@ impl<H: Host> Call<'_, H> {
             };
             let from = row.saturating_add(lines);
             let place = |row: i16| Place::new(row as u8, first.column).at();
-            let is_moved = rows.contains(&from) && self.vm.ram().read(place(from), line).is_ok();
+            let is_moved = rows.contains(&from) && self.pc.ram().read(place(from), line).is_ok();
             if !is_moved {
                 for cell in line.chunks_exact_mut(2) {
                     cell.copy_from_slice(&[b' ', colours]);
@@ -174,7 +174,7 @@ impl<H: Host> Call<'_, H> {
     /// What the guest types is seen by an operator who has no view of its screen.
     pub(super) fn type_on_serial(&self, character: u8) {
         // A guest that sets its own speed uses the port itself.
-        if self.has_serial_console()
+        if self.pc.has_serial_console()
             && self.input(LINE_CONTROL) & DIVISOR_ACCESS == 0
             && self.input(COM1 + LINE_STATUS) & HOLDING_EMPTY != 0
         {

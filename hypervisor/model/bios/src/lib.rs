@@ -13,6 +13,15 @@
 //! | 09h, 16h | keyboard; keys typed on COM1 where that is the VM's console | `keyboard.rs` |
 //!
 //! Follows the IBM Personal System/2 and Personal Computer BIOS Interface Technical Reference, and ACPI 6.5 15.1 for the map.
+#![no_std]
+#![forbid(unsafe_code)]
+#![warn(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::unreachable,
+    clippy::wildcard_enum_match_arm
+)]
 
 mod devices;
 mod keyboard;
@@ -20,19 +29,40 @@ mod system;
 mod text;
 mod video;
 
-use crate::vcpu::{Next, VirtualCpu};
-use crate::vm::Vm;
 use addr::Gpa;
-use device::Width;
+use guest_boot::MemoryLayout;
 use guest_boot::bios::{self, Then};
 use guest_memory::GuestMemory;
-use host::Host;
+use time::Instant;
 use vcpu::Vcpu;
-use vm_spec::GuestConsole;
-use x86::{Cr0, Gpr, Rflags, SegmentRegister};
+use x86::{Cr0, Gpr, Rflags, SegmentRegister, Width};
 
-/// The interrupt whose service this vCPU calls, if it is in real mode and at such a call.
-pub(crate) fn called(vcpu: &impl Vcpu) -> Option<u8> {
+/// The PC around a vCPU that calls.
+pub trait Pc {
+    /// Its RAM.
+    type Ram: GuestMemory;
+
+    /// Returns its RAM.
+    fn ram(&self) -> &Self::Ram;
+
+    /// Returns where its RAM lies.
+    fn layout(&self) -> &MemoryLayout;
+
+    /// Returns the guest's time.
+    fn now(&self) -> Instant;
+
+    /// Reads a byte from a port; all ones where there is no device.
+    fn input(&self, port: u16) -> u8;
+
+    /// Writes a byte to a port; it is lost where there is no device.
+    fn output(&self, port: u16, value: u8);
+
+    /// Returns whether the operator meets the guest on COM1, and not at its screen.
+    fn has_serial_console(&self) -> bool;
+}
+
+/// Returns the interrupt whose service this vCPU calls, if it is in real mode and at such a call.
+pub fn called(vcpu: &impl Vcpu) -> Option<u8> {
     let state = vcpu.paging();
     if state.cr0 & Cr0::PROTECTED_MODE_ENABLE.bits() != 0 {
         return None;
@@ -40,12 +70,10 @@ pub(crate) fn called(vcpu: &impl Vcpu) -> Option<u8> {
     bios::call_at(state.cs.base, state.rip)
 }
 
-/// Answers a call of the service of this interrupt.
-pub(crate) fn answer<H: Host>(cpu: &mut VirtualCpu<H>, interrupt: u8) -> Next {
-    let mut call = Call {
-        vcpu: &mut cpu.backend,
-        vm: &cpu.vm,
-    };
+/// Answers a call of the service of this interrupt, which [`called`] returned. The calling instruction
+/// is retired; returns how the stub goes on.
+pub fn answer<V: Vcpu, P: Pc>(vcpu: &mut V, pc: &P, interrupt: u8) -> Then {
+    let mut call = Call { vcpu, pc };
     let then = match interrupt {
         bios::KEYBOARD_INTERRUPT => keyboard::take(&mut call),
         0x10 => video::answer(&mut call),
@@ -59,20 +87,17 @@ pub(crate) fn answer<H: Host>(cpu: &mut VirtualCpu<H>, interrupt: u8) -> Next {
         0x1a => devices::clock(&mut call),
         _ => Then::Return,
     };
-    cpu.backend.retire(then.len());
-    match then {
-        Then::Return | Then::Halt => Next::Resume,
-        Then::Poll => Next::GiveWay,
-    }
+    vcpu.retire(then.len());
+    then
 }
 
 /// A call under way.
-struct Call<'a, H: Host> {
-    vcpu: &'a mut H::Vcpu,
-    vm: &'a Vm<H>,
+struct Call<'a, V, P> {
+    vcpu: &'a mut V,
+    pc: &'a P,
 }
 
-impl<H: Host> Call<'_, H> {
+impl<V: Vcpu, P: Pc> Call<'_, V, P> {
     fn wide(&self, reg: Gpr) -> u32 {
         self.vcpu.gpr(reg) as u32
     }
@@ -133,37 +158,32 @@ impl<H: Host> Call<'_, H> {
     /// What is not in RAM reads as zeros.
     fn read_u8(&self, at: Gpa) -> u8 {
         let mut byte = [0];
-        let _ = self.vm.ram().read(at, &mut byte);
+        let _ = self.pc.ram().read(at, &mut byte);
         byte[0]
     }
 
     fn read_u16(&self, at: Gpa) -> u16 {
         let mut bytes = [0; 2];
-        let _ = self.vm.ram().read(at, &mut bytes);
+        let _ = self.pc.ram().read(at, &mut bytes);
         u16::from_le_bytes(bytes)
     }
 
     fn read_u32(&self, at: Gpa) -> u32 {
         let mut bytes = [0; 4];
-        let _ = self.vm.ram().read(at, &mut bytes);
+        let _ = self.pc.ram().read(at, &mut bytes);
         u32::from_le_bytes(bytes)
     }
 
     /// What is not in RAM is lost, as on a PC.
     fn write(&self, at: Gpa, bytes: &[u8]) {
-        let _ = self.vm.ram().write(at, bytes);
+        let _ = self.pc.ram().write(at, bytes);
     }
 
     fn input(&self, port: u16) -> u8 {
-        self.vm.pio().read(port, Width::Byte).unwrap_or(0xff) as u8
+        self.pc.input(port)
     }
 
     fn output(&self, port: u16, value: u8) {
-        self.vm.pio().write(port, Width::Byte, value.into());
-    }
-
-    /// Whether the operator meets the guest on COM1, and not at its screen.
-    fn has_serial_console(&self) -> bool {
-        self.vm.spec.console == GuestConsole::Serial
+        self.pc.output(port, value);
     }
 }

@@ -1,11 +1,11 @@
 //! The pair of 8259A interrupt controllers: moved away from the exceptions and masked. (8259A datasheet)
 
-use cpu::IoPort;
+use cpu::IoPorts;
 
 // SAFETY: the master PIC; its registers reach interrupt lines only.
-const MASTER: IoPort = unsafe { IoPort::new(0x20) };
+const MASTER: IoPorts = unsafe { IoPorts::claim(0x20, 2) }.expect("below the last port");
 // SAFETY: the slave PIC; as above.
-const SLAVE: IoPort = unsafe { IoPort::new(0xa0) };
+const SLAVE: IoPorts = unsafe { IoPorts::claim(0xa0, 2) }.expect("below the last port");
 
 /// Vector of the master's first line; the slave's follow. Spurious ones would arrive here.
 const BASE_VECTOR: u8 = 0x20;
@@ -14,10 +14,12 @@ const BASE_VECTOR: u8 = 0x20;
 pub fn silence_pic() {
     const INIT_WITH_ICW4: u8 = 0x11;
     const MODE_8086: u8 = 0x01;
+    const COMMAND: u16 = 0;
+    const DATA: u16 = 1;
     for (pic, base, cascade) in [(MASTER, BASE_VECTOR, 1 << 2), (SLAVE, BASE_VECTOR + 8, 2)] {
-        pic.write_u8(INIT_WITH_ICW4);
+        pic.write_u8(COMMAND, INIT_WITH_ICW4);
         for word in [base, cascade, MODE_8086, 0xff] {
-            pic.at(1).write_u8(word);
+            pic.write_u8(DATA, word);
         }
     }
 }

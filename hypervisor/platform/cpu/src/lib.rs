@@ -16,7 +16,7 @@ mod exceptions;
 mod features;
 mod instructions;
 pub mod msr;
-mod port;
+mod ports;
 mod probe;
 mod setup;
 mod stubs;
@@ -32,7 +32,7 @@ pub use instructions::{
     write_cr3, write_cr4, write_xcr0,
 };
 pub use msr::{read_msr, write_msr};
-pub use port::IoPort;
+pub use ports::IoPorts;
 pub use probe::{try_read_msr, try_write_msr, try_write_xcr0};
 pub use setup::{enable_host_features, switch_stack};
 pub use tables::{IstStacks, Selectors, init_cpu, selectors};

@@ -1,6 +1,6 @@
 //! Ways to leave the machine.
 
-use cpu::IoPort;
+use cpu::IoPorts;
 use host::PowerAction;
 use spin::Once;
 
@@ -52,22 +52,24 @@ pub(crate) fn leave(action: PowerAction) -> ! {
 fn power_off(exits: &Exits) {
     const SCI_ENABLE: u16 = 1 << 0;
     const SLEEP_ENABLE: u16 = 1 << 13;
-    let (Some(s5), Some(first)) = (exits.s5, exits.pm1_control[0]) else {
+    // SAFETY: PM1a and PM1b control, by the firmware's tables: two bytes each.
+    let control = exits
+        .pm1_control
+        .map(|port| unsafe { IoPorts::claim(port?, 2) });
+    let (Some(s5), [Some(first), _]) = (exits.s5, control) else {
         return;
     };
-    // SAFETY: the port of PM1a control, by the firmware's tables.
-    let first = unsafe { IoPort::new(first) };
-    if let (0, Some((port, value))) = (first.read_u16() & SCI_ENABLE, exits.enable) {
-        // SAFETY: the port and value that the firmware's tables name for this.
-        unsafe { IoPort::new(port) }.write_u8(value);
-        wait(|| first.read_u16() & SCI_ENABLE != 0);
+    if let (0, Some((port, value))) = (first.read_u16(0) & SCI_ENABLE, exits.enable)
+        // SAFETY: the port that the firmware's tables name for this value.
+        && let Some(command) = unsafe { IoPorts::claim(port, 1) }
+    {
+        command.write_u8(0, value);
+        wait(|| first.read_u16(0) & SCI_ENABLE != 0);
     }
-    for (port, sleep_type) in exits.pm1_control.into_iter().zip(s5) {
-        if let Some(port) = port {
-            // SAFETY: a PM1 control port, by the firmware's tables.
-            let port = unsafe { IoPort::new(port) };
-            let kept = port.read_u16() & !(7 << 10 | SLEEP_ENABLE);
-            port.write_u16(kept | u16::from(sleep_type & 7) << 10 | SLEEP_ENABLE);
+    for (register, sleep_type) in control.into_iter().zip(s5) {
+        if let Some(register) = register {
+            let kept = register.read_u16(0) & !(7 << 10 | SLEEP_ENABLE);
+            register.write_u16(0, kept | u16::from(sleep_type & 7) << 10 | SLEEP_ENABLE);
         }
     }
     wait(|| false);
@@ -76,18 +78,21 @@ fn power_off(exits: &Exits) {
 /// The register of the FADT, then the chipset's, then the keyboard controller's line.
 fn reset(exits: &Exits) {
     // SAFETY: the reset control register of PC chipsets; nothing runs afterwards.
-    const RESET_CONTROL: IoPort = unsafe { IoPort::new(0xcf9) };
+    const RESET_CONTROL: IoPorts =
+        unsafe { IoPorts::claim(0xcf9, 1) }.expect("below the last port");
     // SAFETY: the keyboard controller's command port; its line 0 resets the CPU.
-    const KEYBOARD: IoPort = unsafe { IoPort::new(0x64) };
-    if let Some((Register::Port(port), value)) = exits.reset {
+    const KEYBOARD: IoPorts = unsafe { IoPorts::claim(0x64, 1) }.expect("below the last port");
+    if let Some((Register::Port(port), value)) = exits.reset
         // SAFETY: the firmware's tables name it for this.
-        unsafe { IoPort::new(port) }.write_u8(value);
+        && let Some(register) = unsafe { IoPorts::claim(port, 1) }
+    {
+        register.write_u8(0, value);
         wait(|| false);
     }
-    RESET_CONTROL.write_u8(0x02);
-    RESET_CONTROL.write_u8(0x06);
+    RESET_CONTROL.write_u8(0, 0x02);
+    RESET_CONTROL.write_u8(0, 0x06);
     wait(|| false);
-    KEYBOARD.write_u8(0xfe);
+    KEYBOARD.write_u8(0, 0xfe);
     wait(|| false);
 }
 

@@ -1,11 +1,11 @@
 //! The machine's wall clock. (MC146818A datasheet; ports 0x70 and 0x71)
 
-use cpu::IoPort;
+use cpu::IoPorts;
 
-// SAFETY: the CMOS index port. Bit 7 masks NMI on a PC, and is kept clear.
-const INDEX: IoPort = unsafe { IoPort::new(0x70) };
-// SAFETY: the CMOS data port; it is only read.
-const DATA: IoPort = unsafe { IoPort::new(0x71) };
+// SAFETY: the CMOS index port, whose bit 7 masks NMI on a PC and is kept clear, and the data port, which is only read.
+const CMOS: IoPorts = unsafe { IoPorts::claim(0x70, 2) }.expect("below the last port");
+const INDEX: u16 = 0;
+const DATA: u16 = 1;
 
 /// The clock's registers, as they are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +35,8 @@ pub(crate) fn read_unix_seconds(century_index: Option<u8>) -> u64 {
 }
 
 fn read_cmos(index: u8) -> u8 {
-    INDEX.write_u8(index);
-    DATA.read_u8()
+    CMOS.write_u8(INDEX, index);
+    CMOS.read_u8(DATA)
 }
 
 fn read_raw(century_index: Option<u8>) -> Raw {

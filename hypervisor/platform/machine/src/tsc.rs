@@ -5,7 +5,7 @@
 use core::fmt;
 
 use addr::Hpa;
-use cpu::{IoPort, cpuid, has_cpuid_leaf, read_tsc};
+use cpu::{IoPorts, cpuid, has_cpuid_leaf, read_tsc};
 
 use crate::acpi::Register;
 
@@ -103,8 +103,8 @@ fn measure(read: impl Fn() -> u64, mask: u64, hz: u64) -> Option<u64> {
 /// (ACPI 6.5 section 4.8.3.3: 3.579545 MHz, at least 24 bits)
 fn measure_pm_timer(port: u16) -> Option<u64> {
     // SAFETY: the firmware's tables name it; a read-only counter.
-    let port = unsafe { IoPort::new(port) };
-    measure(|| u64::from(port.read_u32()), 0xff_ffff, 3_579_545)
+    let counter = unsafe { IoPorts::claim(port, 4) }?;
+    measure(|| u64::from(counter.read_u32(0)), 0xff_ffff, 3_579_545)
 }
 
 /// A mapped HPET. (IA-PC HPET specification 1.0a, 2.3)
@@ -150,29 +150,29 @@ impl Hpet {
 
 /// Lets channel 2 of the PIT count down once; its output shows at port 0x61. (8254 datasheet; mode 0)
 fn measure_pit() -> Option<u64> {
-    // SAFETY: channel 2 drives nothing but the speaker, which stays off.
-    const CONTROL: IoPort = unsafe { IoPort::new(0x43) };
-    // SAFETY: as above.
-    const CHANNEL: IoPort = unsafe { IoPort::new(0x42) };
-    // SAFETY: as above: gate and speaker bits.
-    const GATE: IoPort = unsafe { IoPort::new(0x61) };
+    // SAFETY: channel 2, which drives nothing but the speaker, and the control word, which is for channel 2.
+    const PIT: IoPorts = unsafe { IoPorts::claim(0x42, 2) }.expect("below the last port");
+    const CHANNEL: u16 = 0;
+    const CONTROL: u16 = 1;
+    // SAFETY: gate and speaker bits; the speaker stays off.
+    const GATE: IoPorts = unsafe { IoPorts::claim(0x61, 1) }.expect("below the last port");
     const HZ: u64 = 1_193_182;
     const COUNT: u16 = (HZ / 100) as u16;
     const OUTPUT: u8 = 1 << 5;
-    let gate = GATE.read_u8() & !0x03;
-    GATE.write_u8(gate);
-    CONTROL.write_u8(0xb0);
-    CHANNEL.write_u8(COUNT as u8);
-    CHANNEL.write_u8((COUNT >> 8) as u8);
-    if GATE.read_u8() & OUTPUT != 0 {
+    let gate = GATE.read_u8(0) & !0x03;
+    GATE.write_u8(0, gate);
+    PIT.write_u8(CONTROL, 0xb0);
+    PIT.write_u8(CHANNEL, COUNT as u8);
+    PIT.write_u8(CHANNEL, (COUNT >> 8) as u8);
+    if GATE.read_u8(0) & OUTPUT != 0 {
         return None;
     }
     let start = read_tsc();
-    GATE.write_u8(gate | 1);
+    GATE.write_u8(0, gate | 1);
     for _ in 0..PATIENCE {
-        if GATE.read_u8() & OUTPUT != 0 {
+        if GATE.read_u8(0) & OUTPUT != 0 {
             let ticks = read_tsc() - start;
-            GATE.write_u8(gate);
+            GATE.write_u8(0, gate);
             // Mode 0 counts one more than the number written.
             return to_khz(ticks, u64::from(COUNT) + 1, HZ);
         }

@@ -1,13 +1,13 @@
 //! The PS/2 keyboard, polled. (8042; scan code set 1, as firmware leaves the controller's translation)
 
-use cpu::IoPort;
+use cpu::IoPorts;
 use pc_keyboard::layouts::Us104Key;
 use pc_keyboard::{DecodedKey, HandleControl, KeyCode, KeyState, PS2Keyboard, ScancodeSet1};
 
-// SAFETY: the controller's data port; it is only read.
-const DATA: IoPort = unsafe { IoPort::new(0x60) };
+// SAFETY: the controller's data port; it is only read. Its status port lies apart: those between are others'.
+const DATA: IoPorts = unsafe { IoPorts::claim(0x60, 1) }.expect("below the last port");
 // SAFETY: the controller's status port; it is only read.
-const STATUS: IoPort = unsafe { IoPort::new(0x64) };
+const STATUS: IoPorts = unsafe { IoPorts::claim(0x64, 1) }.expect("below the last port");
 
 const OUTPUT_FULL: u8 = 1 << 0;
 const FROM_MOUSE: u8 = 1 << 5;
@@ -24,7 +24,7 @@ pub(super) struct Keyboard {
 impl Keyboard {
     /// A keyboard, where a controller answers at all.
     pub(super) fn find() -> Option<Self> {
-        if STATUS.read_u8() == 0xff {
+        if STATUS.read_u8(0) == 0xff {
             return None;
         }
         let decoder = PS2Keyboard::new(
@@ -45,11 +45,11 @@ impl Keyboard {
             self.pending = rest;
             return Some(*first);
         }
-        let status = STATUS.read_u8();
+        let status = STATUS.read_u8(0);
         if status == 0xff || status & OUTPUT_FULL == 0 {
             return None;
         }
-        let code = DATA.read_u8();
+        let code = DATA.read_u8(0);
         if status & FROM_MOUSE != 0 {
             return None;
         }

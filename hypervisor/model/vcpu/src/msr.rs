@@ -24,6 +24,21 @@ pub enum GuestMsr {
 }
 
 impl GuestMsr {
+    /// The numbers of the MSRs a guest reads and writes without an exit, on every backend: those that hold nothing of the
+    /// hypervisor while the guest runs, and whose values the vendor's world switch or a change of vCPU exchanges.
+    pub const PASSED: [u32; 10] = [
+        msr::IA32_FS_BASE,
+        msr::IA32_GS_BASE,
+        msr::IA32_KERNEL_GS_BASE,
+        msr::IA32_STAR,
+        msr::IA32_LSTAR,
+        msr::IA32_CSTAR,
+        msr::IA32_FMASK,
+        msr::IA32_SYSENTER_CS,
+        msr::IA32_SYSENTER_ESP,
+        msr::IA32_SYSENTER_EIP,
+    ];
+
     /// The MSR with this number, if a backend holds it.
     #[must_use]
     pub const fn from_index(index: u32) -> Option<Self> {
@@ -45,5 +60,29 @@ impl GuestMsr {
             msr::IA32_XSS => Self::Xss,
             _ => return None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_backend_holds_is_passed() {
+        let held = GuestMsr::PASSED.map(GuestMsr::from_index);
+        assert!(held.iter().all(Option::is_some), "{held:?}");
+    }
+
+    #[test]
+    fn what_changes_modes_or_reaches_the_host_is_not_passed() {
+        for index in [
+            msr::IA32_EFER,
+            msr::IA32_PAT,
+            msr::IA32_DEBUGCTL,
+            msr::IA32_TSC_AUX,
+            msr::IA32_XSS,
+        ] {
+            assert!(!GuestMsr::PASSED.contains(&index), "{index:#x}");
+        }
     }
 }

@@ -1,25 +1,11 @@
-//! I/O and MSR permission maps: a set bit is an exit, and all are set but those of one list.
+//! I/O and MSR permission maps: a set bit is an exit, and all are set but those of [`GuestMsr::PASSED`].
 //! (AMD APM vol. 2 15.10.1, 15.11)
 
+use ::vcpu::GuestMsr;
 use addr::Hpa;
 use host::NoMemory;
 use memory::Frames;
 use spin::Once;
-use x86::msr;
-
-/// MSRs a guest reads and writes without an exit: they are switched with the guest at every VMRUN, VMLOAD and VMSAVE.
-const PASSED_THROUGH: [u32; 10] = [
-    msr::IA32_FS_BASE,
-    msr::IA32_GS_BASE,
-    msr::IA32_KERNEL_GS_BASE,
-    msr::IA32_STAR,
-    msr::IA32_LSTAR,
-    msr::IA32_CSTAR,
-    msr::IA32_FMASK,
-    msr::IA32_SYSENTER_CS,
-    msr::IA32_SYSENTER_ESP,
-    msr::IA32_SYSENTER_EIP,
-];
 
 /// 65,536 ports and the bits behind them that a wide access to the last port looks at.
 const IO_MAP_BYTES: u64 = 3 * 4096;
@@ -57,7 +43,7 @@ pub(crate) fn maps() -> Result<Maps, NoMemory> {
 
 fn fill_msr_map(map: &mut [u8]) {
     map.fill(0xff);
-    for index in PASSED_THROUGH {
+    for index in GuestMsr::PASSED {
         if let Some((at, mask)) = msr_bits(index)
             && let Some(byte) = map.get_mut(at)
         {
@@ -90,7 +76,11 @@ mod tests {
                 let range = [0, 0xc000_0000, 0xc001_0000, u32::MAX - 0x1fff][index / 0x800];
                 let msr = range + (index % 0x800) as u32 * 4 + position;
                 let bits = byte >> (position * 2) & 3;
-                let wanted = if PASSED_THROUGH.contains(&msr) { 0 } else { 3 };
+                let wanted = if GuestMsr::PASSED.contains(&msr) {
+                    0
+                } else {
+                    3
+                };
                 assert_eq!(bits, wanted, "{msr:#x}");
             }
         }
@@ -98,7 +88,7 @@ mod tests {
 
     #[test]
     fn star_is_where_the_manual_puts_it() {
-        assert_eq!(msr_bits(msr::IA32_STAR), Some((0x820, 0b1100)));
+        assert_eq!(msr_bits(x86::msr::IA32_STAR), Some((0x820, 0b1100)));
         assert_eq!(msr_bits(0x4b56_4d00), None);
     }
 }

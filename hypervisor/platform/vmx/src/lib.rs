@@ -42,4 +42,3 @@ mod vmcs;
 pub use crate::cpu::{EnableError, VmxCpu};
 pub use crate::features::{Controls, Features, Unsupported};
 pub use crate::vcpu::VmxVcpu;
-pub use bitmaps::{PASSED_MSRS, PASSED_PORTS};

@@ -100,6 +100,12 @@ write_register!(write_cr0, "cr0");
 write_register!(write_cr3, "cr3");
 write_register!(write_cr4, "cr4");
 
+/// Writes CR2.
+pub fn write_cr2(value: u64) {
+    // SAFETY: CR2 only reports; the hypervisor's own page faults are fatal, so nobody waits for what it held.
+    unsafe { asm!("mov cr2, {}", in(reg) value, options(nomem, nostack, preserves_flags)) };
+}
+
 /// Reads XCR0. CR4.OSXSAVE must be on, as `enable_host_features` leaves it where XSAVE exists.
 pub fn read_xcr0() -> u64 {
     let (low, high): (u32, u32);
@@ -108,17 +114,4 @@ pub fn read_xcr0() -> u64 {
         asm!("xgetbv", in("ecx") 0u32, out("eax") low, out("edx") high, options(nomem, nostack, preserves_flags));
     }
     u64::from(high) << 32 | u64::from(low)
-}
-
-/// Writes XCR0.
-///
-/// # Safety
-/// CR4.OSXSAVE is on and the value is a legal subset of CPUID leaf 0xD; else this faults.
-#[inline]
-pub unsafe fn write_xcr0(value: u64) {
-    // SAFETY: the caller's promise; the hypervisor itself uses no vector register.
-    unsafe {
-        asm!("xsetbv", in("ecx") 0u32, in("eax") value as u32, in("edx") (value >> 32) as u32,
-            options(nomem, nostack, preserves_flags));
-    }
 }

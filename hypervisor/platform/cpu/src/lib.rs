@@ -15,6 +15,7 @@ pub mod epitaph;
 mod exceptions;
 mod features;
 mod instructions;
+mod live;
 pub mod msr;
 mod ports;
 mod probe;
@@ -29,8 +30,9 @@ pub use features::{Cpuid, cpuid, cpuid_count, has_cpuid_leaf, has_extended_leaf,
 pub use instructions::{
     disable_interrupts, halt, halt_forever, idle, interrupt_window, invalidate_page, pause,
     read_cr0, read_cr2, read_cr3, read_cr4, read_tsc, read_xcr0, write_back_invalidate, write_cr0,
-    write_cr3, write_cr4, write_xcr0,
+    write_cr2, write_cr3, write_cr4,
 };
+pub use live::{LiveRegisters, LiveSlot, VendorRegisters};
 pub use msr::{read_msr, write_msr};
 pub use ports::IoPorts;
 pub use probe::{try_read_msr, try_write_msr, try_write_xcr0};

@@ -68,6 +68,11 @@ impl VectorState {
         }
     }
 
+    /// The components that are saved and restored, as a value of XCR0; `None` where XSAVE does not exist.
+    pub fn components(&self) -> Option<u64> {
+        self.components
+    }
+
     /// The area as plain bytes.
     pub fn image(&self) -> Vec<u8> {
         self.area.iter().flat_map(|line| line.0).collect()

@@ -1,11 +1,10 @@
 //! A physical CPU with SVM on. (AMD APM vol. 2 15.4, 15.30)
 
-use alloc::sync::Arc;
 use core::fmt;
 use core::marker::PhantomData;
 
 use ::cpu::msr::{EFER_SVME, IA32_EFER, VM_CR, VM_HSAVE_PA};
-use ::cpu::{read_msr, try_read_msr, try_write_msr, write_msr};
+use ::cpu::{LiveSlot, read_msr, try_read_msr, try_write_msr, write_msr};
 use host::NoMemory;
 use memory::Frames;
 
@@ -13,7 +12,6 @@ use crate::asid::AsidPool;
 use crate::bitmaps::{Maps, maps};
 use crate::enter::save_host;
 use crate::features::{Features, is_offered};
-use crate::live::Live;
 
 /// VM_CR: SVM cannot be enabled.
 const VM_CR_SVMDIS: u64 = 1 << 4;
@@ -30,8 +28,8 @@ pub struct SvmCpu {
     host: Frames,
     /// Where VMRUN keeps the rest of the hypervisor's state.
     _save_area: Frames,
-    /// Whose vector state, debug registers and MSRs are in the CPU.
-    pub(crate) loaded: Option<Arc<Live>>,
+    /// The vCPU whose live registers are in the CPU.
+    pub(crate) live: LiveSlot,
     not_send: PhantomData<*mut ()>,
 }
 
@@ -107,7 +105,7 @@ impl SvmCpu {
             asids: AsidPool::new(features.asid_count),
             host,
             _save_area: save_area,
-            loaded: None,
+            live: LiveSlot::EMPTY,
             not_send: PhantomData,
         })
     }

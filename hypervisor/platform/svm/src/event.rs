@@ -1,11 +1,11 @@
 //! Events: what waits for the next entry, what an exit cut short, and the windows for what cannot be delivered yet.
 //! (AMD APM vol. 2 15.20, 15.21)
 
+use cpu::write_cr2;
 use vcpu::{Event, Exit, NotNow};
 use x86::{Cr0, Exception, Fault, Rflags, Vector};
 
 use crate::SvmVcpu;
-use crate::switch::write_cr2;
 use crate::vmcb::{clean, intercept, interrupt};
 
 /// EVENTINJ and EXITINTINFO: the field holds an event.

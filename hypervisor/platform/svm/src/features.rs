@@ -31,10 +31,6 @@ pub struct Features {
     pub rdpru: bool,
     /// The CPU has XSETBV, which is to be intercepted.
     pub xsave: bool,
-    /// The CPU has XSAVES and so IA32_XSS.
-    pub xsaves: bool,
-    /// The CPU has TSC_AUX.
-    pub tsc_aux: bool,
 }
 
 impl Features {
@@ -50,8 +46,6 @@ impl Features {
         } else {
             cpu::Cpuid::default()
         };
-        let extended = cpuid(0x8000_0001);
-        let xsave = bit(cpuid(1).ecx, 26);
         Self {
             asid_count: leaf.ebx,
             nested_paging: bit(leaf.edx, 0),
@@ -63,9 +57,7 @@ impl Features {
             pause_filter: bit(leaf.edx, 10),
             pause_threshold: bit(leaf.edx, 12),
             rdpru: has_extended_leaf(0x8000_0008) && bit(cpuid(0x8000_0008).ebx, 4),
-            xsave,
-            xsaves: xsave && cpu::has_cpuid_leaf(0xd) && bit(cpu::cpuid_count(0xd, 1).eax, 3),
-            tsc_aux: bit(extended.edx, 27),
+            xsave: bit(cpuid(1).ecx, 26),
         }
     }
 

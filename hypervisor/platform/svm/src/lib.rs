@@ -26,7 +26,6 @@ mod exit_code;
 mod features;
 mod hidden;
 mod insn_len;
-mod live;
 mod setup;
 mod state;
 mod switch;

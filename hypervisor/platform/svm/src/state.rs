@@ -71,7 +71,7 @@ impl SvmVcpu {
             cr4: save.cr4,
             cr8: self.task_priority(),
             efer: self.msr(GuestMsr::Efer),
-            dr: self.live.debug_registers(),
+            dr: self.live.debug_addresses(),
             dr6: save.dr6,
             dr7: save.dr7,
             xcr0: self.xcr0(),
@@ -162,7 +162,7 @@ impl SvmVcpu {
             self.set_gpr(reg, *value);
         }
         self.debugctl = *debugctl;
-        self.live.set_debug_registers(dr);
+        self.live.set_debug_addresses(*dr);
         self.live.set_tsc_aux(*tsc_aux);
         self.live.set_xss(*xss);
         self.live.set_xcr0(*xcr0);

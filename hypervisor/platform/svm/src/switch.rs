@@ -1,6 +1,6 @@
 //! Bringing a vCPU onto its CPU: registers that stay across exits, ASID, and the entry itself.
 
-use alloc::sync::Arc;
+use ::cpu::write_cr2;
 
 use crate::asid::Asid;
 use crate::code::CodePages;
@@ -23,20 +23,13 @@ impl SvmVcpu {
 
     #[cold]
     pub(crate) fn switch_in(&mut self, cpu: &mut SvmCpu) {
-        assert!(
-            self.live.cpu().is_none_or(|on| on == cpu.id()),
-            "a vCPU was moved while its registers are on another CPU"
-        );
-        if let Some(other) = cpu.loaded.take() {
-            other.put_away();
-        }
-        self.live.bring_in();
-        cpu.loaded = Some(Arc::clone(&self.live));
+        cpu.live.bring_in(&self.live);
         if self.home != Some(cpu.id()) {
             self.home = Some(cpu.id());
             self.asid = Asid::default();
         }
         self.vmcb.control.clean = 0;
+        // VMRUN loads the VMCB's (AMD APM vol. 2 15.5.1), but in Bochs it leaves the CPU's in place.
         write_cr2(self.vmcb.save.cr2);
     }
 
@@ -78,12 +71,4 @@ impl SvmVcpu {
         self.code_pages = CodePages::NONE;
         self.vmcb.control.clean = 0;
     }
-}
-
-/// Writes CR2 of the CPU. VMRUN loads the VMCB's (AMD APM vol. 2 15.5.1), but in Bochs it leaves the CPU's in place.
-pub(crate) fn write_cr2(value: u64) {
-    // SAFETY: the hypervisor's own page faults are fatal, so nobody waits for what CR2 held.
-    unsafe {
-        core::arch::asm!("mov cr2, {}", in(reg) value, options(nomem, nostack, preserves_flags))
-    };
 }

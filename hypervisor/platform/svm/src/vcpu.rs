@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
+use ::cpu::LiveRegisters;
 use ::vcpu::{
     ArchState, BadState, Event, Exit, GuestMsr, HiddenState, InsnLen, NotNow, Paging, RawExit, Vcpu,
 };
@@ -18,7 +19,6 @@ use crate::enter::GuestRegisters;
 use crate::event::{Nmi, Step};
 use crate::exit_code;
 use crate::features::Features;
-use crate::live::Live;
 use crate::vmcb::{VmcbPage, clean, intercept, interrupt};
 
 /// RFLAGS: CF, PF, AF, ZF, SF, DF, OF.
@@ -37,7 +37,7 @@ pub struct SvmVcpu {
     pub(crate) step: Option<Step>,
     /// The VM's memory, for reading code.
     pub(crate) memory: NestedMemory,
-    pub(crate) live: Arc<Live>,
+    pub(crate) live: Arc<LiveRegisters>,
     /// The CPU this ran on last; its ASID and clean bits mean nothing on another one.
     pub(crate) home: Option<u32>,
     /// What may be taken from the CPU's cache of the VMCB if nothing is changed before the next entry.
@@ -82,7 +82,7 @@ impl SvmVcpu {
             nmi_window: false,
             step: None,
             memory,
-            live: Arc::new(Live::new(cpu.features)),
+            live: LiveRegisters::new(()),
             home: None,
             clean_after_exit: if cpu.features.clean_bits {
                 clean::ALL
@@ -114,11 +114,7 @@ impl Vcpu for SvmVcpu {
     type Cpu = SvmCpu;
 
     fn run(&mut self, cpu: &mut SvmCpu) -> Exit {
-        let is_loaded = cpu
-            .loaded
-            .as_ref()
-            .is_some_and(|live| Arc::ptr_eq(live, &self.live));
-        if !is_loaded {
+        if !cpu.live.has(&self.live) {
             self.switch_in(cpu);
         }
         self.next_exit(cpu)

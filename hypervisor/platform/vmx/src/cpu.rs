@@ -1,22 +1,26 @@
 //! A physical CPU in VMX root operation: what must be true for it, and how it gets there.
 
 use core::fmt;
+use core::marker::PhantomData;
 
-use ::cpu::{cpuid, read_cr0, read_cr4, read_msr, write_cr4, write_msr};
+use ::cpu::{LiveSlot, cpuid, read_cr0, read_cr4, read_msr, write_cr4, write_msr};
 use host::NoMemory;
 use memory::Frames;
 use x86::{Cr4, msr};
 
 use crate::bitmaps::Bitmaps;
 use crate::features::{Features, Unsupported};
+use crate::live::VmxRegisters;
 use crate::vmcs::{invept, vmxon, write_revision};
 
 /// A physical CPU with VMX on. Holding it proves we run there.
-#[derive(Debug)]
 pub struct VmxCpu {
     id: u32,
     features: Features,
     bitmaps: Bitmaps,
+    /// The vCPU whose live registers are in the CPU.
+    pub(crate) live: LiveSlot<VmxRegisters>,
+    not_send: PhantomData<*mut ()>,
 }
 
 /// Why VMX could not be switched on.
@@ -103,6 +107,8 @@ impl VmxCpu {
             id: ::cpu::this().id(),
             features,
             bitmaps,
+            live: LiveSlot::EMPTY,
+            not_send: PhantomData,
         };
         cpu.flush_ept_all();
         Ok(cpu)

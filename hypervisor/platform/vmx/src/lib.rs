@@ -28,6 +28,7 @@ mod features;
 pub mod fields;
 mod hidden;
 mod host_state;
+mod live;
 mod msr;
 mod priority;
 pub mod qualification;
@@ -35,7 +36,6 @@ pub mod reason;
 mod resident;
 mod setup;
 mod state;
-mod switch;
 mod vcpu;
 mod vmcs;
 

@@ -61,3 +61,19 @@ const fn vmcs_field(msr: GuestMsr) -> Option<Field<u64>> {
         | GuestMsr::Xss => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::live::Live;
+
+    #[test]
+    fn every_passed_msr_is_switched_in_one_place() {
+        let live = Live::new();
+        for index in GuestMsr::PASSED {
+            let msr = GuestMsr::from_index(index).expect("a backend holds it");
+            let is_in_vmcs = msr == GuestMsr::SysenterCs || vmcs_field(msr).is_some();
+            assert!(is_in_vmcs != live.msr(msr).is_some(), "{index:#x}");
+        }
+    }
+}

@@ -1,18 +1,13 @@
 //! What each physical CPU holds of the vCPUs that live on it.
 
-use core::ptr;
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use cpu::MAX_CPUS;
-
-use crate::switch::Live;
 
 /// What one physical CPU holds at the moment. Touched by that CPU only; atomics, because it is a static.
 pub(crate) struct Resident {
     /// Host-physical address of the current VMCS, or 0.
     pub(crate) vmcs: AtomicU64,
-    /// Whose live state is in the registers.
-    pub(crate) owner: AtomicPtr<Live>,
     /// VPIDs in use, a bit each; 0 belongs to the host.
     vpids: [AtomicU64; VPID_WORDS],
 }
@@ -23,7 +18,6 @@ const VPID_WORDS: usize = 4;
 static RESIDENT: [Resident; MAX_CPUS] = [const {
     Resident {
         vmcs: AtomicU64::new(0),
-        owner: AtomicPtr::new(ptr::null_mut()),
         vpids: [
             AtomicU64::new(1),
             AtomicU64::new(0),

@@ -10,10 +10,10 @@ use crate::cpu::VmxCpu;
 use crate::enter::Registers;
 use crate::fields;
 use crate::host_state;
+use crate::live::Live;
 use crate::priority::TaskPriority;
 use crate::resident::resident;
 use crate::state::ControlMasks;
-use crate::switch::LiveState;
 use crate::vcpu::{Cached, VmxVcpu};
 use crate::vmcs::Vmcs;
 
@@ -43,7 +43,7 @@ impl VmxVcpu {
         let mut vcpu = Self {
             registers: Registers::new(),
             vmcs,
-            live: LiveState::new(home),
+            live: Live::new(),
             masks: ControlMasks::new(&features, plan.cr4_allowed),
             primary: features.controls.primary,
             features,

@@ -20,11 +20,11 @@ use crate::describe;
 use crate::enter::{Registers, enter};
 use crate::features::Features;
 use crate::fields::{self, Field, ReadField};
+use crate::live::Live;
 use crate::priority::TaskPriority;
 use crate::reason;
 use crate::resident::resident;
 use crate::state::{self, ControlMasks};
-use crate::switch::LiveState;
 use crate::vmcs::{Loaded, Vmcs, invvpid};
 
 /// What a guest in real mode is told on a CPU without unrestricted guest.
@@ -34,7 +34,7 @@ pub(crate) const NEEDS_REAL_MODE: &str = "guest runs without protected mode and 
 pub struct VmxVcpu {
     pub(crate) registers: Registers,
     pub(crate) vmcs: Vmcs,
-    pub(crate) live: LiveState,
+    pub(crate) live: Live,
     pub(crate) features: Features,
     pub(crate) masks: ControlMasks,
     /// The primary controls as the VMCS has them.
@@ -170,7 +170,9 @@ impl Vcpu for VmxVcpu {
         }
         self.activity = Activity::Running;
         let vmcs = self.vmcs.load();
-        self.live.make_resident();
+        if !cpu.live.has(&self.live.0) {
+            cpu.live.bring_in(&self.live.0);
+        }
         if self.threshold != 0 {
             self.arm_window(vmcs);
         }
@@ -178,7 +180,7 @@ impl Vcpu for VmxVcpu {
             self.forget_cached();
             // SAFETY:
             // 1. `vmcs` is this vCPU's; `fill` wrote the host state on this CPU, where nothing of it changes.
-            // 2. The hypervisor runs with interrupts off, and the live state was made resident.
+            // 2. The hypervisor runs with interrupts off, and the live registers are ours.
             let answer = unsafe { enter(&mut self.registers) };
             if answer != 0 {
                 return self.refused(vmcs, answer);
@@ -267,15 +269,18 @@ impl Vcpu for VmxVcpu {
     }
 
     fn reset_vector_state(&mut self) {
-        self.live.reset_vector_state();
+        self.live.0.reset_vector_state();
     }
 
     fn vector_image(&self) -> Vec<u8> {
-        self.live.vector_image()
+        self.live.0.vector_image()
     }
 
     fn set_vector_image(&mut self, image: &[u8], allowed: u64) -> Result<(), BadState> {
-        self.live.set_vector_image(image, allowed).map_err(BadState)
+        self.live
+            .0
+            .set_vector_image(image, allowed)
+            .map_err(BadState)
     }
 
     fn hidden(&self) -> HiddenState {
@@ -295,11 +300,11 @@ impl Vcpu for VmxVcpu {
     }
 
     fn xcr0(&self) -> u64 {
-        self.live.xcr0()
+        self.live.0.xcr0()
     }
 
     fn set_xcr0(&mut self, value: u64) {
-        self.live.set_xcr0(value);
+        self.live.0.set_xcr0(value);
     }
 
     fn set_tsc_offset(&mut self, offset: u64) {

@@ -31,7 +31,7 @@ pub use test_vcpu::TestVcpu;
 use alloc::vec::Vec;
 use core::fmt;
 use serde::{Deserialize, Serialize};
-use x86::{Fault, Gpr, Segment, SegmentRegister, Vector};
+use x86::{Fault, Gpr, Rflags, Segment, SegmentRegister, Vector};
 
 /// What can be delivered to a guest through its IDT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +47,16 @@ pub enum Event {
 /// The guest cannot take this event now: another one is queued, or it is masked or shadowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotNow;
+
+/// The flags of RFLAGS that [`Vcpu::set_status_flags`] replaces: CF, PF, AF, ZF, SF, DF and OF.
+pub const STATUS_FLAGS: u64 = Rflags::CARRY_FLAG
+    .union(Rflags::PARITY_FLAG)
+    .union(Rflags::AUXILIARY_CARRY_FLAG)
+    .union(Rflags::ZERO_FLAG)
+    .union(Rflags::SIGN_FLAG)
+    .union(Rflags::DIRECTION_FLAG)
+    .union(Rflags::OVERFLOW_FLAG)
+    .bits();
 
 /// The contract all backends fulfil.
 ///
@@ -74,7 +84,7 @@ pub trait Vcpu {
     /// RFLAGS.
     fn rflags(&self) -> u64;
 
-    /// Replaces the arithmetic flags and DF; nothing else of RFLAGS changes.
+    /// Replaces the [`STATUS_FLAGS`] by those of `rflags`; nothing else of RFLAGS changes.
     fn set_status_flags(&mut self, rflags: u64);
 
     /// One segment register.

@@ -2,7 +2,7 @@
 
 use crate::{
     ArchState, BadState, Event, Exit, GuestMsr, HiddenState, InsnLen, NotNow, Paging, RawExit,
-    Shadow, Vcpu,
+    STATUS_FLAGS, Shadow, Vcpu,
 };
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -95,9 +95,6 @@ impl TestVcpu {
     }
 }
 
-/// CF, PF, AF, ZF, SF, OF and DF.
-const STATUS_AND_DIRECTION: u64 = 0xcd5;
-
 impl Vcpu for TestVcpu {
     type Cpu = ();
 
@@ -124,8 +121,8 @@ impl Vcpu for TestVcpu {
     }
 
     fn set_status_flags(&mut self, rflags: u64) {
-        let kept = self.state.rflags & !STATUS_AND_DIRECTION;
-        self.state.rflags = kept | (rflags & STATUS_AND_DIRECTION);
+        let kept = self.state.rflags & !STATUS_FLAGS;
+        self.state.rflags = kept | (rflags & STATUS_FLAGS);
     }
 
     fn segment(&self, reg: SegmentRegister) -> Segment {

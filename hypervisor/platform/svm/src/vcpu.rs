@@ -6,7 +6,8 @@ use core::fmt;
 
 use ::cpu::LiveRegisters;
 use ::vcpu::{
-    ArchState, BadState, Event, Exit, GuestMsr, HiddenState, InsnLen, NotNow, Paging, RawExit, Vcpu,
+    ArchState, BadState, Event, Exit, GuestMsr, HiddenState, InsnLen, NotNow, Paging, RawExit,
+    STATUS_FLAGS, Vcpu,
 };
 use addr::Hpa;
 use host::NoMemory;
@@ -20,9 +21,6 @@ use crate::event::{Nmi, Step};
 use crate::exit_code;
 use crate::features::Features;
 use crate::vmcb::{VmcbPage, clean, intercept, interrupt};
-
-/// RFLAGS: CF, PF, AF, ZF, SF, DF, OF.
-const STATUS_FLAGS: u64 = 0xcd5;
 
 /// A virtual CPU.
 pub struct SvmVcpu {

@@ -8,7 +8,7 @@ use core::fmt;
 
 use ::vcpu::{
     Activity, ArchState, BadState, EntryRefused, Event, Exit, GuestMsr, HiddenState, InsnLen,
-    NotNow, Paging, RawExit, Vcpu,
+    NotNow, Paging, RawExit, STATUS_FLAGS, Vcpu,
 };
 use x86::{Cr0, Gpr, Segment, SegmentRegister, Vector};
 
@@ -227,11 +227,9 @@ impl Vcpu for VmxVcpu {
     }
 
     fn set_status_flags(&mut self, rflags: u64) {
-        /// CF, PF, AF, ZF, SF, DF, OF.
-        const STATUS: u64 = 0xcd5;
         let vmcs = self.vmcs.load();
-        let kept = self.cached_rflags(vmcs) & !STATUS;
-        self.write_rflags(vmcs, kept | rflags & STATUS);
+        let kept = self.cached_rflags(vmcs) & !STATUS_FLAGS;
+        self.write_rflags(vmcs, kept | rflags & STATUS_FLAGS);
     }
 
     fn segment(&self, reg: SegmentRegister) -> Segment {

@@ -16,7 +16,7 @@ use crate::state::{PENDING_SINGLE_STEP, interruptibility};
 pub(crate) fn first_violation(vmcs: &impl ReadField) -> Option<&'static str> {
     let guest = Guest::read(vmcs);
     first(&control_registers(vmcs, &guest))
-        .or_else(|| first(&segments::rules(vmcs, &guest)))
+        .or_else(|| segments::first_violation(vmcs, &guest))
         .or_else(|| first(&tables_and_flags(vmcs, &guest)))
         .or_else(|| first(&non_register_state(vmcs, &guest)))
 }

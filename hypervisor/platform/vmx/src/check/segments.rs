@@ -2,21 +2,25 @@
 
 use x86::Cr0;
 
-use super::{Guest, Rule, is_canonical};
+use super::{Guest, Rule, first, is_canonical};
 use crate::fields::{self, ReadField, SegmentFields};
 use crate::state::UNUSABLE;
 
-/// The rules of 27.3.1.2.
-pub(super) fn rules(vmcs: &impl ReadField, guest: &Guest) -> [Rule; 19] {
-    let is_real = !guest.has_cr0(Cr0::PROTECTED_MODE_ENABLE);
-    let usable = |fields: &SegmentFields| vmcs.read(fields.rights) & UNUSABLE == 0;
-    let [_, cs, ss, ..] = &fields::SEGMENTS;
-    let data = [0, 3, 4, 5].map(|index| &fields::SEGMENTS[index]);
+/// Returns the first rule of 27.3.1.2 that is broken.
+pub(super) fn first_violation(vmcs: &impl ReadField, guest: &Guest) -> Option<&'static str> {
+    first(&selectors_and_bases(vmcs, guest))
+        .or_else(|| first(&types_and_privilege(vmcs, guest)))
+        .or_else(|| first(&limits_and_system_segments(vmcs, guest)))
+}
+
+fn is_usable(vmcs: &impl ReadField, fields: &SegmentFields) -> bool {
+    vmcs.read(fields.rights) & UNUSABLE == 0
+}
+
+fn selectors_and_bases(vmcs: &impl ReadField, guest: &Guest) -> [Rule; 8] {
+    let usable = |fields| is_usable(vmcs, fields);
     let all = &fields::SEGMENTS;
-    let (cs_type, ss_type) = (guest.cs_rights & 15, guest.ss_rights & 15);
-    let (cs_dpl, ss_dpl) = (guest.cs_rights >> 5 & 3, guest.ss_rights >> 5 & 3);
-    let tr_rights = vmcs.read(fields::TR.rights);
-    let ldtr_rights = vmcs.read(fields::LDTR.rights);
+    let [_, cs, ss, ..] = all;
     let ss_rpl = u32::from(vmcs.read(ss.selector)) & 3;
     let is_v86 = guest.is_v86;
     let v86_broken = |fields: &SegmentFields| {
@@ -62,6 +66,21 @@ pub(super) fn rules(vmcs: &impl ReadField, guest: &Guest) -> [Rule; 19] {
                 .any(|fields| usable(fields) && vmcs.read(fields.base) >> 32 != 0),
             "SS, DS or ES: bits 63:32 of the base are not 0",
         ),
+    ]
+}
+
+/// The rules for access rights of code and data segments.
+fn types_and_privilege(vmcs: &impl ReadField, guest: &Guest) -> [Rule; 6] {
+    let is_real = !guest.has_cr0(Cr0::PROTECTED_MODE_ENABLE);
+    let usable = |fields| is_usable(vmcs, fields);
+    let all = &fields::SEGMENTS;
+    let [_, _, ss, ..] = all;
+    let data = [0, 3, 4, 5].map(|index| &all[index]);
+    let ss_rpl = u32::from(vmcs.read(ss.selector)) & 3;
+    let (cs_type, ss_type) = (guest.cs_rights & 15, guest.ss_rights & 15);
+    let (cs_dpl, ss_dpl) = (guest.cs_rights >> 5 & 3, guest.ss_rights >> 5 & 3);
+    let is_v86 = guest.is_v86;
+    [
         (
             !(is_v86
                 || matches!(cs_type, 9 | 11 | 13 | 15)
@@ -104,12 +123,20 @@ pub(super) fn rules(vmcs: &impl ReadField, guest: &Guest) -> [Rule; 19] {
                     || ((is_real || cs_type == 3) && ss_dpl != 0)),
             "SS.DPL is neither its RPL nor, in real mode, 0",
         ),
+    ]
+}
+
+fn limits_and_system_segments(vmcs: &impl ReadField, guest: &Guest) -> [Rule; 5] {
+    let tr_rights = vmcs.read(fields::TR.rights);
+    let ldtr_rights = vmcs.read(fields::LDTR.rights);
+    [
         (
             guest.is_long && guest.cs_rights & 0x6000 == 0x6000,
             "CS: L and D are both set",
         ),
         (
-            all.iter()
+            fields::SEGMENTS
+                .iter()
                 .chain([&fields::LDTR, &fields::TR])
                 .any(|fields| is_granularity_wrong(vmcs, fields)),
             "a segment's G does not fit its limit",
@@ -123,7 +150,7 @@ pub(super) fn rules(vmcs: &impl ReadField, guest: &Guest) -> [Rule; 19] {
             "TR: unusable, not present, or not a system segment",
         ),
         (
-            usable(&fields::LDTR) && ldtr_rights & 0x9f != 0x82,
+            is_usable(vmcs, &fields::LDTR) && ldtr_rights & 0x9f != 0x82,
             "LDTR: not a present LDT",
         ),
     ]

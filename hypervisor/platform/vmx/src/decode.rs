@@ -72,15 +72,22 @@ impl VmxVcpu {
             }),
             reason::PAUSE => return self.pause(vmcs),
             reason::TRIPLE_FAULT => Exit::Shutdown,
+            rare => return self.answer_rare(vmcs, rare),
+        };
+        Some(exit)
+    }
+
+    /// Answers what no guest does often, and refuses what is not in its CPU model.
+    #[cold]
+    fn answer_rare(&mut self, vmcs: Loaded, exit_reason: u16) -> Option<Exit> {
+        match exit_reason {
             // Caches stay as they are: guest memory is write-back and coherent, and others share them.
             reason::INVD | reason::WBINVD => {
                 self.retire_here(vmcs, insn_len(vmcs));
-                return None;
             }
             // No performance counters in the CPU model: every counter number is wrong.
             reason::RDPMC => {
                 self.queue_fault(vmcs, Fault::GENERAL_PROTECTION);
-                return None;
             }
             // Not in the CPU model.
             reason::GETSEC
@@ -105,14 +112,13 @@ impl VmxVcpu {
             | reason::UMWAIT
             | reason::TPAUSE => {
                 self.queue_fault(vmcs, Fault::INVALID_OPCODE);
-                return None;
             }
             _ => {
                 self.requeue(vmcs);
-                Exit::Unexpected(raw(vmcs, reason::name(exit_reason)))
+                return Some(Exit::Unexpected(raw(vmcs, reason::name(exit_reason))));
             }
-        };
-        Some(exit)
+        }
+        None
     }
 
     /// A guest that spins, or may do so.

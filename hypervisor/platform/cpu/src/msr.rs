@@ -10,8 +10,6 @@ pub use x86::msr::{
     IA32_XSS, X2APIC_BASE,
 };
 
-/// EFER: SYSCALL enable.
-pub const EFER_SCE: u64 = 1 << 0;
 /// EFER: no-execute enable.
 pub const EFER_NXE: u64 = 1 << 11;
 /// EFER: secure virtual machine enable.

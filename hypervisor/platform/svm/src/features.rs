@@ -13,8 +13,6 @@ pub struct Features {
     pub asid_count: u32,
     /// Nested paging: required.
     pub nested_paging: bool,
-    /// VM_CR has a lock that only firmware can open.
-    pub has_lock: bool,
     /// The next RIP is saved at exits of instructions.
     pub next_rip: bool,
     /// Parts of the VMCB may be taken from the CPU's cache.
@@ -49,7 +47,6 @@ impl Features {
         Self {
             asid_count: leaf.ebx,
             nested_paging: bit(leaf.edx, 0),
-            has_lock: bit(leaf.edx, 2),
             next_rip: bit(leaf.edx, 3),
             clean_bits: bit(leaf.edx, 5),
             flush_by_asid: bit(leaf.edx, 6),

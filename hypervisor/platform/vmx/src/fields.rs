@@ -263,8 +263,6 @@ fields! {
 /// Where the four parts of one guest segment register are.
 #[derive(Clone, Copy, Debug)]
 pub struct SegmentFields {
-    /// Its name, for messages.
-    pub name: &'static str,
     /// Selector.
     pub selector: Field<u16>,
     /// Limit.
@@ -277,9 +275,8 @@ pub struct SegmentFields {
 
 impl SegmentFields {
     /// Number `index` in the order ES, CS, SS, DS, FS, GS, LDTR, TR: the fields of one kind follow each other in it.
-    const fn at(index: u32, name: &'static str) -> Self {
+    const fn at(index: u32) -> Self {
         Self {
-            name,
             selector: Field::word(GUEST_ES_SELECTOR.encoding + 2 * index),
             limit: Field::dword(GUEST_ES_LIMIT.encoding + 2 * index),
             rights: Field::dword(GUEST_ES_RIGHTS.encoding + 2 * index),
@@ -290,17 +287,17 @@ impl SegmentFields {
 
 /// The segment registers by [`x86::SegmentRegister`] encoding.
 pub const SEGMENTS: [SegmentFields; 6] = [
-    SegmentFields::at(0, "ES"),
-    SegmentFields::at(1, "CS"),
-    SegmentFields::at(2, "SS"),
-    SegmentFields::at(3, "DS"),
-    SegmentFields::at(4, "FS"),
-    SegmentFields::at(5, "GS"),
+    SegmentFields::at(0),
+    SegmentFields::at(1),
+    SegmentFields::at(2),
+    SegmentFields::at(3),
+    SegmentFields::at(4),
+    SegmentFields::at(5),
 ];
 /// LDTR.
-pub const LDTR: SegmentFields = SegmentFields::at(6, "LDTR");
+pub const LDTR: SegmentFields = SegmentFields::at(6);
 /// TR.
-pub const TR: SegmentFields = SegmentFields::at(7, "TR");
+pub const TR: SegmentFields = SegmentFields::at(7);
 
 #[cfg(test)]
 mod tests {

@@ -1,26 +1,28 @@
-//! VM-execution, VM-exit and VM-entry controls: their bits, and how they are fitted to what the CPU allows.
+//! VM-execution, VM-exit and VM-entry controls: their bits, and how they are chosen from what the CPU allows.
 //! (Intel SDM vol. 3C 25.6 to 25.8, vol. 3D appendix A.2 to A.5)
+
+use crate::capabilities::{Capabilities, Unsupported};
 
 /// What a capability MSR says about one group of controls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Allowed {
+pub(crate) struct Allowed {
     must: u32,
     may: u32,
 }
 
 /// The CPU cannot have the controls as we need them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unfit {
+struct Unfit {
     /// Needed, but always off.
-    pub missing: u32,
+    missing: u32,
     /// Harmful, but always on.
-    pub stuck: u32,
+    stuck: u32,
 }
 
 impl Allowed {
     /// Reads the MSR's value: bits 31:0 must be set, bits 63:32 may be.
     #[must_use]
-    pub const fn from_msr(value: u64) -> Self {
+    pub(crate) const fn from_msr(value: u64) -> Self {
         Self {
             must: value as u32,
             may: (value >> 32) as u32,
@@ -29,21 +31,131 @@ impl Allowed {
 
     /// Whether all of `bits` may be set.
     #[must_use]
-    pub const fn offers(self, bits: u32) -> bool {
+    pub(crate) const fn offers(self, bits: u32) -> bool {
         self.may & bits == bits
     }
 
-    /// A legal value with all of `required`, those of `optional` that may be set, and none of `unwanted`.
+    /// A legal value with all that is required, as much of the optional as may be set, and nothing unwanted.
     ///
     /// # Errors
     /// [`Unfit`] names the bits that stand in the way.
-    pub const fn fit(self, required: u32, optional: u32, unwanted: u32) -> Result<u32, Unfit> {
-        let missing = required & !self.may;
-        let stuck = self.must & unwanted;
+    const fn fit(self, wanted: Wanted) -> Result<u32, Unfit> {
+        let missing = wanted.required & !self.may;
+        let stuck = self.must & wanted.unwanted;
         if missing | stuck != 0 {
             return Err(Unfit { missing, stuck });
         }
-        Ok(self.must | required | (optional & self.may))
+        Ok(self.must | wanted.required | (wanted.optional & self.may))
+    }
+}
+
+/// What vCPUs want of one group of controls.
+#[derive(Clone, Copy)]
+struct Wanted {
+    required: u32,
+    optional: u32,
+    unwanted: u32,
+}
+
+const PIN: Wanted = Wanted {
+    required: pin::EXTERNAL_INTERRUPT_EXITING | pin::NMI_EXITING | pin::VIRTUAL_NMIS,
+    optional: 0,
+    unwanted: pin::PREEMPTION_TIMER,
+};
+
+/// Without what answers accesses to CR8.
+const PRIMARY: Wanted = Wanted {
+    required: primary::USE_TSC_OFFSETTING
+        | primary::HLT_EXITING
+        | primary::MWAIT_EXITING
+        | primary::MONITOR_EXITING
+        | primary::RDPMC_EXITING
+        | primary::USE_IO_BITMAPS
+        | primary::USE_MSR_BITMAPS
+        | primary::SECONDARY,
+    optional: 0,
+    unwanted: primary::INTERRUPT_WINDOW_EXITING
+        | primary::NMI_WINDOW_EXITING
+        | primary::INVLPG_EXITING
+        | primary::RDTSC_EXITING
+        | primary::CR3_LOAD_EXITING
+        | primary::CR3_STORE_EXITING
+        | primary::MOV_DR_EXITING
+        | primary::MONITOR_TRAP_FLAG
+        | primary::PAUSE_EXITING,
+};
+
+/// VPID is for each vCPU to add.
+const SECONDARY: Wanted = Wanted {
+    required: secondary::ENABLE_EPT,
+    optional: secondary::UNRESTRICTED_GUEST
+        | secondary::WBINVD_EXITING
+        | secondary::PAUSE_LOOP_EXITING
+        | secondary::ENABLE_RDTSCP
+        | secondary::ENABLE_INVPCID
+        | secondary::ENABLE_XSAVES
+        | secondary::ENCLS_EXITING,
+    unwanted: secondary::ENABLE_VPID,
+};
+
+const EXIT: Wanted = Wanted {
+    required: exit::SAVE_DEBUG_CONTROLS
+        | exit::HOST_ADDRESS_SPACE_SIZE
+        | exit::LOAD_PAT
+        | exit::SAVE_EFER
+        | exit::LOAD_EFER,
+    optional: exit::ACKNOWLEDGE_INTERRUPT,
+    unwanted: 0,
+};
+
+const ENTRY: Wanted = Wanted {
+    required: entry::LOAD_DEBUG_CONTROLS | entry::LOAD_PAT | entry::LOAD_EFER,
+    optional: 0,
+    unwanted: entry::IA32E_MODE_GUEST,
+};
+
+/// The controls every VMCS of this CPU starts with.
+#[derive(Clone, Copy, Debug)]
+pub struct Controls {
+    /// Pin-based.
+    pub pin: u32,
+    /// Primary processor-based.
+    pub primary: u32,
+    /// Secondary processor-based; without VPID, which not every vCPU gets.
+    pub secondary: u32,
+    /// VM-exit.
+    pub exit: u32,
+    /// VM-entry, for a guest outside long mode.
+    pub entry: u32,
+}
+
+impl Controls {
+    /// Chooses from what the CPU allows.
+    ///
+    /// # Errors
+    /// [`Unsupported`] names the first group that cannot be as we need it.
+    pub(crate) fn choose(allowed: &Capabilities) -> Result<Self, Unsupported> {
+        let task_priority = if allowed.primary.offers(primary::USE_TPR_SHADOW) {
+            primary::USE_TPR_SHADOW
+        } else {
+            primary::CR8_LOAD_EXITING | primary::CR8_STORE_EXITING
+        };
+        let primary = Wanted {
+            required: PRIMARY.required | task_priority,
+            ..PRIMARY
+        };
+        let fit = |group: Allowed, wanted, unsupported: fn(u32) -> Unsupported| {
+            group
+                .fit(wanted)
+                .map_err(|unfit| unsupported(unfit.missing | unfit.stuck))
+        };
+        Ok(Self {
+            pin: fit(allowed.pin, PIN, Unsupported::Pin)?,
+            primary: fit(allowed.primary, primary, Unsupported::Primary)?,
+            secondary: fit(allowed.secondary, SECONDARY, Unsupported::Secondary)?,
+            exit: fit(allowed.exit, EXIT, Unsupported::Exit)?,
+            entry: fit(allowed.entry, ENTRY, Unsupported::Entry)?,
+        })
     }
 }
 
@@ -121,9 +233,17 @@ mod tests {
 
     const ALLOWED: Allowed = Allowed::from_msr(0x0000_000f_0000_0003);
 
+    const fn fit(required: u32, optional: u32, unwanted: u32) -> Result<u32, Unfit> {
+        ALLOWED.fit(Wanted {
+            required,
+            optional,
+            unwanted,
+        })
+    }
+
     #[test]
     fn what_must_be_set_is_set_and_what_may_not_be_is_dropped() {
-        assert_eq!(ALLOWED.fit(4, 0x18, 0), Ok(0xf));
+        assert_eq!(fit(4, 0x18, 0), Ok(0xf));
     }
 
     #[test]
@@ -132,6 +252,41 @@ mod tests {
             missing: 0x10,
             stuck: 2,
         };
-        assert_eq!(ALLOWED.fit(0x14, 0, 2), Err(unfit));
+        assert_eq!(fit(0x14, 0, 2), Err(unfit));
+    }
+
+    /// A CPU that allows everything and insists on nothing.
+    fn everything() -> Capabilities {
+        let any = Allowed::from_msr(0xffff_ffff_0000_0000);
+        Capabilities {
+            pin: any,
+            primary: any,
+            secondary: any,
+            exit: any,
+            entry: any,
+            ..Capabilities::NOTHING
+        }
+    }
+
+    #[test]
+    fn cr8_exits_only_without_a_tpr_shadow() {
+        let exits = primary::CR8_LOAD_EXITING | primary::CR8_STORE_EXITING;
+        let with = Controls::choose(&everything()).expect("all is allowed");
+        assert_eq!(
+            with.primary & (exits | primary::USE_TPR_SHADOW),
+            primary::USE_TPR_SHADOW
+        );
+        let mut old = everything();
+        old.primary = Allowed::from_msr(u64::from(!primary::USE_TPR_SHADOW) << 32);
+        let without = Controls::choose(&old).expect("it has what is needed");
+        assert_eq!(without.primary & (exits | primary::USE_TPR_SHADOW), exits);
+    }
+
+    #[test]
+    fn the_group_that_does_not_fit_is_named() {
+        let mut stuck = everything();
+        stuck.entry = Allowed::from_msr(u64::MAX);
+        let answer = Controls::choose(&stuck).map(|_| ());
+        assert_eq!(answer, Err(Unsupported::Entry(entry::IA32E_MODE_GUEST)));
     }
 }

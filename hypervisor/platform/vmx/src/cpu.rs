@@ -9,7 +9,8 @@ use memory::Frames;
 use x86::{Cr4, msr};
 
 use crate::bitmaps::Bitmaps;
-use crate::features::{Features, Unsupported};
+use crate::capabilities::Unsupported;
+use crate::features::Features;
 use crate::live::VmxRegisters;
 use crate::vmcs::{invept, vmxon, write_revision};
 

@@ -17,6 +17,7 @@ extern crate std;
 
 mod answer;
 mod bitmaps;
+mod capabilities;
 mod check;
 pub mod controls;
 mod cpu;
@@ -39,6 +40,8 @@ mod state;
 mod vcpu;
 mod vmcs;
 
+pub use crate::capabilities::Unsupported;
+pub use crate::controls::Controls;
 pub use crate::cpu::{EnableError, VmxCpu};
-pub use crate::features::{Controls, Features, Unsupported};
+pub use crate::features::Features;
 pub use crate::vcpu::VmxVcpu;

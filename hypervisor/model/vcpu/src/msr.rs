@@ -24,8 +24,9 @@ pub enum GuestMsr {
 }
 
 impl GuestMsr {
-    /// The numbers of the MSRs a guest reads and writes without an exit, on every backend: those that hold nothing of the
-    /// hypervisor while the guest runs, and whose values the vendor's world switch or a change of vCPU exchanges.
+    /// The numbers of the MSRs a guest reads and writes without an exit, on every backend: those
+    /// that hold nothing of the hypervisor while the guest runs, and whose values the vendor's
+    /// world switch or a change of vCPU exchanges.
     pub const PASSED: [u32; 10] = [
         msr::IA32_FS_BASE,
         msr::IA32_GS_BASE,

@@ -102,7 +102,8 @@ write_register!(write_cr4, "cr4");
 
 /// Writes CR2.
 pub fn write_cr2(value: u64) {
-    // SAFETY: CR2 only reports; the hypervisor's own page faults are fatal, so nobody waits for what it held.
+    // SAFETY: CR2 only reports; the hypervisor's own page faults are fatal, so nobody waits for
+    // what it held.
     unsafe { asm!("mov cr2, {}", in(reg) value, options(nomem, nostack, preserves_flags)) };
 }
 

@@ -1,8 +1,10 @@
-//! Guest registers that stay in the CPU across exits, because the hypervisor uses none of them: the vector registers, XCR0, DR0
-//! to DR3, TSC_AUX, XSS, and what else the vendor's world switch leaves there.
+//! Guest registers that stay in the CPU across exits, because the hypervisor uses none of them: the
+//! vector registers, XCR0, DR0 to DR3, TSC_AUX, XSS, and what else the vendor's world switch leaves
+//! there.
 //!
-//! They change hands only when another vCPU runs on the CPU: [`LiveSlot::bring_in`] puts the values of the last one away and
-//! loads those of the next. Until then [`LiveRegisters`] asks the CPU for them, so its users need not know where they are.
+//! They change hands only when another vCPU runs on the CPU: [`LiveSlot::bring_in`] puts the values
+//! of the last one away and loads those of the next. Until then [`LiveRegisters`] asks the CPU for
+//! them, so its users need not know where they are.
 
 extern crate alloc;
 
@@ -50,8 +52,9 @@ pub struct LiveRegisters<V = ()> {
     parked: Mutex<Parked<V>>,
 }
 
-/// The registers' values while no CPU has them. While one has, they are those of the last switch, but for TSC_AUX and XSS: no
-/// guest writes these without an exit, so they are always right. XCR0 can be written so on emulators that do not intercept XSETBV.
+/// The registers' values while no CPU has them. While one has, they are those of the last switch,
+/// but for TSC_AUX and XSS: no guest writes these without an exit, so they are always right. XCR0
+/// can be written so on emulators that do not intercept XSETBV.
 struct Parked<V> {
     vector: VectorState,
     xcr0: u64,
@@ -139,7 +142,8 @@ impl<V: VendorRegisters> LiveRegisters<V> {
         self.change_msrs(|parked| parked.xss = value);
     }
 
-    /// Reads or changes a register of the vendor where it is: by `in_cpu` while this CPU has it, else by `parked`.
+    /// Reads or changes a register of the vendor where it is: by `in_cpu` while this CPU has it,
+    /// else by `parked`.
     pub fn vendor<R>(&self, in_cpu: impl FnOnce() -> R, parked: impl FnOnce(&mut V) -> R) -> R {
         if self.is_here() {
             in_cpu()
@@ -223,7 +227,8 @@ impl<V: VendorRegisters> LiveRegisters<V> {
         if let Some(all) = self.all_components {
             try_write_xcr0(all);
         }
-        // SAFETY: XCR0 was just set to all components; what the registers held was saved or is nobody's.
+        // SAFETY: XCR0 was just set to all components; what the registers held was saved or is
+        // nobody's.
         unsafe { parked.vector.restore() };
         if self.all_components.is_some() {
             try_write_xcr0(parked.xcr0);
@@ -253,11 +258,13 @@ impl<V: VendorRegisters> LiveRegisters<V> {
 
     fn write_msrs(&self, parked: &Parked<V>) {
         if self.has_tsc_aux {
-            // SAFETY: the CPU has the MSR, of which only RDTSCP and RDPID know; bits above 31 are reserved.
+            // SAFETY: the CPU has the MSR, of which only RDTSCP and RDPID know; bits above 31 are
+            // reserved.
             unsafe { write_msr(IA32_TSC_AUX, parked.tsc_aux & 0xffff_ffff) };
         }
         if self.has_xss {
-            // SAFETY: the value governs XSAVES only, which the hypervisor does not execute; a bad one is refused.
+            // SAFETY: the value governs XSAVES only, which the hypervisor does not execute; a bad
+            // one is refused.
             unsafe { try_write_msr(IA32_XSS, parked.xss) };
         }
     }
@@ -278,7 +285,8 @@ impl<V: VendorRegisters> LiveSlot<V> {
             .is_some_and(|loaded| Arc::ptr_eq(loaded, live))
     }
 
-    /// Puts the registers into the CPU this runs on, whose slot this is, and those that were there away.
+    /// Puts the registers into the CPU this runs on, whose slot this is, and those that were there
+    /// away.
     ///
     /// # Panics
     /// When another CPU has them: a vCPU takes its registers along when it moves.
@@ -307,7 +315,8 @@ fn read_debug_addresses() -> [u64; 4] {
 }
 
 fn write_debug_addresses([dr0, dr1, dr2, dr3]: [u64; 4]) {
-    // SAFETY: they do nothing in the hypervisor: an exit leaves all breakpoints of DR7 off, and so did firmware.
+    // SAFETY: they do nothing in the hypervisor: an exit leaves all breakpoints of DR7 off, and so
+    // did firmware.
     unsafe {
         asm!("mov dr0, {}", "mov dr1, {}", "mov dr2, {}", "mov dr3, {}",
             in(reg) dr0, in(reg) dr1, in(reg) dr2, in(reg) dr3, options(nomem, nostack, preserves_flags));

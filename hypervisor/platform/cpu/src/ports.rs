@@ -10,11 +10,13 @@ pub struct IoPorts {
 }
 
 impl IoPorts {
-    /// Claims `count` ports from `first` on; `None` when they would go past the last port of the machine.
+    /// Claims `count` ports from `first` on; `None` when they would go past the last port of the
+    /// machine.
     ///
     /// # Safety
-    /// No read or write within the range, of any width the caller uses, breaks memory safety: no DMA is started into
-    /// memory somebody owns, nothing the running code stands on is switched off.
+    /// No read or write within the range, of any width the caller uses, breaks memory safety: no
+    /// DMA is started into memory somebody owns, nothing the running code stands on is switched
+    /// off.
     pub const unsafe fn claim(first: u16, count: u16) -> Option<Self> {
         if first as u32 + count as u32 > 1 << 16 {
             return None;

@@ -68,7 +68,8 @@ impl VectorState {
         }
     }
 
-    /// The components that are saved and restored, as a value of XCR0; `None` where XSAVE does not exist.
+    /// The components that are saved and restored, as a value of XCR0; `None` where XSAVE does not
+    /// exist.
     pub fn components(&self) -> Option<u64> {
         self.components
     }

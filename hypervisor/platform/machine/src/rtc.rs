@@ -2,7 +2,8 @@
 
 use cpu::IoPorts;
 
-// SAFETY: the CMOS index port, whose bit 7 masks NMI on a PC and is kept clear, and the data port, which is only read.
+// SAFETY: the CMOS index port, whose bit 7 masks NMI on a PC and is kept clear, and the data port,
+// which is only read.
 const CMOS: IoPorts = unsafe { IoPorts::claim(0x70, 2) }.expect("below the last port");
 const INDEX: u16 = 0;
 const DATA: u16 = 1;

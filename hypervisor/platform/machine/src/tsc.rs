@@ -150,7 +150,8 @@ impl Hpet {
 
 /// Lets channel 2 of the PIT count down once; its output shows at port 0x61. (8254 datasheet; mode 0)
 fn measure_pit() -> Option<u64> {
-    // SAFETY: channel 2, which drives nothing but the speaker, and the control word, which is for channel 2.
+    // SAFETY: channel 2, which drives nothing but the speaker, and the control word, which is for
+    // channel 2.
     const PIT: IoPorts = unsafe { IoPorts::claim(0x42, 2) }.expect("below the last port");
     const CHANNEL: u16 = 0;
     const CONTROL: u16 = 1;

@@ -1,5 +1,5 @@
-//! I/O and MSR permission maps: a set bit is an exit, and all are set but those of [`GuestMsr::PASSED`].
-//! (AMD APM vol. 2 15.10.1, 15.11)
+//! I/O and MSR permission maps: a set bit is an exit, and all are set but those of
+//! [`GuestMsr::PASSED`]. (AMD APM vol. 2 15.10.1, 15.11)
 
 use ::vcpu::GuestMsr;
 use addr::Hpa;

@@ -3,8 +3,9 @@
 //! Follows AMD APM vol. 2, order number 24593 revision 3.42; sections are those of chapter 15 unless a chapter is named.
 //! The files mirror those of the Intel backend one by one.
 //!
-//! An exit travels `enter` → `decode` (→ `answer`) → `vcpu::Exit`; its answer comes back through the [`Vcpu`] methods in
-//! `vcpu.rs`. On that way nothing is allocated, no lock is taken, and of the guest's state only what is asked for is touched.
+//! An exit travels `enter` → `decode` (→ `answer`) → [`vcpu::Exit`](::vcpu::Exit); its answer comes
+//! back through the [`Vcpu`] methods in `vcpu.rs`. On that way nothing is allocated, no lock is
+//! taken, and of the guest's state only what is asked for is touched.
 //!
 //! [`Vcpu`]: ::vcpu::Vcpu
 #![no_std]

@@ -29,7 +29,8 @@ impl SvmVcpu {
             self.asid = Asid::default();
         }
         self.vmcb.control.clean = 0;
-        // VMRUN loads the VMCB's (AMD APM vol. 2 15.5.1), but in Bochs it leaves the CPU's in place.
+        // VMRUN loads the VMCB's (AMD APM vol. 2 15.5.1), but in Bochs it leaves the CPU's in
+        // place.
         write_cr2(self.vmcb.save.cr2);
     }
 

@@ -1,4 +1,5 @@
-//! I/O and MSR bitmaps: everything exits but the MSRs of [`GuestMsr::PASSED`]. (Intel SDM vol. 3C 25.6.4 and 25.6.9)
+//! I/O and MSR bitmaps: everything exits but the MSRs of [`GuestMsr::PASSED`]. (Intel SDM vol. 3C
+//! 25.6.4 and 25.6.9)
 
 use ::vcpu::GuestMsr;
 use addr::Hpa;

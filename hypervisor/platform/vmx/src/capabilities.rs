@@ -1,4 +1,4 @@
-//! What the capability MSRs of VMX say. (Intel SDM vol. 3D appendix A)
+//! The capability MSRs of VMX. (Intel SDM vol. 3D appendix A)
 
 use core::fmt;
 
@@ -21,7 +21,7 @@ mod msr {
     pub(super) const IA32_VMX_CR4_FIXED1: u32 = 0x489;
     /// Secondary processor-based controls.
     pub(super) const IA32_VMX_PROCBASED_CTLS2: u32 = 0x48b;
-    /// What EPT and VPIDs can do.
+    /// Abilities of EPT and VPIDs.
     pub(super) const IA32_VMX_EPT_VPID_CAP: u32 = 0x48c;
     /// Pin-based controls; the MSR without "true" is 12 lower, here and below.
     pub(super) const IA32_VMX_TRUE_PINBASED_CTLS: u32 = 0x48d;

@@ -1,9 +1,9 @@
-//! VM-execution, VM-exit and VM-entry controls: their bits, and how they are chosen from what the CPU allows.
-//! (Intel SDM vol. 3C 25.6 to 25.8, vol. 3D appendix A.2 to A.5)
+//! VM-execution, VM-exit and VM-entry controls: their bits, and how they are chosen from what the
+//! CPU allows. (Intel SDM vol. 3C 25.6 to 25.8, vol. 3D appendix A.2 to A.5)
 
 use crate::capabilities::{Capabilities, Unsupported};
 
-/// What a capability MSR says about one group of controls.
+/// The controls of one group that a CPU allows, by a capability MSR.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Allowed {
     must: u32,
@@ -29,13 +29,14 @@ impl Allowed {
         }
     }
 
-    /// Whether all of `bits` may be set.
+    /// Returns whether all of `bits` may be set.
     #[must_use]
     pub(crate) const fn offers(self, bits: u32) -> bool {
         self.may & bits == bits
     }
 
-    /// A legal value with all that is required, as much of the optional as may be set, and nothing unwanted.
+    /// A legal value with all that is required, as much of the optional as may be set, and nothing
+    /// unwanted.
     ///
     /// # Errors
     /// [`Unfit`] names the bits that stand in the way.
@@ -49,7 +50,7 @@ impl Allowed {
     }
 }
 
-/// What vCPUs want of one group of controls.
+/// The wishes of vCPUs for one group of controls.
 #[derive(Clone, Copy)]
 struct Wanted {
     required: u32,

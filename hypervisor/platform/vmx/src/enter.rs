@@ -1,7 +1,8 @@
 //! The world switch: the only code between the hypervisor's registers and the guest's.
 //!
-//! RIP, RSP, RFLAGS, segments and control registers are switched by the CPU itself. What is left are the other general-purpose
-//! registers. Vector registers, debug registers and the MSRs of `live` stay the guest's until another vCPU needs them.
+//! RIP, RSP, RFLAGS, segments and control registers are switched by the CPU itself. What is left
+//! are the other general-purpose registers. Vector registers, debug registers and the MSRs of
+//! `live` stay the guest's until another vCPU needs them.
 
 use core::arch::naked_asm;
 use core::mem::offset_of;

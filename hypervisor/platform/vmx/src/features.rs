@@ -1,11 +1,11 @@
-//! What this CPU's VMX offers beyond what the hypervisor cannot do without. (Intel SDM vol. 3D appendix A)
+//! Features of this CPU's VMX that the hypervisor can do without. (Intel SDM vol. 3D appendix A)
 
 use slat::PageSize;
 
 use crate::capabilities::{Capabilities, Unsupported};
 use crate::controls::{Controls, primary, secondary};
 
-/// What this CPU's VMX can do beyond what we cannot do without.
+/// The features of one CPU's VMX.
 #[derive(Clone, Copy, Debug)]
 pub struct Features {
     /// VMCS revision identifier.

@@ -1,12 +1,9 @@
 //! Intel VT-x: a physical CPU in VMX root operation, and the vCPU that runs in non-root operation.
 //!
-//! [`VmxCpu::enable`] switches VMX on; [`VmxVcpu`] fulfils the contract of [`Vcpu`]. One exit, in
-//! order of files: `enter` (the switch of worlds) → `decode` (exit reason → [`Exit`]) → `answer`
-//! (what the backend answers by itself) → `vcpu` (the contract) → `event` (what waits for the next
-//! entry).
-//!
-//! [`Vcpu`]: ::vcpu::Vcpu
-//! [`Exit`]: ::vcpu::Exit
+//! [`VmxCpu::enable`] switches VMX on; [`VmxVcpu`] fulfils the contract of
+//! [`vcpu::Vcpu`](::vcpu::Vcpu). One exit, in order of files: `enter` (the switch of worlds) →
+//! `decode` (exit reason → [`vcpu::Exit`](::vcpu::Exit)) → `answer` (what the backend answers by
+//! itself) → `vcpu` (the contract) → `event` (what waits for the next entry).
 //!
 //! Follows Intel SDM revision 085; "25.6" and the like are sections of its volumes 3C and 3D.
 #![no_std]

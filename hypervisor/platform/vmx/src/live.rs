@@ -1,5 +1,6 @@
-//! What a vCPU has in the physical CPU while the hypervisor runs: the registers that both vendors leave there, and CR2, DR6 and
-//! the MSRs of system calls, for which the VMCS has no fields. (Intel SDM vol. 3C 25.4.1)
+//! The registers of a vCPU that stay in the physical CPU while the hypervisor runs: those that both
+//! vendors leave there, and CR2, DR6 and the MSRs of system calls, for which the VMCS has no fields. (Intel
+//! SDM vol. 3C 25.4.1)
 
 extern crate alloc;
 
@@ -19,7 +20,7 @@ const MSRS: [u32; 5] = [
     msr::IA32_KERNEL_GS_BASE,
 ];
 
-/// Where an MSR is in [`MSRS`].
+/// Returns the place of an MSR in [`MSRS`].
 const fn slot_of(msr: GuestMsr) -> Option<usize> {
     Some(match msr {
         GuestMsr::Star => 0,
@@ -31,7 +32,7 @@ const fn slot_of(msr: GuestMsr) -> Option<usize> {
     })
 }
 
-/// What VMX leaves in the CPU beyond the common registers.
+/// The registers that VMX leaves in the CPU beyond the common ones.
 #[derive(Clone, Copy)]
 pub(crate) struct VmxRegisters {
     cr2: u64,
@@ -105,7 +106,8 @@ impl Live {
             .vendor(|| write_cr2(value), |parked| parked.cr2 = value);
     }
 
-    /// Puts what an intercepted #DB reports into DR6. (Intel SDM vol. 3C 28.2.1, table 28-1; vol. 3B 18.2.3)
+    /// Puts what an intercepted #DB reports into DR6. (Intel SDM vol. 3C 28.2.1, table 28-1; vol.
+    /// 3B 18.2.3)
     pub(crate) fn note_debug_conditions(&self, qualification: u64) {
         self.0.vendor(
             || write_dr6(with_conditions(read_dr6(), qualification)),
@@ -162,8 +164,8 @@ const fn with_conditions(dr6: u64, qualification: u64) -> u64 {
 
 /// Writes one of [`MSRS`].
 fn write_live_msr(index: u32, value: u64) {
-    // SAFETY: every CPU with VMX has these, the hypervisor uses none of them, and the value is one the CPU held or the CPU
-    // model checked.
+    // SAFETY: every CPU with VMX has these, the hypervisor uses none of them, and the value is one
+    // the CPU held or the CPU model checked.
     unsafe { write_msr(index, value) };
 }
 

@@ -57,7 +57,8 @@ fn msrs_are_denied_unless_listed() {
     assert_eq!(model.read_msr(&file, 0x35), MsrRead::Value(0x3_0003));
 }
 
-/// Else a guest would read one value by RDMSR and another one through an exit, by a saved state for example.
+/// Else a guest would read one value by RDMSR and another one through an exit, by a saved state for
+/// example.
 #[test]
 fn what_passes_without_an_exit_is_left_to_the_backend() {
     for model in [intel(), amd()] {

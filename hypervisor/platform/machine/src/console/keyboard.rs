@@ -4,7 +4,8 @@ use cpu::IoPorts;
 use pc_keyboard::layouts::Us104Key;
 use pc_keyboard::{DecodedKey, HandleControl, KeyCode, KeyState, PS2Keyboard, ScancodeSet1};
 
-// SAFETY: the controller's data port; it is only read. Its status port lies apart: those between are others'.
+// SAFETY: the controller's data port; it is only read. Its status port lies apart: those between
+// are others'.
 const DATA: IoPorts = unsafe { IoPorts::claim(0x60, 1) }.expect("below the last port");
 // SAFETY: the controller's status port; it is only read.
 const STATUS: IoPorts = unsafe { IoPorts::claim(0x64, 1) }.expect("below the last port");

@@ -3,13 +3,15 @@
 use core::arch::asm;
 
 use ::vcpu::{
-    Cpuid, Exit, Halt, Hypercall, InsnBytes, InsnLen, Pause, PioDirection, PioIn, PioOut,
-    PioString, RawExit, ReadMsr, SlatFault, WriteMsr, Xsetbv,
+    Cpuid, EntryRefused, Exit, Halt, Hypercall, InsnBytes, InsnLen, Pause, PioDirection, PioIn,
+    PioOut, PioString, RawExit, ReadMsr, SlatFault, WriteMsr, Xsetbv,
 };
 use addr::{Gpa, Gva};
 use x86::{Exception, Fault, Gpr, SegmentRegister, Width};
 
+use crate::check;
 use crate::controls::primary;
+use crate::enter::enter;
 use crate::fields::{self, ReadField};
 use crate::qualification::{
     EptQualification, Interruption, InterruptionKind, IoQualification, StringIoInfo,
@@ -23,64 +25,134 @@ use crate::vmcs::Loaded;
 const PAUSES_OF_A_SPIN: u32 = 64;
 
 impl VmxVcpu {
-    /// What the last exit asks of the VMM; `None` when the backend has answered it.
+    /// Runs the guest until there is something to tell the VMM; what it need not know is answered
+    /// on the way.
+    ///
+    /// One function, returning from within the match: so each exit is written once, into the
+    /// caller's place for it.
     #[inline]
-    pub(crate) fn decode(&mut self, vmcs: Loaded, exit_reason: u16) -> Option<Exit> {
-        let exit = match exit_reason {
-            reason::EXTERNAL_INTERRUPT => external_interrupt(vmcs),
-            reason::IO_INSTRUCTION => self.io_instruction(vmcs),
-            reason::CPUID => Exit::Cpuid(Cpuid {
-                leaf: self.low(Gpr::Rax),
-                subleaf: self.low(Gpr::Rcx),
-                len: insn_len(vmcs),
-            }),
-            reason::RDMSR => Exit::ReadMsr(ReadMsr {
-                index: self.low(Gpr::Rcx),
-                len: insn_len(vmcs),
-            }),
-            reason::WRMSR => Exit::WriteMsr(WriteMsr {
-                index: self.low(Gpr::Rcx),
-                value: self.edx_eax(),
-                len: insn_len(vmcs),
-            }),
-            reason::HLT => Exit::Halt(Halt {
-                len: insn_len(vmcs),
-            }),
-            reason::EPT_VIOLATION => self.ept_violation(vmcs),
-            reason::INTERRUPT_WINDOW => {
-                self.window = None;
-                self.set_primary(vmcs, primary::INTERRUPT_WINDOW_EXITING, false);
-                Exit::InterruptWindow
+    pub(crate) fn next_exit(&mut self, vmcs: Loaded) -> Exit {
+        loop {
+            let exit_reason = match self.enter_guest(vmcs) {
+                Ok(exit_reason) => exit_reason,
+                Err(failure) => return self.refused(vmcs, failure),
+            };
+            match exit_reason {
+                reason::EXTERNAL_INTERRUPT => return external_interrupt(vmcs),
+                reason::IO_INSTRUCTION => return self.io_instruction(vmcs),
+                reason::CPUID => {
+                    return Exit::Cpuid(Cpuid {
+                        leaf: self.low(Gpr::Rax),
+                        subleaf: self.low(Gpr::Rcx),
+                        len: insn_len(vmcs),
+                    });
+                }
+                reason::RDMSR => {
+                    return Exit::ReadMsr(ReadMsr {
+                        index: self.low(Gpr::Rcx),
+                        len: insn_len(vmcs),
+                    });
+                }
+                reason::WRMSR => {
+                    return Exit::WriteMsr(WriteMsr {
+                        index: self.low(Gpr::Rcx),
+                        value: self.edx_eax(),
+                        len: insn_len(vmcs),
+                    });
+                }
+                reason::HLT => {
+                    return Exit::Halt(Halt {
+                        len: insn_len(vmcs),
+                    });
+                }
+                reason::EPT_VIOLATION => return self.ept_violation(vmcs),
+                reason::INTERRUPT_WINDOW => {
+                    self.window = None;
+                    self.set_primary(vmcs, primary::INTERRUPT_WINDOW_EXITING, false);
+                    return Exit::InterruptWindow;
+                }
+                reason::TPR_BELOW_THRESHOLD => self.arm_window(vmcs),
+                reason::VMCALL => {
+                    return Exit::Hypercall(Hypercall {
+                        len: insn_len(vmcs),
+                    });
+                }
+                other => {
+                    if let Some(exit) = self.answer(vmcs, other) {
+                        return exit;
+                    }
+                }
             }
+        }
+    }
+
+    /// Enters the guest; returns the reason of the next exit.
+    ///
+    /// # Errors
+    /// The entry failed: what VMLAUNCH or VMRESUME said, or 0 for an exit that only says so.
+    #[inline]
+    fn enter_guest(&mut self, vmcs: Loaded) -> Result<u16, u64> {
+        self.forget_cached();
+        // SAFETY:
+        // 1. `vmcs` is this vCPU's; `fill` wrote the host state on this CPU, where nothing of it
+        //    changes.
+        // 2. The hypervisor runs with interrupts off, and the live registers are ours.
+        let failure = unsafe { enter(&mut self.registers) };
+        if failure != 0 {
+            return Err(failure);
+        }
+        let exit_reason = vmcs.read(fields::EXIT_REASON);
+        // Qualification and RIP stay unread here: most exits do not need them, and an epitaph can
+        // do without.
+        ::cpu::epitaph::note_exit(exit_reason.into(), 0, 0);
+        if exit_reason & reason::ENTRY_FAILURE != 0 {
+            return Err(0);
+        }
+        self.registers.is_launched = true;
+        self.is_queued = false;
+        Ok(exit_reason as u16)
+    }
+
+    /// Returns why the entry failed, before or while guest state was loaded.
+    #[cold]
+    fn refused(&self, vmcs: Loaded, failure: u64) -> Exit {
+        let reason = match failure {
+            0 => match vmcs.read(fields::EXIT_REASON) as u16 {
+                reason::MACHINE_CHECK => {
+                    ::cpu::machine_check_arrived();
+                    reason::name(reason::MACHINE_CHECK)
+                }
+                reason::INVALID_GUEST_STATE => {
+                    check::first_violation(&vmcs).unwrap_or("invalid guest state")
+                }
+                other => reason::name(other),
+            },
+            1 => "no current VMCS",
+            _ => reason::instruction_error(vmcs.read(fields::INSTRUCTION_ERROR)),
+        };
+        Exit::EntryRefused(EntryRefused { reason })
+    }
+
+    /// Answers what no guest does often, and refuses what is not in its CPU model; `Some` when the
+    /// VMM is to hear of it.
+    #[cold]
+    fn answer(&mut self, vmcs: Loaded, exit_reason: u16) -> Option<Exit> {
+        match exit_reason {
             reason::NMI_WINDOW => {
                 self.set_primary(vmcs, primary::NMI_WINDOW_EXITING, false);
-                Exit::InterruptWindow
-            }
-            reason::TPR_BELOW_THRESHOLD => {
-                self.arm_window(vmcs);
-                return None;
+                return Some(Exit::InterruptWindow);
             }
             reason::EXCEPTION_OR_NMI => return self.exception(vmcs),
             reason::CR_ACCESS => return self.answer_cr_access(vmcs),
-            reason::VMCALL => Exit::Hypercall(Hypercall {
-                len: insn_len(vmcs),
-            }),
-            reason::XSETBV => Exit::Xsetbv(Xsetbv {
-                index: self.low(Gpr::Rcx),
-                value: self.edx_eax(),
-                len: insn_len(vmcs),
-            }),
+            reason::XSETBV => {
+                return Some(Exit::Xsetbv(Xsetbv {
+                    index: self.low(Gpr::Rcx),
+                    value: self.edx_eax(),
+                    len: insn_len(vmcs),
+                }));
+            }
             reason::PAUSE => return self.pause(vmcs),
-            reason::TRIPLE_FAULT => Exit::Shutdown,
-            rare => return self.answer_rare(vmcs, rare),
-        };
-        Some(exit)
-    }
-
-    /// Answers what no guest does often, and refuses what is not in its CPU model.
-    #[cold]
-    fn answer_rare(&mut self, vmcs: Loaded, exit_reason: u16) -> Option<Exit> {
-        match exit_reason {
+            reason::TRIPLE_FAULT => return Some(Exit::Shutdown),
             // Caches stay as they are: guest memory is write-back and coherent, and others share them.
             reason::INVD | reason::WBINVD => {
                 self.retire_here(vmcs, insn_len(vmcs));

@@ -1,6 +1,6 @@
 //! The registers of a vCPU that stay in the physical CPU while the hypervisor runs: those that both
-//! vendors leave there, and CR2, DR6 and the MSRs of system calls, for which the VMCS has no fields. (Intel
-//! SDM vol. 3C 25.4.1)
+//! vendors leave there, and CR2, DR6 and the MSRs of system calls, for which the VMCS has no
+//! fields. (Intel SDM vol. 3C 25.4.1)
 
 extern crate alloc;
 

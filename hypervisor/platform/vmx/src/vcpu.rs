@@ -7,17 +7,16 @@ use core::cell::Cell;
 use core::fmt;
 
 use ::vcpu::{
-    Activity, ArchState, BadState, EntryRefused, Event, Exit, GuestMsr, HiddenState, InsnLen,
-    NotNow, Paging, RawExit, STATUS_FLAGS, Vcpu,
+    Activity, ArchState, BadState, Event, Exit, GuestMsr, HiddenState, InsnLen, NotNow, Paging,
+    RawExit, STATUS_FLAGS, Vcpu,
 };
 use x86::{Cr0, Gpr, Segment, SegmentRegister, Vector};
 
-use crate::check;
 use crate::controls::{primary, secondary};
 use crate::cpu::VmxCpu;
 use crate::decode::raw;
 use crate::describe;
-use crate::enter::{Registers, enter};
+use crate::enter::Registers;
 use crate::features::Features;
 use crate::fields::{self, Field, ReadField};
 use crate::live::Live;
@@ -84,7 +83,7 @@ impl VmxVcpu {
     }
 
     #[inline]
-    fn forget_cached(&self) {
+    pub(crate) fn forget_cached(&self) {
         self.cached.rip.set(None);
         self.cached.rflags.set(None);
     }
@@ -128,23 +127,6 @@ impl VmxVcpu {
         // SAFETY: VMX is on, VPIDs are only used where INVVPID has one of the two types, and this one is not 0.
         unsafe { invvpid(kind, vpid) };
     }
-
-    /// The entry itself failed before or while guest state was loaded.
-    #[cold]
-    fn refused(&self, vmcs: Loaded, answer: u64) -> Exit {
-        let reason = match answer {
-            // The exit reason has bit 31 set.
-            0 => match vmcs.read(fields::EXIT_REASON) as u16 {
-                reason::INVALID_GUEST_STATE => {
-                    check::first_violation(&vmcs).unwrap_or("invalid guest state")
-                }
-                other => reason::name(other),
-            },
-            1 => "no current VMCS",
-            _ => reason::instruction_error(vmcs.read(fields::INSTRUCTION_ERROR)),
-        };
-        Exit::EntryRefused(EntryRefused { reason })
-    }
 }
 
 #[inline]
@@ -176,30 +158,7 @@ impl Vcpu for VmxVcpu {
         if self.threshold != 0 {
             self.arm_window(vmcs);
         }
-        loop {
-            self.forget_cached();
-            // SAFETY:
-            // 1. `vmcs` is this vCPU's; `fill` wrote the host state on this CPU, where nothing of it changes.
-            // 2. The hypervisor runs with interrupts off, and the live registers are ours.
-            let answer = unsafe { enter(&mut self.registers) };
-            if answer != 0 {
-                return self.refused(vmcs, answer);
-            }
-            let exit_reason = vmcs.read(fields::EXIT_REASON);
-            // Qualification and RIP stay unread here: most exits do not need them, and an epitaph can do without.
-            ::cpu::epitaph::note_exit(exit_reason.into(), 0, 0);
-            if exit_reason & reason::ENTRY_FAILURE != 0 {
-                if exit_reason as u16 == reason::MACHINE_CHECK {
-                    ::cpu::machine_check_arrived();
-                }
-                return self.refused(vmcs, 0);
-            }
-            self.registers.is_launched = true;
-            self.is_queued = false;
-            if let Some(exit) = self.decode(vmcs, exit_reason as u16) {
-                return exit;
-            }
-        }
+        self.next_exit(vmcs)
     }
 
     #[inline]

@@ -1,7 +1,8 @@
 //! The PC as one readable list of its parts.
 
 use crate::bell::Bell;
-use crate::bus::{MmioBus, Overlap, PioBus};
+use crate::bus::{Bus, Overlap};
+use crate::empty_ports::EmptyPorts;
 use crate::ends::FarEnds;
 use crate::fabric::{Cpus, Fabric};
 use crate::lifecycle::Lifecycle;
@@ -13,7 +14,7 @@ use crate::parts::uart::SerialPort;
 use crate::parts::vga::VgaSlot;
 use crate::parts::{
     debug_port, exit_port, fw_cfg, hpet, interrupts, keyboard, pci, pit, power, pvpanic, reset,
-    rtc, uart, vga,
+    rtc, test_device, uart, vga,
 };
 use crate::services::Services;
 use crate::slot::AnySlot;
@@ -50,8 +51,8 @@ pub struct BoardConfig<'a, R> {
 
 /// All devices of a VM on their buses, and what its vCPUs and its operator need of them.
 pub struct Board {
-    pio: PioBus,
-    mmio: MmioBus,
+    bus: Arc<Bus>,
+    empty_ports: EmptyPorts,
     slots: Vec<Arc<dyn AnySlot>>,
     fabric: Arc<Fabric>,
     lifecycle: Arc<Lifecycle>,
@@ -87,8 +88,7 @@ impl Board {
         let fabric = interrupts::make(&mut slots, config.cpus.clone());
         let mut pc = Maker {
             slots,
-            pio: PioBus::default(),
-            mmio: MmioBus::default(),
+            bus: Arc::new(Bus::new(layout.ram())),
             fabric,
             lifecycle,
         };
@@ -110,7 +110,12 @@ impl Board {
         reset::install(&mut pc)?;
         let power_button = power::install(&mut pc)?;
         hpet::install(&mut pc, &replaced)?;
-        pci::install(&mut pc)?;
+        let functions = if spec.has_test_devices {
+            test_device::make(&mut pc)
+        } else {
+            Vec::new()
+        };
+        pci::install(&mut pc, functions)?;
         pvpanic::install(&mut pc, config.far_ends.events.clone())?;
         fw_cfg::install(&mut pc, config)?;
         debug_port::install(&mut pc, config.far_ends.debug_text.clone())?;
@@ -120,14 +125,13 @@ impl Board {
 
         let Maker {
             slots,
-            pio,
-            mmio,
+            bus,
             fabric,
             lifecycle,
         } = pc;
         Ok(Self {
-            pio,
-            mmio,
+            bus,
+            empty_ports: EmptyPorts::default(),
             slots: slots.slots,
             fabric,
             lifecycle,
@@ -141,18 +145,18 @@ impl Board {
         })
     }
 
-    /// The port bus.
+    /// The buses.
     #[must_use]
     #[inline]
-    pub fn pio(&self) -> &PioBus {
-        &self.pio
+    pub fn bus(&self) -> &Arc<Bus> {
+        &self.bus
     }
 
-    /// The memory bus.
+    /// Ports where there is no device.
     #[must_use]
     #[inline]
-    pub fn mmio(&self) -> &MmioBus {
-        &self.mmio
+    pub fn empty_ports(&self) -> &EmptyPorts {
+        &self.empty_ports
     }
 
     /// All slots, in the order in which they were made: the interrupt controllers come first.

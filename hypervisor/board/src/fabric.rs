@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use chipset::{ApicMessage, Delivery, IOAPIC_PINS, IoApic, Ipi, Model, PicPair, Shorthand};
 use core::sync::atomic::{AtomicUsize, Ordering};
 use device::Level;
+use pci::PIRQS;
 use spin::Mutex;
 use x86::Vector;
 
@@ -112,7 +113,11 @@ fn hand_over(mailbox: &Mailbox, message: &ApicMessage) {
 
 /// Counts a holder in or out, and tells the controller when the first came or the last left.
 fn hold(input: &Input, level: Level, tell: impl FnOnce(Level)) {
-    let mut holders = input.lock();
+    count(&mut input.lock(), level, tell);
+}
+
+/// As [`hold`], for a count that is locked.
+fn count(holders: &mut u16, level: Level, tell: impl FnOnce(Level)) {
     let before = *holders;
     *holders = match level {
         Level::High => before.saturating_add(1),
@@ -168,7 +173,19 @@ pub struct Fabric {
     cpus: Arc<Cpus>,
     pic_inputs: [Input; PIC_INPUTS],
     ioapic_inputs: [Input; IOAPIC_PINS as usize],
+    pirqs: [Mutex<Pirq>; PIRQS as usize],
 }
+
+/// A PIRQ: the pin of the IOAPIC that it always leads to is its number and 16; the PIC pair's input
+/// is chosen by the guest. (ICH9 datasheet 5.9.6)
+#[derive(Default)]
+struct Pirq {
+    holders: u16,
+    irq: Option<u8>,
+}
+
+/// IOAPIC pin of PIRQA.
+const PIRQ_PIN: u8 = 16;
 
 /// Inputs of the PIC pair.
 const PIC_INPUTS: usize = 16;
@@ -190,6 +207,7 @@ impl Fabric {
             cpus,
             pic_inputs: Default::default(),
             ioapic_inputs: core::array::from_fn(|_| Input::default()),
+            pirqs: Default::default(),
         }
     }
 
@@ -220,6 +238,39 @@ impl Fabric {
             hold(input, level, |level| {
                 self.ioapic.with(|ioapic| ioapic.set_pin(pin, level));
             });
+        }
+    }
+
+    /// One holder more, or one less, keeps PIRQ `number` high. Lock order: device slot, then the PIRQ,
+    /// then an input.
+    pub(crate) fn hold_pirq(&self, number: u8, level: Level) {
+        let Some(pirq) = self.pirqs.get(usize::from(number)) else {
+            return;
+        };
+        let mut pirq = pirq.lock();
+        let irq = pirq.irq;
+        count(&mut pirq.holders, level, |level| {
+            self.hold_pin(PIRQ_PIN + number, level);
+            if let Some(irq) = irq {
+                self.hold_irq(irq, level);
+            }
+        });
+    }
+
+    /// Leads PIRQ `number` to another input of the PIC pair, with the level that it holds.
+    pub(crate) fn route_pirq(&self, number: u8, irq: Option<u8>) {
+        let Some(pirq) = self.pirqs.get(usize::from(number)) else {
+            return;
+        };
+        let mut pirq = pirq.lock();
+        let old = core::mem::replace(&mut pirq.irq, irq);
+        if pirq.holders != 0 && old != irq {
+            if let Some(old) = old {
+                self.hold_irq(old, Level::Low);
+            }
+            if let Some(irq) = irq {
+                self.hold_irq(irq, Level::High);
+            }
         }
     }
 

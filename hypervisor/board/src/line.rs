@@ -4,6 +4,8 @@ use crate::fabric::Fabric;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering};
 use device::Level;
+use guest_acpi::wiring;
+use spin::Mutex;
 
 /// One device's share of an interrupt line, which leads to a pin of the IOAPIC and, for ISA lines,
 /// to an input of the PIC pair.
@@ -53,5 +55,59 @@ impl Line {
             self.fabric.pic.with(|pic| pic.pulse(irq));
         }
         self.fabric.ioapic.with(|ioapic| ioapic.pulse(self.pin));
+    }
+}
+
+/// The interrupt pin of a PCI function: a share of the PIRQ that its device and pin lead to. It is
+/// low while the guest has switched INTx off in the command register.
+pub struct IntxLine {
+    fabric: Arc<Fabric>,
+    pirq: u8,
+    state: Mutex<Intx>,
+}
+
+#[derive(Default)]
+struct Intx {
+    is_asserted: bool,
+    is_enabled: bool,
+    is_high: bool,
+}
+
+impl IntxLine {
+    /// The line of pin `pin`, 0 for INTA#, of PCI device `device` on bus 0.
+    pub(crate) fn new(fabric: &Arc<Fabric>, device: u8, pin: u8) -> Self {
+        Self {
+            fabric: fabric.clone(),
+            // As the DSDT's _PRT says.
+            pirq: wiring::pci_gsi(device, pin) - wiring::PCI_GSI_BASE,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Returns the line's number at the IOAPIC.
+    #[must_use]
+    pub fn gsi(&self) -> u8 {
+        wiring::PCI_GSI_BASE + self.pirq
+    }
+
+    /// Sets whether the function asserts its pin. Its harness only.
+    pub fn set(&self, level: Level) {
+        self.change(|state| state.is_asserted = level.is_high());
+    }
+
+    /// Sets whether the guest lets the function assert its pin.
+    pub(crate) fn set_enabled(&self, is_enabled: bool) {
+        self.change(|state| state.is_enabled = is_enabled);
+    }
+
+    /// Lock order: a slot, then this, then the PIRQ.
+    fn change(&self, change: impl FnOnce(&mut Intx)) {
+        let mut state = self.state.lock();
+        change(&mut state);
+        let is_high = state.is_asserted && state.is_enabled;
+        if state.is_high != is_high {
+            state.is_high = is_high;
+            self.fabric.hold_pirq(self.pirq, Level::when(is_high));
+        }
     }
 }

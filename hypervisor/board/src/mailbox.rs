@@ -34,6 +34,8 @@ bitflags::bitflags! {
         const RESTORE = 1 << 9;
         /// KVM's kick: a halted vCPU goes on without an interrupt.
         const KICK = 1 << 10;
+        /// There is a new table of the bus.
+        const TABLE = 1 << 11;
     }
 }
 
@@ -84,6 +86,8 @@ pub struct Mailbox {
     ext_int: AtomicBool,
     addressing: AtomicU64,
     is_running: AtomicBool,
+    /// Generation of the bus's table that the owner reads.
+    table: AtomicU64,
 }
 
 impl Mailbox {
@@ -98,6 +102,7 @@ impl Mailbox {
             ext_int: AtomicBool::new(false),
             addressing: AtomicU64::new(addressing.to_bits()),
             is_running: AtomicBool::new(false),
+            table: AtomicU64::new(0),
         }
     }
 
@@ -288,6 +293,23 @@ impl Mailbox {
     pub fn publish(&self, addressing: Addressing) {
         self.addressing
             .store(addressing.to_bits(), Ordering::Release);
+    }
+
+    /// Tells the owner of a new table of the bus, if it runs.
+    pub(crate) fn tell_table(&self) {
+        if self.is_running.load(Ordering::SeqCst) {
+            self.send(Mail::TABLE);
+        }
+    }
+
+    /// Returns whether the owner may still read a table older than this one.
+    pub(crate) fn may_read_before(&self, generation: u64) -> bool {
+        self.is_running.load(Ordering::SeqCst) && self.table.load(Ordering::SeqCst) < generation
+    }
+
+    /// Notes that the owner reads this table from now on, or a newer one. The owner only.
+    pub fn note_table(&self, generation: u64) {
+        self.table.store(generation, Ordering::SeqCst);
     }
 
     /// Says whether the owner looks at its mail before each entry by itself. The owner only.

@@ -2,7 +2,7 @@
 
 use crate::alarm::Alarm;
 use crate::bell::Bell;
-use crate::bus::{MmioBus, MmioTarget, Overlap, PioBus, PioTarget};
+use crate::bus::{Bus, MmioTarget, Overlap, PioTarget, Region};
 use crate::fabric::Fabric;
 use crate::lifecycle::Lifecycle;
 use crate::line::Line;
@@ -47,8 +47,7 @@ impl SlotMaker {
 /// memory, lines.
 pub(crate) struct Maker {
     pub(crate) slots: SlotMaker,
-    pub(crate) pio: PioBus,
-    pub(crate) mmio: MmioBus,
+    pub(crate) bus: Arc<Bus>,
     pub(crate) fabric: Arc<Fabric>,
     pub(crate) lifecycle: Arc<Lifecycle>,
 }
@@ -78,7 +77,7 @@ impl Maker {
         base: u16,
         slot: Arc<dyn PioTarget>,
     ) -> Result<(), Overlap> {
-        self.pio.claim(ports, base, slot)
+        self.bus.claim(|table| table.pio.claim(ports, base, slot))
     }
 
     /// Gives `range` of the guest's memory to a slot.
@@ -90,7 +89,17 @@ impl Maker {
         range: GpaRange,
         slot: Arc<dyn MmioTarget>,
     ) -> Result<(), Overlap> {
-        self.mmio.claim(range, slot)
+        self.bus.claim(|table| table.mmio.claim(range, slot))
+    }
+
+    /// A region of ports, not mapped yet, for which a slot answers.
+    pub(crate) fn port_region(&self, slot: Arc<dyn PioTarget>) -> Region {
+        self.bus.port_region(slot)
+    }
+
+    /// A region of memory, not mapped yet, for which a slot answers.
+    pub(crate) fn memory_region(&self, slot: Arc<dyn MmioTarget>) -> Region {
+        self.bus.memory_region(slot)
     }
 
     /// A share of an ISA line, whose number at the IOAPIC is the same as at the PIC pair.

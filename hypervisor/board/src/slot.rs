@@ -5,7 +5,7 @@ use crate::bus::{self, MmioTarget, PioTarget};
 use crate::state::Persist;
 use alloc::vec::Vec;
 use device::{Device, MmioDevice, Page, PioDevice, Refused, Width};
-use spin::mutex::TicketMutex;
+use spin::mutex::{TicketMutex, TicketMutexGuard};
 use time::Instant;
 
 /// Carries outward what a device has to say: level, messages, bytes, requests. The only place where it leaves.
@@ -38,6 +38,9 @@ pub struct Slot<D, W> {
     device: TicketMutex<D>,
     harness: W,
     alarm: Alarm,
+    /// How often the lock was not free.
+    #[cfg(test)]
+    contended: core::sync::atomic::AtomicU32,
 }
 
 impl<D: Device, W: Harness<D>> Slot<D, W> {
@@ -48,7 +51,29 @@ impl<D: Device, W: Harness<D>> Slot<D, W> {
             device: TicketMutex::new(device),
             harness,
             alarm,
+            #[cfg(test)]
+            contended: core::sync::atomic::AtomicU32::new(0),
         }
+    }
+
+    /// Takes the lock.
+    #[inline]
+    fn lock(&self) -> TicketMutexGuard<'_, D> {
+        #[cfg(test)]
+        {
+            if let Some(device) = self.device.try_lock() {
+                return device;
+            }
+            self.contended
+                .fetch_add(1, core::sync::atomic::Ordering::SeqCst);
+        }
+        self.device.lock()
+    }
+
+    /// Returns how often the lock was not free.
+    #[cfg(test)]
+    pub(crate) fn contended(&self) -> u32 {
+        self.contended.load(core::sync::atomic::Ordering::SeqCst)
     }
 
     /// What carries its words outward.
@@ -58,7 +83,7 @@ impl<D: Device, W: Harness<D>> Slot<D, W> {
 
     /// Brings the device to now, works on it, and carries outward what follows.
     pub fn with<R>(&self, work: impl FnOnce(&mut D) -> R) -> R {
-        let mut device = self.device.lock();
+        let mut device = self.lock();
         device.advance(self.alarm.now());
         let result = work(&mut device);
         self.harness.after(&mut device);
@@ -73,7 +98,7 @@ impl<D: Device, W: Harness<D>> Slot<D, W> {
         len_bytes: usize,
         mut work: impl FnMut(&mut D, usize) -> Option<usize>,
     ) -> usize {
-        let mut device = self.device.lock();
+        let mut device = self.lock();
         device.advance(self.alarm.now());
         let mut done = 0;
         while done < len_bytes {
@@ -189,7 +214,7 @@ where
     }
 
     fn restore(&self, bytes: &[u8]) -> bool {
-        let mut device = self.device.lock();
+        let mut device = self.lock();
         if !device.set_state(bytes) {
             return false;
         }

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use chipset::{
     DebugPort, ExitPort, FwCfg, Hpet, I8042, IoApic, PicPair, Pit, PowerManagement, Pvpanic,
-    ResetControl, Rtc, Uart16550, Vga,
+    ResetControl, Rtc, TestDevice, Uart16550, Vga,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,17 +19,19 @@ pub trait Persist: Sized {
 /// Devices that are nothing but state.
 macro_rules! all_of {
     ($($device:ty),* $(,)?) => {$(
-        impl Persist for $device {
-            fn to_state(&self) -> Vec<u8> {
-                encode(self)
+        impl $crate::state::Persist for $device {
+            fn to_state(&self) -> alloc::vec::Vec<u8> {
+                $crate::state::encode(self)
             }
 
             fn set_state(&mut self, bytes: &[u8]) -> bool {
-                decode(bytes).map(|device| *self = device).is_some()
+                $crate::state::decode(bytes).map(|device| *self = device).is_some()
             }
         }
     )*};
 }
+#[cfg(test)]
+pub(crate) use all_of;
 
 all_of!(
     PicPair,
@@ -46,6 +48,7 @@ all_of!(
     DebugPort,
     ExitPort,
     Pvpanic,
+    TestDevice,
 );
 
 /// Its items are its VM's.
@@ -65,11 +68,11 @@ impl Persist for FwCfg {
     clippy::expect_used,
     reason = "a vector takes all bytes, and all lengths are known"
 )]
-fn encode(state: &impl Serialize) -> Vec<u8> {
+pub(crate) fn encode(state: &impl Serialize) -> Vec<u8> {
     postcard::to_allocvec(state).expect("a vector takes all bytes, and lengths are known")
 }
 
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     match postcard::take_from_bytes(bytes) {
         Ok((state, [])) => Some(state),
         Ok(_) | Err(_) => None,

@@ -15,5 +15,6 @@ pub(crate) mod power;
 pub(crate) mod pvpanic;
 pub(crate) mod reset;
 pub(crate) mod rtc;
+pub(crate) mod test_device;
 pub(crate) mod uart;
 pub(crate) mod vga;

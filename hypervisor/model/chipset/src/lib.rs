@@ -37,6 +37,7 @@ mod pvpanic;
 mod reset;
 mod ring;
 mod rtc;
+mod test_device;
 mod uart16550;
 mod vga;
 
@@ -61,5 +62,6 @@ pub use ps2_mouse::MouseButtons;
 pub use pvpanic::{GuestEvent, PVPANIC_PORT, Pvpanic};
 pub use reset::{FAST_RESET_PORT, RESET_PORT, RESET_VALUE, ResetControl};
 pub use rtc::{CmosMemory, Rtc};
+pub use test_device::{TEST_DEVICE_BYTES, TEST_DEVICE_PORTS, TestDevice};
 pub use uart16550::Uart16550;
 pub use vga::{MAX_COLUMNS, MAX_ROWS, Picture, TextMode, Vga};

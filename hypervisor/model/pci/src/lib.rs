@@ -20,6 +20,6 @@ mod function;
 mod root;
 
 pub use bdf::Bdf;
-pub use board::{HOST_BRIDGE, LPC, q35};
+pub use board::{HOST_BRIDGE, LPC, PIRQS, pirq_route, q35};
 pub use function::{BarKind, BarWindow, Function, Identity};
 pub use root::{CONFIG_ADDRESS_PORT, CONFIG_DATA_PORT, Occupied, Root};

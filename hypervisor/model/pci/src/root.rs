@@ -23,12 +23,20 @@ const ADDRESS_WRITABLE: u32 = 0x80ff_fffc;
 pub struct Occupied(pub Bdf);
 
 /// All functions of a VM.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Root {
     /// CONFIG_ADDRESS.
     address: u32,
     /// Sorted by place.
     functions: Vec<(Bdf, Function)>,
+    /// A register has been written since the board last asked.
+    #[serde(skip, default = "yes")]
+    is_changed: bool,
+}
+
+/// Whoever has been restored looks different to the board.
+const fn yes() -> bool {
+    true
 }
 
 impl Root {
@@ -38,6 +46,7 @@ impl Root {
         Self {
             address: 0,
             functions: Vec::new(),
+            is_changed: true,
         }
     }
 
@@ -68,6 +77,12 @@ impl Root {
         Some(&mut self.functions.get_mut(index.ok()?)?.1)
     }
 
+    /// Takes note that registers were written, or reset, since this was asked last: BARs, routes and
+    /// interrupt switches may be others.
+    pub fn take_changed(&mut self) -> bool {
+        core::mem::take(&mut self.is_changed)
+    }
+
     /// All windows that BARs decode at the moment, with function and BAR number: what a board asks when it looks for the owner of
     /// an address in its PCI window.
     pub fn windows(&self) -> impl Iterator<Item = (Bdf, usize, BarWindow)> + '_ {
@@ -91,6 +106,7 @@ impl Root {
         width: Width,
         value: u32,
     ) -> Result<(), Refused> {
+        self.is_changed = true;
         match self.function_mut(at) {
             Some(function) => function.write(register, width, value),
             None => Ok(()),
@@ -105,10 +121,21 @@ impl Root {
     }
 }
 
+impl Default for Root {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Device for Root {
     fn reset(&mut self) {
-        let Self { address, functions } = self;
+        let Self {
+            address,
+            functions,
+            is_changed,
+        } = self;
         *address = 0;
+        *is_changed = true;
         for (_, function) in functions {
             function.reset();
         }

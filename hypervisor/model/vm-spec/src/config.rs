@@ -105,6 +105,8 @@ pub struct VmSpec {
     pub on_crash: After,
     /// Whether a write to port 0xF4 ends the VM with the value written.
     pub exit_port: bool,
+    /// Whether there are two PCI functions for tests of the hypervisor itself.
+    pub has_test_devices: bool,
     /// The physical CPUs its vCPUs may use, by number from 0; `None` for any. Never empty, no number twice.
     pub cpu_affinity: Option<Vec<u32>>,
     /// Its share of CPUs that several VMs want, against the weights of the others; a VM has this much for each of its vCPUs.
@@ -139,6 +141,7 @@ impl VmSpec {
             on_reboot: After::Restart,
             on_crash: After::Stop,
             exit_port: false,
+            has_test_devices: false,
             cpu_affinity: None,
             weight: DEFAULT_WEIGHT,
             cap_percent: None,

@@ -25,6 +25,7 @@
 //! | `on-reboot` | `"restart"` or `"stop"` | `"restart"` |
 //! | `on-crash` | `"restart"` or `"stop"` | `"stop"` |
 //! | `exit-port` | a write to port 0xF4 ends the VM, the value is its code | `false` |
+//! | `test-devices` | two PCI functions for tests of the hypervisor itself | `false` |
 //! | `cpu-affinity` | numbers of the physical CPUs its vCPUs may use | any |
 //! | `weight` | 1 to [`MAX_WEIGHT`]: the share of each of its vCPUs where others want the same CPU | 100 |
 //! | `cap` | percent of one CPU that all its vCPUs together may use at most | none |

@@ -40,6 +40,7 @@ const VM_KEYS: &[Known] = &[
     ("on-reboot", "on-reboot = \"restart\""),
     ("on-crash", "on-crash = \"stop\""),
     ("exit-port", "exit-port = false"),
+    ("test-devices", "test-devices = false"),
     ("cpu-affinity", "cpu-affinity = [0, 1]"),
     ("weight", "weight = 100"),
     ("cap", "cap = 50"),
@@ -151,6 +152,7 @@ fn vm(
             "on-reboot" => vm.on_reboot = entry.choice(&AFTER)?,
             "on-crash" => vm.on_crash = entry.choice(&AFTER)?,
             "exit-port" => vm.exit_port = entry.boolean()?,
+            "test-devices" => vm.has_test_devices = entry.boolean()?,
             "cpu-affinity" => {
                 vm.cpu_affinity =
                     Some(entry.numbers(CPU_NUMBERS)?.into_iter().map(small).collect());

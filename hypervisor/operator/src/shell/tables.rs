@@ -90,23 +90,16 @@ pub(super) fn host<H: Host>(operator: &Operator<H>, out: &mut String) -> fmt::Re
 /// `devices`
 pub(super) fn devices<H: Host>(vm: &Vm<H>, out: &mut String) -> fmt::Result {
     writeln!(out, "{:<8} {:<4} at", "device", "wire")?;
+    let buses = vm.board().bus().table();
     for slot in vm.board().slots() {
         let name = slot.name();
         let mut places: Vec<String> = Vec::new();
-        let ports = vm
-            .board()
-            .pio()
-            .ranges()
-            .filter(|(owner, ..)| *owner == name);
+        let ports = buses.pio.ranges().filter(|(owner, ..)| *owner == name);
         places.extend(ports.map(|(_, first, last)| match first == last {
             true => alloc::format!("port {first:#x}"),
             false => alloc::format!("ports {first:#x}-{last:#x}"),
         }));
-        let memory = vm
-            .board()
-            .mmio()
-            .ranges()
-            .filter(|(owner, ..)| *owner == name);
+        let memory = buses.mmio.ranges().filter(|(owner, ..)| *owner == name);
         places.extend(memory.map(|(_, first, last)| alloc::format!("{first:#x}-{last:#x}")));
         let lines: Vec<String> = slot.lines().iter().map(u8::to_string).collect();
         let lines = if lines.is_empty() {

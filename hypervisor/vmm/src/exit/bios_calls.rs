@@ -23,13 +23,18 @@ impl<H: Host> bios::Pc for Vm<H> {
     }
 
     fn input(&self, port: u16) -> u8 {
-        let value = self.pio().read(port, Width::Byte);
+        let value = self.board.bus().table().pio.read(port, Width::Byte);
         value.unwrap_or(u32::MAX) as u8
     }
 
     fn output(&self, port: u16, value: u8) {
         // Where there is no device it is lost.
-        let _ = self.pio().write(port, Width::Byte, value.into());
+        let _ = self
+            .board
+            .bus()
+            .table()
+            .pio
+            .write(port, Width::Byte, value.into());
     }
 
     fn has_serial_console(&self) -> bool {

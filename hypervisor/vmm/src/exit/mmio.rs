@@ -4,6 +4,7 @@ use crate::vcpu::local::Local;
 use crate::vcpu::{Next, VirtualCpu};
 use crate::vm::{Vm, guest_warn};
 use addr::Gpa;
+use board::MmioBus;
 use board::StopReason;
 use device::{Device, MmioDevice};
 use emulate::{Bus, Outcome};
@@ -36,11 +37,14 @@ pub(crate) fn touch<H: Host>(vcpu: &mut VirtualCpu<H>, fault: &SlatFault) -> Nex
     vcpu.local.apic.set_task_priority(priority);
     let mut view = View {
         vm: &vcpu.vm,
+        bus: &vcpu.bus.mmio,
         local: &mut vcpu.local,
         has_touched_apic: false,
     };
     let outcome = emulate::execute(&mut vcpu.backend, view.vm.ram(), fault, &mut view);
-    if view.has_touched_apic {
+    let has_touched_apic = view.has_touched_apic;
+    vcpu.settle_bus();
+    if has_touched_apic {
         let priority = vcpu.local.apic.task_priority();
         vcpu.backend.set_task_priority(priority);
         vcpu.after_apic();
@@ -76,6 +80,7 @@ fn raise<H: Host>(vcpu: &mut VirtualCpu<H>, fault: Fault) -> Next {
 /// Guest-physical address space beside RAM, as one vCPU sees it: its own local APIC, then the board.
 struct View<'a, H: Host> {
     vm: &'a Vm<H>,
+    bus: &'a MmioBus,
     local: &'a mut Local,
     has_touched_apic: bool,
 }
@@ -88,7 +93,7 @@ impl<H: Host> Bus for View<'_, H> {
                 self.local.apic.advance(self.vm.now());
                 self.local.apic.read(offset, width).unwrap_or(width.ones())
             }
-            None => self.vm.mmio().read(at, width),
+            None => self.bus.read(at, width),
         }
     }
 
@@ -100,7 +105,7 @@ impl<H: Host> Bus for View<'_, H> {
                 // A refused write is lost, as on the chip.
                 let _ = self.local.apic.write(offset, width, value);
             }
-            None => self.vm.mmio().write(at, width, value),
+            None => self.bus.write(at, width, value),
         }
     }
 }

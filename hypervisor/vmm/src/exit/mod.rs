@@ -47,7 +47,7 @@ impl<H: Host> VirtualCpu<H> {
 
     #[inline]
     fn pio_in(&mut self, io: PioIn) -> Next {
-        let value = match self.vm.pio().read(io.port, io.width) {
+        let value = match self.bus.pio.read(io.port, io.width) {
             Some(value) => value,
             None => {
                 self.vm.report_empty_port(io.port);
@@ -60,18 +60,21 @@ impl<H: Host> VirtualCpu<H> {
 
     #[inline]
     fn pio_out(&mut self, io: PioOut) -> Next {
-        if self.vm.pio().write(io.port, io.width, io.value).is_none() {
+        if self.bus.pio.write(io.port, io.width, io.value).is_none() {
             self.vm.report_empty_port(io.port);
         }
+        self.settle_bus();
         io.answer(&mut self.backend);
         Next::Resume
     }
 
     fn pio_string(&mut self, io: PioString) -> Next {
-        let mut ports = Ports(self.vm.pio());
+        let mut ports = Ports(&self.bus.pio);
         let vm = &self.vm;
-        let limit = vm.pio().string_limit(io.port);
-        match emulate::pio_string(&mut self.backend, vm.ram(), io, &mut ports, limit) {
+        let limit = self.bus.pio.string_limit(io.port);
+        let outcome = emulate::pio_string(&mut self.backend, vm.ram(), io, &mut ports, limit);
+        self.settle_bus();
+        match outcome {
             // Whatever became of it, the registers say so and the guest goes on.
             Outcome::Retired | Outcome::Faulted | Outcome::Again | Outcome::Unsupported(_) => {
                 Next::Resume
@@ -110,7 +113,9 @@ impl<H: Host> VirtualCpu<H> {
 
     fn hypercall(&mut self, call: Hypercall) -> Next {
         if let Some(interrupt) = bios::called(&self.backend) {
-            return match bios::answer(&mut self.backend, &*self.vm, interrupt) {
+            let then = bios::answer(&mut self.backend, &*self.vm, interrupt);
+            self.settle_bus();
+            return match then {
                 Then::Return | Then::Halt => Next::Resume,
                 // The stub asks again: others may have the CPU until then.
                 Then::Poll => Next::GiveWay,

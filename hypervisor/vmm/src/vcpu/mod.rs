@@ -1,5 +1,6 @@
 //! A vCPU with everything that belongs to it alone: backend, local APIC, MSRs. No lock is needed for any of it.
 
+mod bus_table;
 pub(crate) mod kvm_clock;
 pub(crate) mod kvm_steal;
 pub(crate) mod local;
@@ -7,7 +8,7 @@ pub(crate) mod start;
 pub(crate) mod stats;
 
 use board::StopReason;
-use board::{Begin, Mail, Mailbox, Taken};
+use board::{Begin, BusTable, Mail, Mailbox, Taken};
 
 use crate::cpu::inbox::Arrival;
 use crate::vcpu::local::Local;
@@ -55,6 +56,9 @@ pub(crate) struct VirtualCpu<H: Host> {
     pub(crate) activity: Activity,
     pub(crate) stats: Arc<Stats>,
     mailbox: Arc<Mailbox>,
+    /// The buses as it knows them; renewed when it begins to run, and when its mail says so.
+    pub(crate) bus: Arc<BusTable>,
+    bus_generation: u64,
     /// Exits because it spins, since it last gave way.
     pub(crate) spins: u32,
     /// Another vCPU of its VM waits for this CPU.
@@ -99,6 +103,9 @@ impl<H: Host> VirtualCpu<H> {
             id,
             activity: Activity::WaitForSipi,
             mailbox,
+            bus: Arc::default(),
+            // Older than any.
+            bus_generation: 0,
             spins: 0,
             has_waiting_sibling: false,
             was_kicked: false,
@@ -187,6 +194,7 @@ impl<H: Host> VirtualCpu<H> {
     /// `until` is when this CPU has to be back in its loop for others; the vCPU's own timer is added here.
     pub(crate) fn step(&mut self, cpu: &mut H::Cpu, until: Option<Instant>) -> Next {
         self.mailbox.set_running(true);
+        self.renew_bus();
         self.host.note(cpu, &self.vm.noted);
         self.local.apic.advance(self.now());
         self.local.has_moved_timer = true;
@@ -266,6 +274,9 @@ impl<H: Host> VirtualCpu<H> {
     /// Takes what was left for this vCPU; returns what follows if it is to leave the guest.
     fn read_mail(&mut self) -> Option<Next> {
         let Taken { mail, sipi } = self.mailbox.take();
+        if mail.contains(Mail::TABLE) {
+            self.renew_bus();
+        }
         if mail.contains(Mail::HALT) {
             return Some(Next::Stop);
         }

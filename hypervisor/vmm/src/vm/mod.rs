@@ -17,7 +17,7 @@ use crate::vm::memory::RamWork;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use board::{Board, Cpus, Fabric, Lifecycle, MmioBus, PioBus, VmClock, VmState};
+use board::{Board, Cpus, Fabric, Lifecycle, VmClock, VmState};
 use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use cpu_model::CpuModel;
@@ -135,14 +135,6 @@ impl<H: Host> Vm<H> {
         &self.model
     }
 
-    pub(crate) fn pio(&self) -> &PioBus {
-        self.board.pio()
-    }
-
-    pub(crate) fn mmio(&self) -> &MmioBus {
-        self.board.mmio()
-    }
-
     pub(crate) fn fabric(&self) -> &Fabric {
         self.board.fabric()
     }
@@ -222,7 +214,7 @@ impl<H: Host> Vm<H> {
     /// Says once that nobody answers at `port`, as long as the guest does not try too many.
     #[inline]
     pub(crate) fn report_empty_port(&self, port: u16) {
-        if self.board.pio().is_news(port) && self.may_log() {
+        if self.board.empty_ports().is_news(port) && self.may_log() {
             log::debug!("vm {}: pio {port:#06x}: nobody there", self.name());
         }
     }

@@ -17,6 +17,7 @@ pub mod i8042;
 pub mod ioapic;
 pub mod mmio;
 pub mod paging;
+pub mod pci;
 pub mod pic;
 pub mod pit;
 pub mod port;

@@ -15,13 +15,20 @@ pub fn mask_all() {
 
 /// Gives the PICs their vectors and unmasks only the master's inputs in `irqs`.
 pub fn init(irqs: u8) {
+    init_with(irqs, false);
+}
+
+/// As [`init`]; with `is_automatic` an interrupt ends as soon as it is acknowledged.
+pub fn init_with(irqs: u8, is_automatic: bool) {
     const ICW1_CASCADE_ICW4: u8 = 0x11;
     const ICW4_8086: u8 = 0x01;
+    const ICW4_AUTOMATIC: u8 = 0x02;
+    let icw4 = ICW4_8086 | if is_automatic { ICW4_AUTOMATIC } else { 0 };
     for (base, vector, cascade) in [(MASTER, FIRST_VECTOR, 1 << 2), (SLAVE, FIRST_VECTOR + 8, 2)] {
         out8(base, ICW1_CASCADE_ICW4);
         out8(base + 1, vector);
         out8(base + 1, cascade);
-        out8(base + 1, ICW4_8086);
+        out8(base + 1, icw4);
     }
     out8(MASTER + 1, !irqs);
     out8(SLAVE + 1, 0xff);

@@ -144,6 +144,7 @@ fn story(stage: &mut Stage<'_>, name: &str, cpus: &BTreeMap<String, u32>) -> Res
     for guest in &guests {
         let mut vm = Vm::test_guest(guest)
             .line("on-reboot = \"stop\"")
+            .line("test-devices = true")
             .line(&format!("cpus = {}", cpus[guest]));
         if avoids_cpu_0 {
             vm = vm.line(NOT_CPU_0);

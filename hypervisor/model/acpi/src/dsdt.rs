@@ -12,6 +12,8 @@ use addr::GpaRange;
 use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::RangeInclusive;
+use pc_map::{lines, ports};
 
 /// The whole definition block, without the table header.
 pub(crate) fn body(plan: &AcpiPlan) -> Vec<u8> {
@@ -51,6 +53,16 @@ fn processors(vcpus: u32, aml: &mut Vec<u8>) {
     }
 }
 
+/// The ports of PCI's configuration space, and the reset port that lies among them.
+const PCI_CONFIGURATION: RangeInclusive<u16> = *ports::PCI_ADDRESS.start()..=*ports::PCI_DATA.end();
+
+/// The ports of one block.
+fn ports_of(block: RangeInclusive<u16>) -> IO {
+    // No block has more than 64.
+    let count = (block.end() - block.start()) as u8 + 1;
+    IO::new(*block.start(), *block.start(), 1, count)
+}
+
 /// A device with resources and nothing else.
 fn device(path: &str, hid: &str, uid: u8, resources: &[&dyn Aml], aml: &mut Vec<u8>) {
     let hid = Name::new("_HID".into(), &EISAName::new(hid));
@@ -69,9 +81,9 @@ fn pci_root(plan: &AcpiPlan, aml: &mut Vec<u8>) {
     let (window_first, window_last) = ends(plan.pci_window);
     let resources: [&dyn Aml; 5] = [
         &AddressSpace::new_bus_number(0u16, 255),
-        &IO::new(0xcf8, 0xcf8, 1, 8),
-        &AddressSpace::new_io(0u16, 0xcf7, None),
-        &AddressSpace::new_io(0xd00u16, 0xffff, None),
+        &ports_of(PCI_CONFIGURATION),
+        &AddressSpace::new_io(0u16, PCI_CONFIGURATION.start() - 1, None),
+        &AddressSpace::new_io(PCI_CONFIGURATION.end() + 1, 0xffff, None),
         &AddressSpace::new_memory(
             AddressSpaceCacheable::NotCacheable,
             true,
@@ -111,33 +123,40 @@ fn routing() -> PackageBuilder {
 
 /// What sits behind the LPC bridge.
 fn isa_devices(plan: &AcpiPlan, aml: &mut Vec<u8>) {
-    let ports = |first: u16, count: u8| IO::new(first, first, 1, count);
     device(
         "PIC_",
         "PNP0000",
         0,
         &[
-            &ports(0x20, 2),
-            &ports(0xa0, 2),
-            &ports(0x4d0, 2),
-            &IsaIrq(2),
+            &ports_of(ports::PIC_MASTER),
+            &ports_of(ports::PIC_SLAVE),
+            &ports_of(ports::ELCR),
+            &IsaIrq(lines::CASCADE_IRQ),
         ],
         aml,
     );
-    device("PIT_", "PNP0100", 0, &[&ports(0x40, 4), &IsaIrq(0)], aml);
-    device("RTC_", "PNP0B00", 0, &[&ports(0x70, 2), &IsaIrq(8)], aml);
-    device("COM1", "PNP0501", 1, &[&ports(0x3f8, 8), &IsaIrq(4)], aml);
-    device("COM2", "PNP0501", 2, &[&ports(0x2f8, 8), &IsaIrq(3)], aml);
+    for (path, hid, uid, ports, irq) in [
+        ("PIT_", "PNP0100", 0, ports::PIT, lines::PIT_IRQ),
+        ("RTC_", "PNP0B00", 0, ports::RTC, lines::RTC),
+        ("COM1", "PNP0501", 1, ports::COM1, lines::COM1),
+        ("COM2", "PNP0501", 2, ports::COM2, lines::COM2),
+    ] {
+        device(path, hid, uid, &[&ports_of(ports), &IsaIrq(irq)], aml);
+    }
     if plan.has_keyboard_controller {
         device(
             "KBD_",
             "PNP0303",
             0,
-            &[&ports(0x60, 1), &ports(0x64, 1), &IsaIrq(1)],
+            &[
+                &ports_of(ports::KEYBOARD_DATA),
+                &ports_of(ports::KEYBOARD_COMMAND),
+                &IsaIrq(lines::KEYBOARD),
+            ],
             aml,
         );
         // Its ports are the keyboard's.
-        device("MOU_", "PNP0F13", 0, &[&IsaIrq(wiring::MOUSE_IRQ)], aml);
+        device("MOU_", "PNP0F13", 0, &[&IsaIrq(lines::MOUSE)], aml);
     }
     pvpanic(aml);
 }
@@ -147,8 +166,8 @@ fn isa_devices(plan: &AcpiPlan, aml: &mut Vec<u8>) {
 fn pvpanic(aml: &mut Vec<u8>) {
     /// Present, enabled, shown and functioning. (ACPI 6.5 6.3.7)
     const WORKS: u8 = 0xf;
-    let port = wiring::PVPANIC;
-    let resources: [&dyn Aml; 1] = [&IO::new(port, port, 1, 1)];
+    let port = *ports::PVPANIC.start();
+    let resources: [&dyn Aml; 1] = [&ports_of(ports::PVPANIC)];
     let event = Path::new("PEPT");
     Device::new(
         "PEVT".into(),
@@ -174,16 +193,15 @@ fn pvpanic(aml: &mut Vec<u8>) {
 /// What is taken and belongs to no other device: a guest believes MCFG only when its range is reserved here.
 fn motherboard(plan: &AcpiPlan, aml: &mut Vec<u8>) {
     let (ecam_first, ecam_last) = ends(plan.ecam);
-    let pm_ports = (wiring::PM_PORTS.end() - wiring::PM_PORTS.start()) as u8 + 1;
     device(
         "MBRD",
         "PNP0C02",
         0,
         &[
             &Memory32Fixed::new(true, ecam_first, ecam_last - ecam_first + 1),
-            &IO::new(wiring::PM_BASE, wiring::PM_BASE, 1, pm_ports),
-            &IO::new(0x61, 0x61, 1, 1),
-            &IO::new(0x92, 0x92, 1, 1),
+            &ports_of(ports::PM),
+            &ports_of(ports::NMI_CONTROL),
+            &ports_of(ports::FAST_RESET),
         ],
         aml,
     );

@@ -3,6 +3,7 @@
 use crate::{Call, Pc};
 use addr::Gpa;
 use guest_boot::bios::{Then, area};
+use pc_map::ports;
 use vcpu::Vcpu;
 use x86::Gpr;
 
@@ -26,8 +27,8 @@ pub(super) const HOLDING_EMPTY: u8 = 1 << 5;
 const EIGHT_BITS: u8 = 3;
 
 /// Index and data port of the clock, and its registers.
-const RTC_INDEX: u16 = 0x70;
-const RTC_DATA: u16 = 0x71;
+const RTC_INDEX: u16 = *ports::RTC.start();
+const RTC_DATA: u16 = *ports::RTC.end();
 const SECONDS: u8 = 0;
 const MINUTES: u8 = 2;
 const HOURS: u8 = 4;
@@ -54,8 +55,8 @@ pub(super) fn printer<V: Vcpu, P: Pc>(call: &mut Call<'_, V, P>) -> Then {
 
 pub(super) fn serial<V: Vcpu, P: Pc>(call: &mut Call<'_, V, P>) -> Then {
     let base = match call.word(Gpr::Rdx) {
-        0 => 0x3f8,
-        1 => 0x2f8,
+        0 => *ports::COM1.start(),
+        1 => *ports::COM2.start(),
         _ => {
             call.set_high(Gpr::Rax, SERIAL_TIMEOUT);
             return Then::Return;

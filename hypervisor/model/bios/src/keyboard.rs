@@ -3,10 +3,11 @@
 use crate::devices::{DATA_READY, LINE_STATUS};
 use crate::{Call, Pc};
 use guest_boot::bios::{KEYS, Then, area};
+use pc_map::ports;
 use vcpu::Vcpu;
 use x86::{Gpr, Rflags};
 
-const COM1: u16 = 0x3f8;
+const COM1: u16 = *ports::COM1.start();
 const INTERRUPT_ENABLE: u16 = COM1 + 1;
 
 /// What set 1 makes of the keys from 01h on: plain, then with Shift. Zero: no character.

@@ -6,21 +6,22 @@ use crate::{Call, Pc};
 use addr::Gpa;
 use guest_boot::bios::area;
 use guest_memory::GuestMemory;
+use pc_map::memory::TEXT_SCREEN;
+use pc_map::ports;
 use vcpu::Vcpu;
 
-const SCREEN: Gpa = Gpa::new(0xb_8000);
 pub(super) const COLUMNS: u8 = 80;
 pub(super) const ROWS: u8 = 25;
 const ROW_BYTES: usize = COLUMNS as usize * 2;
 /// Grey on black.
 pub(super) const PLAIN: u8 = 0x07;
 
-const CRTC_INDEX: u16 = 0x3d4;
-const CRTC_DATA: u16 = 0x3d5;
+const CRTC_INDEX: u16 = *ports::VGA_CRTC.start();
+const CRTC_DATA: u16 = *ports::VGA_CRTC.end();
 const CURSOR_HIGH: u8 = 0x0e;
 const CURSOR_LOW: u8 = 0x0f;
 
-const COM1: u16 = 0x3f8;
+const COM1: u16 = *ports::COM1.start();
 const LINE_CONTROL: u16 = COM1 + 3;
 const DIVISOR_ACCESS: u8 = 1 << 7;
 
@@ -58,7 +59,7 @@ impl Place {
     }
 
     fn at(self) -> Gpa {
-        SCREEN.wrapping_add(u64::from(self.number()) * 2)
+        TEXT_SCREEN.wrapping_add(u64::from(self.number()) * 2)
     }
 }
 

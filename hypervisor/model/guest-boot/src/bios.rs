@@ -7,12 +7,13 @@
 //! (IBM Personal System/2 and Personal Computer BIOS Interface Technical Reference: "BIOS Data Area")
 
 use crate::CallInsn;
-use crate::layout::{EXTENDED_DATA, FIRMWARE};
 use crate::plan::Write;
 use crate::rom;
 use addr::Gpa;
 use alloc::vec;
 use alloc::vec::Vec;
+use pc_map::memory::{EXTENDED_DATA, FIRMWARE};
+use pc_map::ports;
 
 pub use crate::rom::Then;
 
@@ -112,7 +113,8 @@ fn low() -> Vec<u8> {
         }
     };
     let word = u16::to_le_bytes;
-    put(area::COM_PORTS, &[word(0x3f8), word(0x2f8)].concat());
+    let com_ports = [ports::COM1, ports::COM2].map(|com| word(*com.start()));
+    put(area::COM_PORTS, com_ports.as_flattened());
     let extended_segment = (EXTENDED_DATA.start().raw() >> 4) as u16;
     put(area::EXTENDED_SEGMENT, &word(extended_segment));
     put(area::EQUIPMENT, &word(EQUIPMENT));
@@ -125,7 +127,7 @@ fn low() -> Vec<u8> {
     put(area::COLUMNS, &word(80));
     put(area::PAGE_BYTES, &word(0x1000));
     put(area::CURSOR_SHAPE, &[7, 6]);
-    put(area::CRTC_PORT, &word(0x3d4));
+    put(area::CRTC_PORT, &word(*ports::VGA_CRTC.start()));
     put(area::LAST_ROW, &[24, 16]);
     low
 }

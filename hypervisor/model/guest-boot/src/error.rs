@@ -1,8 +1,8 @@
 //! Why a kernel cannot be started.
 
 use crate::Entry;
-use crate::layout::{ABOVE_HOLE, HOLE_START, VIDEO};
 use core::fmt;
+use pc_map::memory::{HOLE_END, HOLE_START, VIDEO};
 
 /// Why a kernel cannot be started in a guest. What is wrong in the file is told with the field and its offset.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,8 +175,8 @@ impl fmt::Display for LoadError {
                 if *at < VIDEO.end().raw() && end > VIDEO.start().raw() {
                     let (start, end) = (VIDEO.start().raw(), VIDEO.end().raw());
                     write!(f, "{start:#x} to {end:#x} is the screen's")
-                } else if *at < ABOVE_HOLE.raw() && end > HOLE_START.raw() {
-                    let (start, end) = (HOLE_START.raw(), ABOVE_HOLE.raw());
+                } else if *at < HOLE_END.raw() && end > HOLE_START.raw() {
+                    let (start, end) = (HOLE_START.raw(), HOLE_END.raw());
                     write!(f, "no guest has memory from {start:#x} to {end:#x}")
                 } else {
                     write!(

@@ -12,13 +12,14 @@
 
 use crate::bios::LOW_END;
 use crate::error::LoadError;
-use crate::layout::{EXTENDED_DATA, FIRMWARE, MemoryLayout, TABLES};
+use crate::layout::MemoryLayout;
 use crate::low_memory::{self, CMDLINE};
 use crate::plan::{BootPlan, Write};
 use crate::real_mode::Far;
 use crate::{Boot, Entry, long_mode, protected_mode, real_mode};
 use addr::{Gpa, GpaRange};
 use alloc::vec::Vec;
+use pc_map::memory::{ACPI_TABLES, EXTENDED_DATA, FIRMWARE};
 use x86::{Gpr, SegmentRegister};
 
 /// Where the 16-bit stack begins, as for a boot sector.
@@ -122,7 +123,7 @@ fn place(
             "begin among tables, stack and command line, which end at 0x30000",
         ));
     }
-    if range.overlaps(&TABLES) || range.overlaps(&FIRMWARE) || range.overlaps(&EXTENDED_DATA) {
+    if range.overlaps(&ACPI_TABLES) || range.overlaps(&FIRMWARE) || range.overlaps(&EXTENDED_DATA) {
         return Err(refused("lie on ACPI tables or on what is the firmware's"));
     }
     let ram = layout.ram();

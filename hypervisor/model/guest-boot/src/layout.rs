@@ -1,50 +1,16 @@
-//! Where a guest's memory lies: RAM below and above the PCI hole, and what the hole holds.
+//! Where a guest's memory lies: RAM below and above the PCI hole, and what the guest is told of the rest.
 //!
-//! | from | to | what |
-//! |---|---|---|
-//! | 0 | 0x9FC00 | RAM; its first 1280 bytes are the firmware's ([`crate::bios`]) |
-//! | 0x9FC00 | 0xA0000 | RAM the guest is told not to use: the firmware's extended data area |
-//! | 0xA0000 | 0xC0000 | memory of the VGA adapter ([`VIDEO`]), in no memory map |
-//! | 0xC0000 | 0x100000 | RAM the guest is told not to use; its last 128 KiB hold the ACPI tables and the firmware's ROM |
-//! | 1 MiB | at most 2 GiB | RAM |
-//! | 0xB0000000 | 0xC0000000 | PCI configuration space, memory-mapped ([`ECAM`]) |
-//! | 0xC0000000 | 0xFEC00000 | windows of PCI functions ([`PCI_WINDOW`]) |
-//! | 0xFEC00000 | 4 GiB | IOAPIC, HPET, local APIC, firmware |
-//! | 4 GiB | … | the rest of RAM |
+//! The places themselves are those of [`pc_map::memory`].
 
 use addr::{Gpa, GpaRange, PAGE_BYTES};
 use alloc::vec::Vec;
+use pc_map::memory::{
+    ECAM, EXTENDED_DATA, EXTENDED_START, HOLE_END, HOLE_START, IO_APIC, LOCAL_APIC, UPPER_START,
+    VIDEO,
+};
 
-/// Where RAM below 4 GiB ends at the latest.
-pub const HOLE_START: Gpa = Gpa::new(2 << 30);
-/// Where RAM goes on behind the hole.
-pub(crate) const ABOVE_HOLE: Gpa = Gpa::new(4 << 30);
-/// The memory-mapped configuration space: 256 buses of 1 MiB each.
-pub const ECAM: GpaRange = range(0xb000_0000, 0x1000_0000);
-/// Where PCI functions may have their memory.
-pub const PCI_WINDOW: GpaRange = range(0xc000_0000, 0x3ec0_0000);
-/// The page of the IOAPIC.
-pub const IO_APIC: GpaRange = range(0xfec0_0000, 0x1000);
-/// The page of the local APIC.
-pub const LOCAL_APIC: GpaRange = range(0xfee0_0000, 0x1000);
-/// Where the ACPI tables go; its start is aligned as the root pointer has to be.
-pub const TABLES: GpaRange = range(0xe_0000, 0x1_0000);
-/// The firmware's segment F000h.
-pub const FIRMWARE: GpaRange = range(0xf_0000, 0x1_0000);
-/// The firmware's extended data area, which ends the RAM below the VGA window.
-pub(crate) const EXTENDED_DATA: GpaRange = range(0x9_fc00, 0x400);
-
-/// The window of the VGA adapter. Memory lies there, but it is the screen's.
-pub const VIDEO: GpaRange = range(CONVENTIONAL_END, UPPER_START - CONVENTIONAL_END);
-
-/// End of the RAM below the VGA window.
-const CONVENTIONAL_END: u64 = 0xa_0000;
-/// Where RAM goes on behind the VGA window.
-const UPPER_START: u64 = 0xc_0000;
-/// Where a PC's extended memory starts.
-const MIB: u64 = 0x10_0000;
 /// Less makes no guest.
-const LEAST_BYTES: u64 = 2 * MIB;
+const LEAST_BYTES: u64 = 2 << 20;
 
 #[expect(
     clippy::expect_used,
@@ -89,7 +55,7 @@ impl MemoryLayout {
         let bytes = bytes.max(LEAST_BYTES) & !(PAGE_BYTES - 1);
         let below = bytes.min(HOLE_START.raw());
         // What would wrap past the end of the address space is cut; no machine holds so much.
-        let above = (bytes - below).min((u64::MAX - ABOVE_HOLE.raw()) & !(PAGE_BYTES - 1));
+        let above = (bytes - below).min((u64::MAX - HOLE_END.raw()) & !(PAGE_BYTES - 1));
         Self {
             below_hole_end: Gpa::new(below),
             above_hole_bytes: above,
@@ -108,7 +74,7 @@ impl MemoryLayout {
         if self.above_hole_bytes == 0 {
             self.below_hole_end
         } else {
-            ABOVE_HOLE.wrapping_add(self.above_hole_bytes)
+            HOLE_END.wrapping_add(self.above_hole_bytes)
         }
     }
 
@@ -118,7 +84,7 @@ impl MemoryLayout {
         let mut backed = Vec::with_capacity(2);
         backed.push(range(0, self.below_hole_end.raw()));
         if self.above_hole_bytes != 0 {
-            backed.extend(GpaRange::new(ABOVE_HOLE, self.above_hole_bytes));
+            backed.extend(GpaRange::new(HOLE_END, self.above_hole_bytes));
         }
         backed
     }
@@ -127,13 +93,13 @@ impl MemoryLayout {
     #[must_use]
     pub fn ram(&self) -> Vec<GpaRange> {
         let mut ram = Vec::with_capacity(3);
-        ram.push(range(0, CONVENTIONAL_END));
+        ram.push(range(0, VIDEO.start().raw()));
         ram.extend(GpaRange::new(
-            Gpa::new(UPPER_START),
-            self.below_hole_end.raw() - UPPER_START,
+            UPPER_START,
+            self.below_hole_end.raw() - UPPER_START.raw(),
         ));
         if self.above_hole_bytes != 0 {
-            ram.extend(GpaRange::new(ABOVE_HOLE, self.above_hole_bytes));
+            ram.extend(GpaRange::new(HOLE_END, self.above_hole_bytes));
         }
         ram
     }
@@ -151,15 +117,18 @@ impl MemoryLayout {
         [
             usable(Some(range(0, EXTENDED_DATA.start().raw()))),
             reserved(EXTENDED_DATA),
-            reserved(range(UPPER_START, MIB - UPPER_START)),
+            reserved(range(
+                UPPER_START.raw(),
+                EXTENDED_START.raw() - UPPER_START.raw(),
+            )),
             usable(GpaRange::new(
-                Gpa::new(MIB),
-                self.below_hole_end.raw() - MIB,
+                EXTENDED_START,
+                self.below_hole_end.raw() - EXTENDED_START.raw(),
             )),
             reserved(ECAM),
             reserved(IO_APIC),
             reserved(LOCAL_APIC),
-            usable(GpaRange::new(ABOVE_HOLE, self.above_hole_bytes)),
+            usable(GpaRange::new(HOLE_END, self.above_hole_bytes)),
         ]
         .into_iter()
         .filter_map(|(range, kind)| {
@@ -232,20 +201,5 @@ mod tests {
         let layout = MemoryLayout::new(2 << 30);
         assert_eq!(layout.end(), HOLE_START);
         assert_eq!(layout.ram().len(), 2);
-    }
-
-    #[test]
-    fn the_windows_do_not_touch() {
-        let windows = [
-            EXTENDED_DATA,
-            TABLES,
-            FIRMWARE,
-            ECAM,
-            PCI_WINDOW,
-            IO_APIC,
-            LOCAL_APIC,
-        ];
-        assert_sorted_and_disjoint(windows.into_iter());
-        assert!(ECAM.start() >= HOLE_START);
     }
 }

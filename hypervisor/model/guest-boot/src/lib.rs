@@ -71,10 +71,8 @@ mod zero_page;
 
 pub use detect::{Kind, detect};
 pub use error::LoadError;
-pub use layout::{
-    ECAM, FIRMWARE, HOLE_START, IO_APIC, LOCAL_APIC, MemoryLayout, PCI_WINDOW, Region, RegionKind,
-    TABLES, VIDEO,
-};
+pub use layout::{MemoryLayout, Region, RegionKind};
+pub use pc_map::memory::{ACPI_TABLES as TABLES, ECAM, IO_APIC, PCI_WINDOW};
 pub use plan::{BootPlan, Content, Write};
 pub use screen::clear_screen;
 

@@ -3,11 +3,12 @@
 use crate::Boot;
 use crate::error::LoadError;
 use crate::field::wrong;
-use crate::layout::{EXTENDED_DATA, FIRMWARE, MemoryLayout, TABLES};
+use crate::layout::MemoryLayout;
 use crate::low_memory::{self, Texts};
 use crate::plan::{Content, Write};
 use addr::{Gpa, GpaRange, PAGE_BYTES};
 use alloc::vec::Vec;
+use pc_map::memory::{ACPI_TABLES, EXTENDED_DATA, FIRMWARE};
 
 /// Where a PC's extended memory starts; modules go there or higher.
 const MIB: Gpa = Gpa::new(1 << 20);
@@ -68,7 +69,7 @@ impl<'a> Loaded<'a> {
                 ram_end: layout.below_hole_end().raw(),
             });
         }
-        if range.overlaps(&TABLES) {
+        if range.overlaps(&ACPI_TABLES) {
             return Err(refused("lies on the ACPI tables, from 0xe0000 on"));
         }
         if range.overlaps(&FIRMWARE) || range.overlaps(&EXTENDED_DATA) {

@@ -6,14 +6,15 @@ use crate::error::LoadError;
 use crate::field::{u32_at, wrong};
 use crate::layout::MemoryLayout;
 use crate::loaded::{Loaded, Part};
+use pc_map::memory;
 
 /// What this loader calls itself.
 pub(crate) const LOADER_NAME: &[u8] = b"Caisson\0";
 /// RAM from 0 on to the extended data area, in KiB.
-pub(crate) const LOWER_KIB: u32 = 639;
+pub(crate) const LOWER_KIB: u32 = (memory::EXTENDED_DATA.start().raw() / 1024) as u32;
 
 /// The screen: EGA text.
-pub(crate) const SCREEN_AT: u64 = 0xb_8000;
+pub(crate) const SCREEN_AT: u64 = memory::TEXT_SCREEN.raw();
 /// Bytes of a line of text.
 pub(crate) const SCREEN_PITCH: u32 = 160;
 /// Characters of a line.

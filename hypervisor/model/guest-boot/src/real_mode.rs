@@ -2,9 +2,9 @@
 //! interrupt controllers and timer as firmware does and goes on to the kernel with AX zero.
 
 use crate::bios::SEGMENT;
-use crate::layout::FIRMWARE;
 use crate::plan::Write;
 use crate::rom;
+use pc_map::memory::FIRMWARE;
 use vcpu::ArchState;
 use x86::{Cr0, Gpr, SegmentRegister};
 

@@ -1,11 +1,8 @@
 //! The text screen as firmware leaves it. (IBM VGA: mode 3)
 
-use crate::VIDEO;
-use addr::Gpa;
 use guest_memory::{GuestMemory, Unbacked};
+use pc_map::memory::{TEXT_SCREEN, VIDEO};
 
-/// Where the text of mode 3 lies.
-pub(crate) const TEXT: Gpa = Gpa::new(0xb_8000);
 const COLUMNS: usize = 80;
 const ROWS: usize = 25;
 /// A blank, light grey on black.
@@ -17,5 +14,5 @@ const BLANK: [u8; 2] = [b' ', 0x07];
 /// [`Unbacked`] when [`VIDEO`] is not backed with memory.
 pub fn clear_screen(ram: &impl GuestMemory) -> Result<(), Unbacked> {
     ram.fill(VIDEO.start(), VIDEO.len_bytes(), 0)?;
-    ram.write(TEXT, &BLANK.repeat(COLUMNS * ROWS))
+    ram.write(TEXT_SCREEN, &BLANK.repeat(COLUMNS * ROWS))
 }

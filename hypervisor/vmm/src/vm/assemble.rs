@@ -100,48 +100,10 @@ pub(crate) fn assemble<H: Host>(
     }
     let image = Image::find(context.modules, spec)?;
     let layout = MemoryLayout::new(spec.memory_bytes);
-    // A kernel that cannot start is found before memory is taken for it.
-    let modules = image.modules(spec);
-    let vendor = Vendor::of(context.host.cpuid(0, 0));
-    let dry_run = image.boot(spec, &modules, guest_boot::TABLES.start(), vendor);
-    guest_boot::plan(&dry_run, &layout)
-        .map_err(|error| AssembleError::Kernel(kernel::problem(spec, &error)))?;
-    drop(modules);
-
+    check_kernel(context.host, spec, &image, &layout)?;
     let homes = homes(context, spec, turn)?;
-    let no_memory = |NoMemory| AssembleError::NoMemory {
-        wanted_bytes: spec.memory_bytes,
-        free_bytes: context.host.memory().free,
-    };
-    let ram = context
-        .host
-        .allocate_ram(&layout.backed())
-        .map_err(no_memory)?;
-    // What somebody else left there is not for the operator's eyes either, who may look before the VM starts.
-    #[expect(
-        clippy::expect_used,
-        reason = "going on would show an operator what another VM left"
-    )]
-    guest_boot::clear_screen(&ram).expect("the layout backs the window of the screen");
-    let mut slat = context.host.new_slat().map_err(no_memory)?;
-    let mut mapped = Ok(());
-    ram.for_each_piece(&mut |range, to| {
-        if mapped.is_ok() {
-            mapped = slat.map(range, to, Permissions::All);
-        }
-    });
-    mapped.map_err(no_memory)?;
-
-    let model = CpuModel::new(
-        |leaf, subleaf| context.host.cpuid(leaf, subleaf),
-        &CpuPlan {
-            vcpus: spec.cpus,
-            tsc_khz: context.host.clock().khz(),
-            apic_timer_khz: (chipset::APIC_TIMER_HZ / 1_000) as u32,
-            physical_bits: PHYSICAL_BITS,
-            offers_pcid: true,
-        },
-    );
+    let (ram, slat) = memory(context.host, spec, &layout)?;
+    let model = model(context.host, spec);
     let mailboxes: Vec<_> = homes
         .iter()
         .enumerate()
@@ -203,6 +165,63 @@ pub(crate) fn assemble<H: Host>(
         });
     }
     Ok(vm)
+}
+
+/// Finds a kernel that cannot start before memory is taken for it.
+fn check_kernel<H: Host>(
+    host: &H,
+    spec: &VmSpec,
+    image: &Image,
+    layout: &MemoryLayout,
+) -> Result<(), AssembleError> {
+    let modules = image.modules(spec);
+    let vendor = Vendor::of(host.cpuid(0, 0));
+    let dry_run = image.boot(spec, &modules, guest_boot::TABLES.start(), vendor);
+    guest_boot::plan(&dry_run, layout)
+        .map_err(|error| AssembleError::Kernel(kernel::problem(spec, &error)))?;
+    Ok(())
+}
+
+/// Takes RAM for a VM, and maps it.
+fn memory<H: Host>(
+    host: &H,
+    spec: &VmSpec,
+    layout: &MemoryLayout,
+) -> Result<(H::Ram, H::Slat), AssembleError> {
+    let no_memory = |NoMemory| AssembleError::NoMemory {
+        wanted_bytes: spec.memory_bytes,
+        free_bytes: host.memory().free,
+    };
+    let ram = host.allocate_ram(&layout.backed()).map_err(no_memory)?;
+    // What somebody else left there is not for the operator's eyes either, who may look before the VM starts.
+    #[expect(
+        clippy::expect_used,
+        reason = "going on would show an operator what another VM left"
+    )]
+    guest_boot::clear_screen(&ram).expect("the layout backs the window of the screen");
+    let mut slat = host.new_slat().map_err(no_memory)?;
+    let mut mapped = Ok(());
+    ram.for_each_piece(&mut |range, to| {
+        if mapped.is_ok() {
+            mapped = slat.map(range, to, Permissions::All);
+        }
+    });
+    mapped.map_err(no_memory)?;
+    Ok((ram, slat))
+}
+
+/// The CPU model of a VM.
+fn model<H: Host>(host: &H, spec: &VmSpec) -> CpuModel {
+    CpuModel::new(
+        |leaf, subleaf| host.cpuid(leaf, subleaf),
+        &CpuPlan {
+            vcpus: spec.cpus,
+            tsc_khz: host.clock().khz(),
+            apic_timer_khz: (chipset::APIC_TIMER_HZ / 1_000) as u32,
+            physical_bits: PHYSICAL_BITS,
+            offers_pcid: true,
+        },
+    )
 }
 
 /// The home CPU of each vCPU: in turn over the CPUs it may use.

@@ -171,19 +171,7 @@ impl fmt::Display for LoadError {
                     write!(f, " at offset {offset:#x}")?;
                 }
                 write!(f, " takes {wanted_bytes:#x} bytes at {at:#x}, but ")?;
-                let end = at.saturating_add(*wanted_bytes);
-                if *at < VIDEO.end().raw() && end > VIDEO.start().raw() {
-                    let (start, end) = (VIDEO.start().raw(), VIDEO.end().raw());
-                    write!(f, "{start:#x} to {end:#x} is the screen's")
-                } else if *at < HOLE_END.raw() && end > HOLE_START.raw() {
-                    let (start, end) = (HOLE_START.raw(), HOLE_END.raw());
-                    write!(f, "no guest has memory from {start:#x} to {end:#x}")
-                } else {
-                    write!(
-                        f,
-                        "the guest's memory there ends at {ram_end:#x}: give the guest more memory"
-                    )
-                }
+                write_why_no_room(f, *at, *wanted_bytes, *ram_end)
             }
             Self::CommandLineTooLong {
                 len_bytes,
@@ -213,3 +201,25 @@ impl fmt::Display for LoadError {
 }
 
 impl core::error::Error for LoadError {}
+
+/// Writes why there is no room for so many bytes at `at`, where RAM ends at `ram_end`.
+fn write_why_no_room(
+    f: &mut fmt::Formatter<'_>,
+    at: u64,
+    wanted_bytes: u64,
+    ram_end: u64,
+) -> fmt::Result {
+    let end = at.saturating_add(wanted_bytes);
+    if at < VIDEO.end().raw() && end > VIDEO.start().raw() {
+        let (start, end) = (VIDEO.start().raw(), VIDEO.end().raw());
+        write!(f, "{start:#x} to {end:#x} is the screen's")
+    } else if at < HOLE_END.raw() && end > HOLE_START.raw() {
+        let (start, end) = (HOLE_START.raw(), HOLE_END.raw());
+        write!(f, "no guest has memory from {start:#x} to {end:#x}")
+    } else {
+        write!(
+            f,
+            "the guest's memory there ends at {ram_end:#x}: give the guest more memory"
+        )
+    }
+}

@@ -31,7 +31,7 @@ use access::Machine;
 use addr::Gpa;
 use core::fmt;
 use guest_memory::GuestMemory;
-use vcpu::{Access, Event, InsnBytes, InsnLen, SlatFault, Vcpu};
+use vcpu::{Access, InsnBytes, InsnLen, SlatFault, Vcpu};
 use x86::{Fault, Width};
 
 /// Where device accesses go.
@@ -135,10 +135,10 @@ pub fn execute<V: Vcpu, M: GuestMemory, B: Bus>(
 }
 
 fn raise(vcpu: &mut impl Vcpu, fault: Fault) -> Outcome {
-    // Refused only while an event is queued: that one goes first and the guest meets the instruction again.
-    match vcpu.inject(Event::Exception(fault)) {
-        Ok(()) => Outcome::Faulted,
-        Err(_) => Outcome::Again,
+    if vcpu.raise(fault) {
+        Outcome::Faulted
+    } else {
+        Outcome::Again
     }
 }
 

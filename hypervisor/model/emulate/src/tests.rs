@@ -381,7 +381,7 @@ fn a_fault_on_the_other_operand_is_the_guests() {
     with_paging(&mut bench);
     // The second doubleword would go past what is mapped.
     assert_eq!(bench.run(&[0xf3, 0xa5], 0, Read), Outcome::Faulted);
-    let Some(Event::Exception(fault)) = bench.vcpu.queued else {
+    let Some(vcpu::Event::Exception(fault)) = bench.vcpu.queued else {
         panic!("no exception");
     };
     assert_eq!(fault.exception, Exception::PageFault);

@@ -178,7 +178,7 @@ impl PioString {
 
     /// The memory operand faulted; registers tell how far it came.
     pub fn fault(self, vcpu: &mut impl Vcpu, fault: Fault) {
-        raise(vcpu, fault);
+        vcpu.raise(fault);
     }
 }
 
@@ -264,7 +264,9 @@ impl ReadMsr {
                 vcpu.set_gpr(Gpr::Rdx, value >> 32);
                 vcpu.retire(self.len);
             }
-            Err(GeneralProtection) => raise(vcpu, Fault::GENERAL_PROTECTION),
+            Err(GeneralProtection) => {
+                vcpu.raise(Fault::GENERAL_PROTECTION);
+            }
         }
     }
 }
@@ -287,7 +289,9 @@ impl WriteMsr {
     pub fn answer(self, vcpu: &mut impl Vcpu, result: Result<(), GeneralProtection>) {
         match result {
             Ok(()) => vcpu.retire(self.len),
-            Err(GeneralProtection) => raise(vcpu, Fault::GENERAL_PROTECTION),
+            Err(GeneralProtection) => {
+                vcpu.raise(Fault::GENERAL_PROTECTION);
+            }
         }
     }
 }
@@ -312,7 +316,9 @@ impl Xsetbv {
                 vcpu.set_xcr0(self.value);
                 vcpu.retire(self.len);
             }
-            Err(GeneralProtection) => raise(vcpu, Fault::GENERAL_PROTECTION),
+            Err(GeneralProtection) => {
+                vcpu.raise(Fault::GENERAL_PROTECTION);
+            }
         }
     }
 }
@@ -362,11 +368,4 @@ impl Pause {
     pub fn answer(self, vcpu: &mut impl Vcpu) {
         vcpu.retire(self.len);
     }
-}
-
-/// Raises a fault at the exiting instruction, which does not retire.
-fn raise(vcpu: &mut impl Vcpu, fault: Fault) {
-    // An exit that stands for an instruction never cut a delivery short, so nothing is queued. Were it so, the queued event
-    // goes first and the guest meets the instruction again.
-    let _ = vcpu.inject(crate::Event::Exception(fault));
 }

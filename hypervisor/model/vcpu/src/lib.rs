@@ -160,6 +160,14 @@ pub trait Vcpu {
     /// another one is being handled. An exception is only refused while something is queued.
     fn inject(&mut self, event: Event) -> Result<(), NotNow>;
 
+    /// Raises an exception at the instruction that exited, which does not retire.
+    ///
+    /// Returns false while an event is queued, which is not so after an exit that stands for an
+    /// instruction: that event goes first then, and the guest meets the instruction again.
+    fn raise(&mut self, fault: Fault) -> bool {
+        self.inject(Event::Exception(fault)).is_ok()
+    }
+
     /// Whether an event waits for the next entry.
     fn has_queued_event(&self) -> bool;
 

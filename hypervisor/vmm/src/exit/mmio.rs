@@ -9,7 +9,7 @@ use board::StopReason;
 use device::{Device, MmioDevice};
 use emulate::{Bus, Outcome};
 use host::Host;
-use vcpu::{Access, Event, SlatFault, Vcpu};
+use vcpu::{Access, SlatFault, Vcpu};
 use x86::{Fault, Width};
 
 /// Answers a SLAT fault.
@@ -72,8 +72,7 @@ fn walk<H: Host>(vcpu: &mut VirtualCpu<H>, fault: &SlatFault) -> Next {
 }
 
 fn raise<H: Host>(vcpu: &mut VirtualCpu<H>, fault: Fault) -> Next {
-    // Nothing is queued: the fault did not cut a delivery short.
-    let _ = vcpu.backend.inject(Event::Exception(fault));
+    vcpu.backend.raise(fault);
     Next::Resume
 }
 

@@ -33,7 +33,11 @@ pub(crate) fn body(plan: &AcpiPlan) -> Vec<u8> {
         "HPET",
         "PNP0103",
         0,
-        &[&Memory32Fixed::new(false, wiring::HPET, 0x400)],
+        &[&Memory32Fixed::new(
+            false,
+            wiring::HPET,
+            wiring::HPET_BYTES as u32,
+        )],
         &mut system,
     );
     Scope::new("\\_SB_".into(), vec![&Raw(&system)]).to_aml_bytes(&mut aml);

@@ -169,7 +169,7 @@ fn madt(vcpus: u32) -> Sdt {
 /// (IA-PC HPET 1.0a 3.2.4)
 fn hpet() -> Sdt {
     let mut hpet = header(*b"HPET", HEADER_BYTES + 20, 1);
-    hpet.write_u32(36, wiring::HPET_CAPABILITIES);
+    hpet.write_u32(36, wiring::HPET_BLOCK_ID);
     hpet.write(
         40,
         GenericAddress {

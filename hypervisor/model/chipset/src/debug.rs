@@ -8,11 +8,11 @@ use device::{Device, Page, PioDevice, Refused, Width};
 use serde::{Deserialize, Serialize};
 
 /// Text, as Bochs has it.
-pub const DEBUG_PORT: u16 = 0xe9;
+pub const DEBUG_PORT: u16 = *pc_map::ports::DEBUG.start();
 /// Text, where firmware writes it.
-pub const FIRMWARE_LOG_PORT: u16 = 0x402;
+pub const FIRMWARE_LOG_PORT: u16 = *pc_map::ports::FIRMWARE_LOG.start();
 /// Verdict of a test guest.
-pub const EXIT_PORT: u16 = 0xf4;
+pub const EXIT_PORT: u16 = *pc_map::ports::EXIT.start();
 
 const PRESENT: u32 = 0xe9;
 

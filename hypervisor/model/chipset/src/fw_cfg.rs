@@ -19,13 +19,13 @@ use serde::{Deserialize, Serialize};
 use time::Instant;
 
 /// Where the item is chosen.
-pub const SELECTOR_PORT: u16 = 0x510;
+pub const SELECTOR_PORT: u16 = *pc_map::ports::FW_CFG.start();
 /// Where its bytes are read.
-pub const DATA_PORT: u16 = 0x511;
+pub const DATA_PORT: u16 = SELECTOR_PORT + 1;
 /// The descriptor's address, high half first; both halves and all fields of the descriptor are big-endian.
-pub const DMA_HIGH_PORT: u16 = 0x514;
+pub const DMA_HIGH_PORT: u16 = SELECTOR_PORT + 4;
 /// The low half, whose writing starts the transfer.
-pub const DMA_LOW_PORT: u16 = 0x518;
+pub const DMA_LOW_PORT: u16 = SELECTOR_PORT + 8;
 
 /// What the address register reads as, which tells that there is one.
 const DMA_SIGNATURE: [u8; 8] = *b"QEMU CFG";

@@ -15,9 +15,9 @@ use serde::{Deserialize, Serialize};
 use time::{Instant, earliest};
 
 /// Data.
-pub const I8042_DATA_PORT: u16 = 0x60;
+pub const I8042_DATA_PORT: u16 = *pc_map::ports::KEYBOARD_DATA.start();
 /// Status when read, command when written.
-pub const I8042_COMMAND_PORT: u16 = 0x64;
+pub const I8042_COMMAND_PORT: u16 = *pc_map::ports::KEYBOARD_COMMAND.start();
 
 const STATUS_OUTPUT_FULL: u8 = 1 << 0;
 const STATUS_COMMAND: u8 = 1 << 3;

@@ -7,7 +7,7 @@ use device::{Device, Page, PioDevice, Refused, Width};
 use serde::{Deserialize, Serialize};
 
 /// The port.
-pub const PVPANIC_PORT: u16 = 0x505;
+pub const PVPANIC_PORT: u16 = *pc_map::ports::PVPANIC.start();
 
 const PANICKED: u8 = 1 << 0;
 const CRASH_LOADED: u8 = 1 << 1;

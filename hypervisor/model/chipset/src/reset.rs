@@ -8,11 +8,11 @@ use device::{Device, Page, PioDevice, Refused, Width};
 use serde::{Deserialize, Serialize};
 
 /// Reset control.
-pub const RESET_PORT: u16 = 0xcf9;
+pub const RESET_PORT: u16 = *pc_map::ports::RESET.start();
 /// What FADT's RESET_VALUE names: a hard reset.
 pub const RESET_VALUE: u8 = 0x06;
 /// Fast reset and A20.
-pub const FAST_RESET_PORT: u16 = 0x92;
+pub const FAST_RESET_PORT: u16 = *pc_map::ports::FAST_RESET.start();
 
 const RESET_CPU: u8 = 1 << 2;
 /// System reset, CPU reset, full reset.

@@ -10,9 +10,9 @@ use device::{Device, MmioDevice, Page, PioDevice, Refused, Width};
 use serde::{Deserialize, Serialize};
 
 /// CONFIG_ADDRESS: only a doubleword access is one; bytes from here to 0xCFB are others' (0xCF9 is the reset port).
-pub const CONFIG_ADDRESS_PORT: u16 = 0xcf8;
+pub const CONFIG_ADDRESS_PORT: u16 = *pc_map::ports::PCI_ADDRESS.start();
 /// CONFIG_DATA, four ports.
-pub const CONFIG_DATA_PORT: u16 = 0xcfc;
+pub const CONFIG_DATA_PORT: u16 = *pc_map::ports::PCI_DATA.start();
 
 const ENABLED: u32 = 1 << 31;
 /// Enable, bus, device, function, doubleword.

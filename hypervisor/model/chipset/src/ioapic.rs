@@ -11,9 +11,6 @@ use x86::Vector;
 /// How many pins it has.
 pub const IOAPIC_PINS: u8 = 24;
 
-/// Bytes of its register window.
-pub const IOAPIC_BYTES: u64 = 0x1000;
-
 const PINS: usize = IOAPIC_PINS as usize;
 
 const IOREGSEL: u64 = 0x00;
@@ -140,15 +137,6 @@ impl IoApic {
                 self.remote_irr &= !(1 << pin);
             }
         }
-    }
-
-    /// Whether some entry would send `vector` as a level interrupt, so that its EOI matters.
-    #[must_use]
-    pub fn has_level_vector(&self, vector: Vector) -> bool {
-        self.low
-            .iter()
-            .enumerate()
-            .any(|(pin, low)| self.level >> pin & 1 != 0 && *low as u8 == vector.0)
     }
 
     fn read_selected(&self) -> u32 {

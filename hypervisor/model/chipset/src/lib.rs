@@ -45,7 +45,7 @@ pub use debug::{DEBUG_PORT, DebugPort, EXIT_PORT, ExitPort, FIRMWARE_LOG_PORT};
 pub use fw_cfg::{FwCfg, FwCfgState};
 pub use hpet::{HPET_BLOCK_ID, HPET_BYTES, HPET_HZ, Hpet, HpetEvent, HpetSignal};
 pub use i8042::{I8042, I8042_COMMAND_PORT, I8042_DATA_PORT};
-pub use ioapic::{IOAPIC_BYTES, IOAPIC_PINS, IoApic};
+pub use ioapic::{IOAPIC_PINS, IoApic};
 pub use local_apic::{
     APIC_BYTES, APIC_DEFAULT_BASE, APIC_TIMER_HZ, Addressing, Ipi, LocalApic, Model,
     PendingSummary, Shorthand,

@@ -110,13 +110,6 @@ impl Rtc {
         rtc
     }
 
-    /// Sets a byte of the RAM, for the board: what firmware looks up there. Clock registers are left alone.
-    pub fn set_cmos(&mut self, index: u8, value: u8) {
-        if !matches!(index, 0..=REG_D | CENTURY) {
-            self.store(index, value);
-        }
-    }
-
     /// What the clock shows, in seconds since 1970.
     fn seconds(&self) -> i64 {
         let passed = (self.now.as_ns() / NS_PER_S) as i64;

@@ -123,12 +123,6 @@ impl Uart16550 {
         !self.is_loop() && self.rx.len() < self.rx_depth() && self.rx.push(byte)
     }
 
-    /// Whether [`Self::receive`] would take a byte.
-    #[must_use]
-    pub fn can_receive(&self) -> bool {
-        !self.is_loop() && self.rx.len() < self.rx_depth()
-    }
-
     const fn is_loop(&self) -> bool {
         self.mcr & MCR_LOOP != 0
     }

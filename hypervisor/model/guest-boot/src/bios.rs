@@ -47,12 +47,11 @@ pub mod area {
     pub const CURSORS: Gpa = Gpa::new(0x450);
     /// Last line, then first line.
     pub const CURSOR_SHAPE: Gpa = Gpa::new(0x460);
-    pub const ACTIVE_PAGE: Gpa = Gpa::new(0x462);
     pub const CRTC_PORT: Gpa = Gpa::new(0x463);
     pub const TICKS: Gpa = Gpa::new(0x46c);
     pub const MIDNIGHT: Gpa = Gpa::new(0x470);
-    pub const KEYBOARD_START: Gpa = Gpa::new(0x480);
-    pub const KEYBOARD_END: Gpa = Gpa::new(0x482);
+    /// Offsets in segment 40h of the ring's start and end.
+    pub const KEYBOARD_RING: Gpa = Gpa::new(0x480);
     pub const LAST_ROW: Gpa = Gpa::new(0x484);
     pub const CHARACTER_HEIGHT: Gpa = Gpa::new(0x485);
     /// When a wait ends, in microseconds of the VM's time modulo 2^32.
@@ -122,7 +121,7 @@ fn low() -> Vec<u8> {
     let ring = [word(KEYS.start), word(KEYS.start)].concat();
     put(area::KEYBOARD_HEAD, &ring);
     let ring = [word(KEYS.start), word(KEYS.end)].concat();
-    put(area::KEYBOARD_START, &ring);
+    put(area::KEYBOARD_RING, &ring);
     put(area::VIDEO_MODE, &[TEXT_80_BY_25]);
     put(area::COLUMNS, &word(80));
     put(area::PAGE_BYTES, &word(0x1000));

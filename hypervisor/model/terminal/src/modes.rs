@@ -125,14 +125,7 @@ impl Modes {
         self.dress(sink);
     }
 
-    /// Makes symbols look as usual, for a line of somebody else's.
-    pub fn undress(&self, sink: &mut impl Sink) {
-        if self.dress != Dress::default() {
-            Dress::default().put_on(sink);
-        }
-    }
-
-    /// Makes symbols look as the guest left them, after [`Modes::undress`] or [`Modes::leave`].
+    /// Makes symbols look as the guest left them, after [`Modes::leave`].
     pub fn dress(&self, sink: &mut impl Sink) {
         if self.dress != Dress::default() {
             self.dress.put_on(sink);

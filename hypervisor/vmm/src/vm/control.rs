@@ -53,6 +53,7 @@ impl<H: Host> Vm<H> {
     }
 
     /// How long until it is stopped hard, if it is to be.
+    #[cfg(any(test, feature = "test-host"))]
     #[must_use]
     pub fn stops_hard_in_ns(&self) -> Option<u64> {
         let at = self.stops_hard_at.get()?;

@@ -42,22 +42,6 @@ impl LocalApic {
         is_new
     }
 
-    /// Takes many interrupts at once: bit `v % 64` of word `v / 64` for vector `v`.
-    pub fn accept_set(&mut self, mut vectors: [u64; 4], trigger: Trigger) {
-        if !self.is_enabled() || vectors == [0; 4] {
-            return;
-        }
-        if vectors[0] & 0xffff != 0 {
-            vectors[0] &= !0xffff;
-            self.raise_error(ERROR_RECEIVE_VECTOR);
-        }
-        self.irr.merge(&vectors);
-        match trigger {
-            Trigger::Edge => self.tmr.subtract(&vectors),
-            Trigger::Level => self.tmr.merge(&vectors),
-        }
-    }
-
     /// The interrupt to inject now: highest in IRR, if its class lies above the processor's priority.
     #[must_use]
     #[inline]
@@ -220,15 +204,5 @@ mod tests {
         apic.lvt[LVT_ERROR] = 3;
         assert!(!apic.accept(Vector(5), Trigger::Edge));
         assert_eq!(apic.errors, ERROR_RECEIVE_VECTOR);
-    }
-
-    #[test]
-    fn a_set_of_vectors_arrives_at_once() {
-        let mut apic = enabled();
-        apic.accept_set([0, 1 << 1, 0, 1 << 63], Trigger::Edge);
-        assert_eq!(apic.highest_ready(), Some(Vector(0xff)));
-        apic.acknowledge(Vector(0xff));
-        apic.end_of_interrupt();
-        assert_eq!(apic.highest_ready(), Some(Vector(0x41)));
     }
 }

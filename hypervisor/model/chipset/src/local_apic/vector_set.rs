@@ -40,22 +40,6 @@ impl VectorSet {
         }
     }
 
-    /// Adds all of `vectors`.
-    pub(super) fn merge(&mut self, vectors: &[u64; 4]) {
-        for (word, more) in self.words.iter_mut().zip(vectors) {
-            *word |= more;
-        }
-        self.find_top();
-    }
-
-    /// Removes all of `vectors`.
-    pub(super) fn subtract(&mut self, vectors: &[u64; 4]) {
-        for (word, less) in self.words.iter_mut().zip(vectors) {
-            *word &= !less;
-        }
-        self.find_top();
-    }
-
     fn find_top(&mut self) {
         self.top = 0;
         for (index, word) in self.words.iter().enumerate().rev() {

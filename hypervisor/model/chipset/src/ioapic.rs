@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use x86::Vector;
 
 /// How many pins it has.
-pub const IOAPIC_PINS: u8 = 24;
+pub const IOAPIC_PINS: u8 = pc_map::lines::COUNT;
 
 const PINS: usize = IOAPIC_PINS as usize;
 

@@ -8,7 +8,7 @@ use crate::layout::MemoryLayout;
 use crate::loaded::{Loaded, Placed};
 use crate::low_memory::Texts;
 use crate::multiboot::{self, AddressFields, Signature};
-use crate::plan::{BootPlan, Write};
+use crate::plan::BootPlan;
 use crate::{Boot, low_memory, protected_mode};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -69,15 +69,9 @@ pub(crate) fn plan<'a>(boot: &Boot<'a>, layout: &MemoryLayout) -> Result<BootPla
     let wants_screen = flags & VIDEO != 0;
     let info = information(layout, modules.len(), list_at, wants_screen);
 
-    let mut writes = loaded.into_writes();
-    writes.extend(protected_mode::writes());
-    writes.push(texts.into_write());
-    writes.push(Write::made(low_memory::INFO, info));
-
-    let mut start = protected_mode::start(entry);
-    *Gpr::Rax.of_mut(&mut start.gpr) = LOADER_MAGIC;
-    *Gpr::Rbx.of_mut(&mut start.gpr) = low_memory::INFO.raw();
-    Ok(BootPlan { writes, start })
+    let mut plan = protected_mode::plan(loaded, texts, info, entry);
+    *Gpr::Rax.of_mut(&mut plan.start.gpr) = LOADER_MAGIC;
+    Ok(plan)
 }
 
 /// Addresses in the header win over those of ELF. (3.1.3)

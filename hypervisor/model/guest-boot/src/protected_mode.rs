@@ -3,8 +3,9 @@
 //! (Multiboot 0.6.96, 3.2; Multiboot 2.0, 3.3; Linux/x86 boot protocol, "32-bit boot protocol"; Xen's x86/HVM direct boot
 //! ABI. They agree but for the registers that point to what the kernel is told.)
 
-use crate::low_memory::{CODE_SELECTOR, DATA_SELECTOR, GDT, STACK_TOP};
-use crate::plan::Write;
+use crate::loaded::Loaded;
+use crate::low_memory::{self, CODE_SELECTOR, DATA_SELECTOR, GDT, STACK_TOP, Texts};
+use crate::plan::{BootPlan, Write};
 use alloc::vec::Vec;
 use vcpu::ArchState;
 use x86::{Attributes, Cr0, DescriptorTable, Gpr, Segment, SegmentRegister};
@@ -21,6 +22,22 @@ pub(crate) fn writes<'a>() -> [Write<'a>; 1] {
         .flat_map(|entry| entry.to_le_bytes())
         .collect();
     [Write::made(GDT, gdt)]
+}
+
+/// The plan for a kernel that takes its information at [`low_memory::INFO`], by EBX.
+pub(crate) fn plan<'a>(
+    loaded: Loaded<'a>,
+    texts: Texts,
+    info: Vec<u8>,
+    entry: u32,
+) -> BootPlan<'a> {
+    let mut all = loaded.into_writes();
+    all.extend(writes());
+    all.push(texts.into_write());
+    all.push(Write::made(low_memory::INFO, info));
+    let mut start = start(entry);
+    *Gpr::Rbx.of_mut(&mut start.gpr) = low_memory::INFO.raw();
+    BootPlan { writes: all, start }
 }
 
 /// The state at a 32-bit entry at `eip`: all registers zero but EIP and ESP.

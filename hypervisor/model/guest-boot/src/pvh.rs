@@ -8,11 +8,10 @@ use crate::field::{u32_at, u64_at, wrong};
 use crate::layout::MemoryLayout;
 use crate::loaded::Placed;
 use crate::low_memory::Texts;
-use crate::plan::{BootPlan, Write};
+use crate::plan::BootPlan;
 use crate::{Boot, low_memory, protected_mode};
 use alloc::vec::Vec;
 use elf::abi::PT_NOTE;
-use x86::Gpr;
 
 const NOTE_HEADER_BYTES: u64 = 12;
 const NOTE_NAME: &[u8] = b"Xen\0";
@@ -89,15 +88,7 @@ pub(crate) fn plan<'a>(boot: &Boot<'a>, layout: &MemoryLayout) -> Result<BootPla
     texts.add(boot.cmdline)?;
     let modules = loaded.add_modules(boot, &mut texts, layout)?;
     let info = start_info(boot, layout, &modules, &mut texts)?;
-
-    let mut writes = loaded.into_writes();
-    writes.extend(protected_mode::writes());
-    writes.push(texts.into_write());
-    writes.push(Write::made(low_memory::INFO, info));
-
-    let mut start = protected_mode::start(entry);
-    *Gpr::Rbx.of_mut(&mut start.gpr) = low_memory::INFO.raw();
-    Ok(BootPlan { writes, start })
+    Ok(protected_mode::plan(loaded, texts, info, entry))
 }
 
 /// The page at [`low_memory::INFO`]: `hvm_start_info` and its memory map. The list of modules goes to the texts.

@@ -57,33 +57,25 @@ fn a_string_that_goes_down_is_interrupted_sooner() {
     assert_eq!(port.0.len(), 400 / 16);
 }
 
+/// INS of bytes.
+fn take_bytes(bench: &mut Bench, port: &mut Port) -> Outcome {
+    let ins = io(PioDirection::In, Width::Byte);
+    pio_string(&mut bench.vcpu, &bench.ram, ins, port, 100)
+}
+
 #[test]
 fn ins_goes_down_with_the_direction_flag_and_stops_at_a_fault() {
     let mut bench = Bench::long().set(Gpr::Rdi, DATA + 1).set(Gpr::Rcx, 2);
     bench.vcpu.state.rflags |= 0x400;
     let mut port = Port(Vec::new(), 0);
-    let outcome = pio_string(
-        &mut bench.vcpu,
-        &bench.ram,
-        io(PioDirection::In, Width::Byte),
-        &mut port,
-        100,
-    );
-    assert_eq!(outcome, Outcome::Retired);
+    assert_eq!(take_bytes(&mut bench, &mut port), Outcome::Retired);
     assert_eq!(bench.ram_u64(DATA), 0x0102);
     assert_eq!(bench.get(Gpr::Rdi), DATA - 1);
 
     let mut bench = Bench::long().set(Gpr::Rdi, 0x3f_ffff).set(Gpr::Rcx, 4);
     with_paging(&mut bench);
     let mut port = Port(Vec::new(), 0);
-    let outcome = pio_string(
-        &mut bench.vcpu,
-        &bench.ram,
-        io(PioDirection::In, Width::Byte),
-        &mut port,
-        100,
-    );
-    assert_eq!(outcome, Outcome::Faulted);
+    assert_eq!(take_bytes(&mut bench, &mut port), Outcome::Faulted);
     assert_eq!(bench.get(Gpr::Rcx), 3);
     assert_eq!(port.1, 1, "the port is not read for what cannot be kept");
 }

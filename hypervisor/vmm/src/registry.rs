@@ -1,7 +1,6 @@
 //! Which VMs there are, and how they come and go.
 
-use crate::Hypervisor;
-use crate::saved::{NotPaused, RestoreError, SavedVm};
+use crate::saved::RestoreError;
 use crate::vm::Vm;
 use crate::vm::assemble::{self, AssembleContext, AssembleError};
 use crate::vm::memory::Original;
@@ -125,107 +124,9 @@ impl<H: Host> Registry<H> {
         self.generation.fetch_add(1, Ordering::Release);
         Ok(vm)
     }
-}
 
-impl<H: Host> Hypervisor<H> {
-    /// All VMs now, in the order of their creation.
-    #[must_use]
-    pub fn vms(&self) -> Vec<Arc<Vm<H>>> {
-        self.registry.lock().vms.clone()
-    }
-
-    /// Returns a number that changes with the list of VMs.
-    #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.registry.generation()
-    }
-
-    /// How long each physical CPU has idled since it came up, in ns.
-    pub fn idle_ns(&self) -> impl Iterator<Item = u64> {
-        let now = self.host.now();
-        self.porches
-            .iter()
-            .map(move |porch| porch.load.idle_ns(now))
-    }
-
-    /// The VM of this name.
-    #[must_use]
-    pub fn find(&self, name: &str) -> Option<Arc<Vm<H>>> {
-        let list = self.registry.lock();
-        list.vms.iter().find(|vm| vm.name() == name).cloned()
-    }
-
-    /// The VM with this number; see [`Vm::id`].
-    #[must_use]
-    pub fn by_id(&self, id: usize) -> Option<Arc<Vm<H>>> {
-        let list = self.registry.lock();
-        list.vms.iter().find(|vm| vm.id() == id).cloned()
-    }
-
-    /// Makes a new VM as `spec_name` of the configuration says, under that name or another one. It waits to be started.
-    ///
-    /// # Errors
-    /// [`CreateError`]; nothing is kept then.
-    pub fn create(&self, spec_name: &str, name: Option<&str>) -> Result<Arc<Vm<H>>, CreateError> {
-        let specs = &self.config.vms;
-        let spec = specs
-            .iter()
-            .find(|spec| spec.name == spec_name)
-            .ok_or_else(|| CreateError::NoSpec(spec_name.into()))?;
-        self.create_as(spec, name.unwrap_or(spec_name), None)
-    }
-
-    /// Makes a copy of a paused VM under another name: the same memory, the same state, paused as well. It is there at once and
-    /// [`VmState::Paused`](crate::VmState::Paused) when its memory is copied; if the original goes on sooner, it stays empty.
-    ///
-    /// # Errors
-    /// [`CreateError`]; nothing is kept then.
-    pub fn copy(&self, original: &str, name: &str) -> Result<Arc<Vm<H>>, CreateError> {
-        let original = self
-            .find(original)
-            .ok_or_else(|| CreateError::NoVm(original.into()))?;
-        let saved = original
-            .save()
-            .map_err(|NotPaused| CreateError::NotPaused)?;
-        // By way of the bytes, as if it came from far away.
-        let saved = SavedVm::from_bytes(&saved.to_bytes()).map_err(CreateError::Saved)?;
-        let spec = original.spec.clone();
-        let original = Box::new(Original::new(original, saved));
-        self.create_as(&spec, name, Some(original))
-    }
-
-    fn create_as(
-        &self,
-        spec: &VmSpec,
-        name: &str,
-        original: Option<Box<Original<H>>>,
-    ) -> Result<Arc<Vm<H>>, CreateError> {
-        if !vm_spec::is_name(name) {
-            return Err(CreateError::BadName(name.into()));
-        }
-        let mut list = self.registry.lock();
-        if list.vms.iter().any(|vm| vm.name() == name) {
-            return Err(CreateError::Taken(name.into()));
-        }
-        let spec = VmSpec {
-            name: name.into(),
-            is_template: false,
-            ..spec.clone()
-        };
-        let vm = self
-            .registry
-            .add(&mut list, &self.context(), &spec, false, original)
-            .map_err(CreateError::Assemble)?;
-        log::info!("vm {name}: created");
-        Ok(vm)
-    }
-
-    /// Takes a stopped VM out of the world. Its memory is free as soon as each home of its vCPUs has gone round its loop.
-    ///
-    /// # Errors
-    /// [`DestroyError`].
-    pub fn destroy(&self, name: &str) -> Result<(), DestroyError> {
-        let mut list = self.registry.lock();
+    /// Takes a stopped VM out of the list.
+    pub(crate) fn remove(&self, list: &mut List<H>, name: &str) -> Result<(), DestroyError> {
         let mut numbered = list.vms.iter().enumerate();
         let named = numbered.find(|(_, vm)| vm.name() == name);
         let (at, vm) = named.ok_or(DestroyError::NoVm)?;
@@ -233,12 +134,19 @@ impl<H: Host> Hypervisor<H> {
             return Err(DestroyError::NotStopped);
         }
         list.vms.remove(at);
-        self.registry.generation.fetch_add(1, Ordering::Release);
-        drop(list);
-        for porch in self.porches {
-            porch.see_off();
-        }
-        log::info!("vm {name}: destroyed");
+        self.generation.fetch_add(1, Ordering::Release);
         Ok(())
+    }
+}
+
+impl<H: Host> List<H> {
+    /// All VMs, in the order of their creation.
+    pub(crate) fn vms(&self) -> &[Arc<Vm<H>>] {
+        &self.vms
+    }
+
+    /// Returns the VM of this name.
+    pub(crate) fn find(&self, name: &str) -> Option<&Arc<Vm<H>>> {
+        self.vms.iter().find(|vm| vm.name() == name)
     }
 }

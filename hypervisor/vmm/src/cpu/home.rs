@@ -168,8 +168,13 @@ impl<H: Host> Home<H> {
     }
 
     fn take_in(&mut self, cpu: &mut H::Cpu, arrival: Arrival<H>) {
-        let (vm, id) = (arrival.vm.clone(), arrival.id);
-        match VirtualCpu::new(self.host, cpu, arrival) {
+        let Arrival {
+            vm,
+            id,
+            mailbox,
+            stats,
+        } = arrival;
+        match VirtualCpu::new(self.host, cpu, vm.clone(), id, mailbox, stats) {
             Ok(vcpu) => {
                 let resident = Some(Resident {
                     vcpu,

@@ -10,7 +10,6 @@ pub(crate) mod stats;
 use board::StopReason;
 use board::{Begin, BusTable, Mail, Mailbox, Taken};
 
-use crate::cpu::inbox::Arrival;
 use crate::vcpu::local::Local;
 use crate::vcpu::stats::Stats;
 use crate::vm::Vm;
@@ -79,14 +78,11 @@ impl<H: Host> VirtualCpu<H> {
     pub(crate) fn new(
         host: &'static H,
         cpu: &mut H::Cpu,
-        arrival: Arrival<H>,
+        vm: Arc<Vm<H>>,
+        id: usize,
+        mailbox: Arc<Mailbox>,
+        stats: Arc<Stats>,
     ) -> Result<Self, NoMemory> {
-        let Arrival {
-            vm,
-            id,
-            mailbox,
-            stats,
-        } = arrival;
         let plan = VcpuPlan {
             slat: vm.slat(),
             cr4_allowed: vm.model().cr4_allowed(),

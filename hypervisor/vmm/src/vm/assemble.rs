@@ -1,9 +1,8 @@
 //! From a specification to a VM: RAM, second-level tables, board, vCPUs on their home CPUs.
 
-use crate::Module;
 use crate::cpu::inbox::{Arrival, Porch};
 use crate::vcpu::stats::Stats;
-use crate::vm::kernel::{self, Image};
+use crate::vm::kernel::{self, Image, Module, NoFile};
 use crate::vm::memory::{Original, RamWork};
 use crate::vm::{Messages, Vm};
 use alloc::boxed::Box;
@@ -98,7 +97,8 @@ pub(crate) fn assemble<H: Host>(
     if let Some(problem) = &spec.problem {
         return Err(AssembleError::Problem(problem.clone()));
     }
-    let image = Image::find(context.modules, spec)?;
+    let image =
+        Image::find(context.modules, spec).map_err(|NoFile(path)| AssembleError::NoFile(path))?;
     let layout = MemoryLayout::new(spec.memory_bytes);
     check_kernel(context.host, spec, &image, &layout)?;
     let homes = homes(context, spec, turn)?;

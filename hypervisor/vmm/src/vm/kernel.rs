@@ -1,13 +1,24 @@
 //! The files a VM starts from, and what its specification says about starting them.
 
-use crate::Module;
-use crate::vm::assemble::AssembleError;
 use addr::Gpa;
 use alloc::string::String;
 use alloc::vec::Vec;
 use cpu_model::Vendor;
 use guest_boot::{Boot, CallInsn, Entry, LoadError};
 use vm_spec::{EntryMode, VmSpec};
+
+/// A file the loader read.
+#[derive(Clone, Copy)]
+pub struct Module {
+    /// Its path as the configuration names it.
+    pub name: &'static str,
+    /// Its content.
+    pub bytes: &'static [u8],
+}
+
+/// The loader brought no file of this name.
+#[derive(Debug)]
+pub(crate) struct NoFile(pub(crate) String);
 
 /// The files.
 pub(crate) struct Image {
@@ -19,12 +30,12 @@ pub(crate) struct Image {
 
 impl Image {
     /// Finds them among what the loader brought.
-    pub(crate) fn find(files: &[Module], spec: &VmSpec) -> Result<Self, AssembleError> {
+    pub(crate) fn find(files: &[Module], spec: &VmSpec) -> Result<Self, NoFile> {
         let file = |path: &str| {
             let named = files.iter().find(|file| file.name == path);
             named
                 .map(|file| file.bytes)
-                .ok_or_else(|| AssembleError::NoFile(path.into()))
+                .ok_or_else(|| NoFile(path.into()))
         };
         let modules = spec.modules.iter().map(|module| file(&module.path));
         Ok(Self {

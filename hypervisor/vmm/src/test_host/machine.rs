@@ -258,19 +258,16 @@ impl TestMachine {
     }
 
     /// OUT of a byte.
-    /// OUT of a byte.
     pub fn out(&mut self, port: u16, value: u8) {
         self.run([out(port, value)]);
     }
 
     /// IN of a byte.
-    /// IN.
     pub fn input(&mut self, port: u16) -> u8 {
         self.run([input(port, Width::Byte)]);
         self.backend().gpr(x86::Gpr::Rax) as u8
     }
 
-    /// WRMSR.
     /// WRMSR.
     pub fn write_msr(&mut self, index: u32, value: u64) {
         self.run([write_msr(index, value)]);

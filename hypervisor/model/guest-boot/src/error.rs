@@ -112,23 +112,10 @@ impl fmt::Display for Entry {
     }
 }
 
-impl fmt::Display for LoadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl LoadError {
+    /// Tells what of the file is missing.
+    fn write_what_is_cut_off(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnknownKind {
-                first_bytes: [a, b, c, d],
-                len_bytes,
-            } => write!(
-                f,
-                "not a kernel that can be started: neither a Linux bzImage nor an ELF file nor one with a Multiboot header \
-                 ({len_bytes} bytes, beginning {a:02x} {b:02x} {c:02x} {d:02x}); a flat binary needs load-address and entry"
-            ),
-            Self::Field {
-                name,
-                offset,
-                value,
-                problem,
-            } => write!(f, "{name} at offset {offset:#x}: {value:#x} {problem}"),
             Self::Truncated {
                 what,
                 offset,
@@ -159,6 +146,37 @@ impl fmt::Display for LoadError {
                 "program header {number} at offset {offset:#x}: p_offset {p_offset:#x} + p_filesz {p_filesz:#x} lies past \
                  the end of the file ({len_bytes} bytes)"
             ),
+            Self::UnknownKind { .. }
+            | Self::Field { .. }
+            | Self::NoRoom { .. }
+            | Self::CommandLineTooLong { .. }
+            | Self::NoSuchEntry { .. }
+            | Self::NoEntry
+            | Self::LoadAddress { .. } => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownKind {
+                first_bytes: [a, b, c, d],
+                len_bytes,
+            } => write!(
+                f,
+                "not a kernel that can be started: neither a Linux bzImage nor an ELF file nor one with a Multiboot header \
+                 ({len_bytes} bytes, beginning {a:02x} {b:02x} {c:02x} {d:02x}); a flat binary needs load-address and entry"
+            ),
+            Self::Field {
+                name,
+                offset,
+                value,
+                problem,
+            } => write!(f, "{name} at offset {offset:#x}: {value:#x} {problem}"),
+            Self::Truncated { .. } | Self::PastTheEnd { .. } | Self::SegmentPastTheEnd { .. } => {
+                self.write_what_is_cut_off(f)
+            }
             Self::NoRoom {
                 what,
                 offset,

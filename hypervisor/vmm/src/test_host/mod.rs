@@ -7,8 +7,10 @@
     reason = "for tests only: a panic is a test that failed"
 )]
 
+mod exits;
 mod host;
 mod machine;
 
+pub use exits::*;
 pub use host::*;
 pub use machine::*;

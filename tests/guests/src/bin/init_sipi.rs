@@ -55,67 +55,9 @@ fn test() -> Outcome {
     let [first, second] = real_mode::write_pages();
     smp::begin_on(1, count);
     that("CPU 1 does not count", goes_on())?;
-
-    // What a running CPU ignores.
-    send_start_up(first);
-    apic::send(1, command::INIT | command::LEVEL);
-    smp::rest(20_000_000);
-    that("CPU 1 does not run on", goes_on())?;
-    equal(
-        "starts by an IPI to a running CPU",
-        real_mode::starts(first).into(),
-        0,
-    )?;
-
-    // INIT stops it; interrupts do not start it again.
-    send_init();
-    smp::forget(1);
-    smp::set_deaf(1, true);
-    smp::rest(20_000_000);
-    let stopped_at = COUNTER.load(SeqCst);
-    let before = trap::count_on(1, VECTOR);
-    apic::send(1, command::ASSERT | u32::from(VECTOR));
-    smp::settle(CPUS)?;
-    smp::rest(20_000_000);
-    equal(
-        "counted after INIT",
-        COUNTER.load(SeqCst).into(),
-        stopped_at.into(),
-    )?;
-    equal(
-        "interrupts after INIT",
-        trap::count_on(1, VECTOR).into(),
-        before.into(),
-    )?;
-
-    // The first of two start-up IPIs counts.
-    send_start_up(first);
-    send_start_up(second);
-    that(
-        "it does not start",
-        smp::wait(|| real_mode::starts(first) == 1),
-    )?;
-    smp::rest(20_000_000);
-    equal(
-        "starts by a second start-up IPI",
-        real_mode::starts(second).into(),
-        0,
-    )?;
-    equal(
-        "starts by the first start-up IPI",
-        real_mode::starts(first).into(),
-        1,
-    )?;
-    let state = real_mode::state(first);
-    equal("CS", state.cs.into(), u64::from(first) << 8)?;
-    equal("IP", state.ip.into(), 0)?;
-    // Of CR0 all but ET is clear, beside CD and NW, which stay as they were.
-    equal(
-        "CR0 without CD and NW",
-        (state.cr0 & !0x6000_0000).into(),
-        0x10,
-    )?;
-    equal("FLAGS", (state.flags & !0x2).into(), 0)?;
+    a_running_cpu_goes_on(first)?;
+    init_stops_it()?;
+    the_first_start_up_counts(first, second)?;
 
     // INIT in one breath with start-up IPIs before and behind it: the one behind it starts.
     send_start_up(first);
@@ -145,6 +87,73 @@ fn test() -> Outcome {
         },
     )?;
     test_x2apic()
+}
+
+fn a_running_cpu_goes_on(first: u8) -> Outcome {
+    // What a running CPU ignores.
+    send_start_up(first);
+    apic::send(1, command::INIT | command::LEVEL);
+    smp::rest(20_000_000);
+    that("CPU 1 does not run on", goes_on())?;
+    equal(
+        "starts by an IPI to a running CPU",
+        real_mode::starts(first).into(),
+        0,
+    )
+}
+
+fn init_stops_it() -> Outcome {
+    // INIT stops it; interrupts do not start it again.
+    send_init();
+    smp::forget(1);
+    smp::set_deaf(1, true);
+    smp::rest(20_000_000);
+    let stopped_at = COUNTER.load(SeqCst);
+    let before = trap::count_on(1, VECTOR);
+    apic::send(1, command::ASSERT | u32::from(VECTOR));
+    smp::settle(CPUS)?;
+    smp::rest(20_000_000);
+    equal(
+        "counted after INIT",
+        COUNTER.load(SeqCst).into(),
+        stopped_at.into(),
+    )?;
+    equal(
+        "interrupts after INIT",
+        trap::count_on(1, VECTOR).into(),
+        before.into(),
+    )
+}
+
+fn the_first_start_up_counts(first: u8, second: u8) -> Outcome {
+    // The first of two start-up IPIs counts.
+    send_start_up(first);
+    send_start_up(second);
+    that(
+        "it does not start",
+        smp::wait(|| real_mode::starts(first) == 1),
+    )?;
+    smp::rest(20_000_000);
+    equal(
+        "starts by a second start-up IPI",
+        real_mode::starts(second).into(),
+        0,
+    )?;
+    equal(
+        "starts by the first start-up IPI",
+        real_mode::starts(first).into(),
+        1,
+    )?;
+    let state = real_mode::state(first);
+    equal("CS", state.cs.into(), u64::from(first) << 8)?;
+    equal("IP", state.ip.into(), 0)?;
+    // Of CR0 all but ET is clear, beside CD and NW, which stay as they were.
+    equal(
+        "CR0 without CD and NW",
+        (state.cr0 & !0x6000_0000).into(),
+        0x10,
+    )?;
+    equal("FLAGS", (state.flags & !0x2).into(), 0)
 }
 
 /// INIT does not change the mode of a local APIC. (Intel SDM vol. 3A 11.12.5.1)

@@ -5,6 +5,7 @@ use anyhow::{Context, Result, ensure};
 use crate::beds::{Bed, Shape};
 use crate::boot::{Boot, Stage};
 use crate::config::{self, Vm};
+use crate::rig::Rig;
 use crate::stories::{kernel_log, linux};
 
 /// Its VM crashes beside Linux, and again on order.
@@ -98,28 +99,33 @@ fn story(stage: &mut Stage<'_>) -> Result<()> {
         stage.verdict("operator/attach", heard);
         rig.open_prompt()?;
 
-        rig.type_line(&format!("kill {vm}"))?;
-        rig.expect(&format!("vm {vm}: stopped: stopped by the operator"), 10)?;
-        let vms = rig.order("vms")?;
-        stage.verdict("operator/stop", has_state(&vms, vm, "stopped"));
-
-        // Twice from the start: once because it was stopped, once out of the middle of its boot.
-        rig.type_line(&format!("start {vm}"))?;
-        rig.expect(&format!("{vm} starts"), 10)?;
-        rig.expect(&format!("[{vm}] "), 60)?;
-        rig.type_line(&format!("reset {vm}"))?;
-        rig.expect(&format!("vm {vm}: stopped by the operator; restarts"), 20)?;
-        rig.type_line(&format!("attach {vm}"))?;
-        rig.expect(&format!("console of vm {vm}"), 10)?;
-        let again = linux::to_marker(rig, vm).and_then(|_| linux::answers(rig));
-        stage.verdict("operator/reset", again);
-
+        stop_and_reset(stage, rig, vm)?;
         rig.open_prompt()?;
         rig.type_line("poweroff")?;
         rig.expect("powering off", 10)?;
         stage.verdict("operator/poweroff", rig.is_off());
         Ok(())
     })
+}
+
+/// Stops Linux, starts it, and resets it in the middle of its boot.
+fn stop_and_reset(stage: &mut Stage<'_>, rig: &mut Rig, vm: &str) -> Result<()> {
+    rig.type_line(&format!("kill {vm}"))?;
+    rig.expect(&format!("vm {vm}: stopped: stopped by the operator"), 10)?;
+    let vms = rig.order("vms")?;
+    stage.verdict("operator/stop", has_state(&vms, vm, "stopped"));
+
+    // Twice from the start: once because it was stopped, once out of the middle of its boot.
+    rig.type_line(&format!("start {vm}"))?;
+    rig.expect(&format!("{vm} starts"), 10)?;
+    rig.expect(&format!("[{vm}] "), 60)?;
+    rig.type_line(&format!("reset {vm}"))?;
+    rig.expect(&format!("vm {vm}: stopped by the operator; restarts"), 20)?;
+    rig.type_line(&format!("attach {vm}"))?;
+    rig.expect(&format!("console of vm {vm}"), 10)?;
+    let again = linux::to_marker(rig, vm).and_then(|_| linux::answers(rig));
+    stage.verdict("operator/reset", again);
+    Ok(())
 }
 
 /// All three VMs with their states.

@@ -24,6 +24,8 @@ const INPUT_LIMIT: usize = 64;
 const QUESTION_NS: u64 = 100_000_000;
 /// A guest's screen is drawn only while no more than this waits for the serial port: an old picture is of no use.
 const PICTURE_BACKLOG: usize = 1024;
+/// How long the end of the machine waits for answers of the shell that are not out yet.
+const FAREWELL_NS: u64 = 3_000_000_000;
 /// Ctrl-], which leads to the operator's shell.
 const ESCAPE: u8 = 0x1d;
 
@@ -104,6 +106,7 @@ impl<H: Host> OperatorChores<H> {
         }
         self.status.refresh(self.operator, &self.vms, now);
         let is_drawing = self.operator.host.screen_draw();
+        self.leave();
         self.end_when_done();
         let pause = if is_waiting || is_drawing {
             BUSY_TICK_NS
@@ -194,6 +197,17 @@ impl<H: Host> OperatorChores<H> {
             if !bytes.is_empty() {
                 console.write(bytes);
             }
+        }
+    }
+
+    /// Leaves the machine if that was ordered, when the reply is out.
+    fn leave(&self) {
+        let operator = self.operator;
+        let action = *operator.leaving.lock();
+        if let Some(action) = action {
+            self.shell.drain(operator.host.now().after_ns(FAREWELL_NS));
+            operator.console.drain();
+            operator.host.power(action);
         }
     }
 

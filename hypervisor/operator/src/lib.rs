@@ -11,10 +11,12 @@ extern crate std;
 
 mod allowance;
 mod chores;
+mod command;
 mod console;
 mod display;
 mod lines;
 mod outputs;
+mod render;
 mod reports;
 mod shell;
 mod status;
@@ -23,12 +25,17 @@ mod tests;
 mod typing;
 mod view;
 
+pub use command::{
+    Command, DeviceReport, Done, HostReport, MemoryUse, NotCreated, Page, Refused, Reply, State,
+    VmSummary,
+};
+
 use crate::chores::OperatorChores;
 use crate::console::{Console, MessageSink, SHELL};
 use crate::outputs::Outputs;
 use alloc::boxed::Box;
-use host::Host;
-use spin::Once;
+use host::{Host, PowerAction};
+use spin::{Mutex, Once};
 use vm_spec::{Config, GuestConsole};
 use vmm::{Chores, Hypervisor, Module};
 
@@ -51,6 +58,8 @@ pub struct Operator<H: Host> {
     console: &'static Console<H>,
     outputs: &'static Outputs<H>,
     hypervisor: &'static Hypervisor<H>,
+    /// How the machine is to be left, once that was ordered.
+    leaving: Mutex<Option<PowerAction>>,
 }
 
 /// Starts the VMs of `config`, with the operator at the far end of their cables.
@@ -78,6 +87,7 @@ pub fn start<H: Host>(
         console,
         outputs,
         hypervisor,
+        leaving: Mutex::new(None),
     }))
 }
 

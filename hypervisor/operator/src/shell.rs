@@ -1,22 +1,22 @@
 //! The operator's shell: a small prompt behind the escape key.
 
-mod advice;
-mod answers;
+mod help;
 mod line;
-mod orders;
 mod pages;
-mod tables;
 
 use crate::Operator;
+use crate::command::{self, Command, Kind, Page, Reply};
 use crate::console::{FULL_BYTES, SHELL};
+use crate::render::render;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use host::Host;
-use line::{Line, Names, SharedOutbox};
-use pages::{PAGE_COLUMNS, Page, Pager};
+use line::{Entered, Line, Names, SharedOutbox};
+use pages::{OpenPage, Pager, Rates};
 use terminal::{Key, Keys, Press};
 use time::Instant;
+use vm_spec::GuestConsole;
 use vmm::Vm;
 
 /// The shell.
@@ -28,40 +28,34 @@ pub(crate) struct Shell<H: Host> {
     typed_at: Instant,
     outbox: SharedOutbox,
     /// What fills the screen instead of the prompt.
-    page: Option<Page>,
+    page: Option<OpenPage>,
     /// The VM that had the console before, and whether by its screen.
     back_to: (usize, bool),
 }
 
-/// What follows a command, besides its answer.
-enum Then<H: Host> {
+/// What a command asks of the session.
+enum Request<H: Host> {
     Attach(Arc<Vm<H>>, bool),
-    Show(Page),
+    Show(OpenPage),
 }
 
 impl<H: Host> Names for &'static Operator<H> {
-    fn candidates(&self, words: &[&str]) -> Vec<String> {
-        let vms = || {
-            self.hypervisor
-                .vms()
-                .iter()
-                .map(|vm| vm.name().into())
-                .collect()
-        };
-        match words {
-            ["help"] => line::commands(),
-            ["create"] => {
+    fn candidates(&self, kind: Kind, before: &str) -> Vec<String> {
+        match kind {
+            Kind::Vm => {
+                let vms = self.hypervisor.vms();
+                vms.iter().map(|vm| vm.name().into()).collect()
+            }
+            Kind::Spec => {
                 let specs = self.hypervisor.config().vms.iter();
                 specs.map(|spec| spec.name.clone()).collect()
             }
-            ["attach", _] => ["serial", "screen"].map(String::from).into(),
-            ["inspect", name] => self
-                .hypervisor
-                .find(name)
-                .map_or(Vec::new(), |vm| tables::parts(&vm)),
-            ["vms" | "top" | "log" | "host" | "reboot" | "poweroff"] => Vec::new(),
-            [_] => vms(),
-            _ => Vec::new(),
+            Kind::View => [Kind::SERIAL, Kind::SCREEN].map(String::from).into(),
+            Kind::Part => {
+                let vm = self.hypervisor.find(before);
+                vm.map_or(Vec::new(), |vm| command::parts(&vm))
+            }
+            Kind::NewName | Kind::Number => Vec::new(),
         }
     }
 }
@@ -175,31 +169,101 @@ impl<H: Host> Shell<H> {
             Key::Control('t') => return self.toggle(),
             _ => {}
         }
-        let Some(mut line) = self.line.take() else {
+        let Some(line) = &mut self.line else {
             return;
         };
-        let mut then = None;
-        let shell = &*self;
-        line.key(key, &shell.operator, &mut |order| {
-            let mut answer = String::new();
-            // Writing to a string cannot fail.
-            let _ = shell.carry_out(order, &mut answer, &mut then);
-            answer
-        });
-        self.line = Some(line);
-        match then {
-            Some(Then::Attach(vm, is_screen)) => self.attach(&vm, is_screen),
-            Some(Then::Show(page)) => self.show_page(page),
+        if let Some(entered) = line.key(key, &self.operator) {
+            self.enter(&entered);
+        }
+    }
+
+    /// Answers a line.
+    fn enter(&mut self, entered: &Entered) {
+        let Entered {
+            name,
+            words,
+            has_options,
+            asks_help,
+        } = entered;
+        let parsed = if name.is_empty() {
+            None
+        } else if name == help::HELP || *asks_help {
+            let about = match name.as_str() {
+                help::HELP if *has_options => Some(help::HELP),
+                help::HELP => words.first().map(String::as_str),
+                name => Some(name),
+            };
+            // Writing to the outbox cannot fail, here and below.
+            let _ = help::help(about, &mut *self.outbox.lock());
+            None
+        } else {
+            match command::parse(name, words, *has_options) {
+                Ok(command) => Some(command),
+                Err(mistake) => {
+                    let _ = help::explain(name, &mistake, &mut *self.outbox.lock());
+                    None
+                }
+            }
+        };
+        let request = parsed.and_then(|command| self.carry_out(command));
+        if let Some(line) = &self.line {
+            line.prompt();
+        }
+        match request {
+            Some(Request::Show(page)) => self.show_page(page),
+            Some(Request::Attach(vm, is_screen)) => self.attach(&vm, is_screen),
             None => {}
         }
     }
 
+    /// Carries a command out and answers it. Returns what follows behind the prompt.
+    fn carry_out(&mut self, command: Command) -> Option<Request<H>> {
+        match self.operator.execute(command) {
+            Reply::Page(page) => self.page(page).map(Request::Show),
+            Reply::Attach { name, view } => {
+                let vm = self.operator.hypervisor.find(&name)?;
+                let is_screen = match view {
+                    None if self.back_to.0 == vm.id() => self.back_to.1,
+                    None => vm.spec().console == GuestConsole::Screen,
+                    Some(view) => view == GuestConsole::Screen,
+                };
+                Some(Request::Attach(vm, is_screen))
+            }
+            reply @ (Reply::Vms(_)
+            | Reply::Host(_)
+            | Reply::Devices(_)
+            | Reply::Inspection(_)
+            | Reply::Log(_)
+            | Reply::Scrollback(_)
+            | Reply::Done(_)
+            | Reply::Refused(_)) => {
+                let _ = render(&reply, &mut *self.outbox.lock());
+                None
+            }
+        }
+    }
+
+    fn page(&self, page: Page) -> Option<OpenPage> {
+        Some(match page {
+            Page::Top => OpenPage::Top(Rates::new(self.operator)),
+            Page::Exits { name } => OpenPage::Exits(name, Rates::new(self.operator)),
+            Page::Scrollback { name } => {
+                let vm = self.operator.hypervisor.find(&name)?;
+                OpenPage::Text(self.pager(vm.id())?)
+            }
+        })
+    }
+
+    /// Returns a pager over what a VM has printed.
+    fn pager(&self, id: usize) -> Option<Pager> {
+        let output = self.operator.outputs.of(id)?;
+        Some(Pager::new(output.view.name().into(), output.view.text()))
+    }
+
     /// Pages through what the VM has printed that had the console before.
     fn page_back(&mut self) {
-        if let Some(output) = self.operator.outputs.of(self.back_to.0) {
-            let text = output.view.text(PAGE_COLUMNS);
-            let pager = Pager::new(output.view.name().into(), text);
-            self.show_page(Page::Text(pager));
+        if let Some(pager) = self.pager(self.back_to.0) {
+            self.show_page(OpenPage::Text(pager));
         }
     }
 
@@ -210,7 +274,7 @@ impl<H: Host> Shell<H> {
         }
     }
 
-    fn show_page(&mut self, page: Page) {
+    fn show_page(&mut self, page: OpenPage) {
         self.outbox.lock().write(b"\x1b[2J");
         self.page = Some(page);
     }
@@ -261,7 +325,15 @@ impl<H: Host> Shell<H> {
         }
     }
 
-    /// Whether answers wait for room.
+    /// Passes all of it on, until `end` at most: before the machine is left.
+    pub(crate) fn drain(&self, end: Instant) {
+        while !self.outbox.lock().is_empty() && self.operator.host.now() < end {
+            self.pump();
+            self.operator.console.flush();
+        }
+    }
+
+    /// Returns whether answers wait for room.
     pub(crate) fn is_waiting(&self) -> bool {
         self.operator.console.focus() == SHELL && !self.outbox.lock().is_empty()
     }

@@ -15,6 +15,8 @@ const SCROLLBACK_BYTES: usize = 64 * 1024;
 /// How many lines are shown again to an operator who comes back, and how many bytes at most.
 const SCREEN_LINES: usize = 23;
 const SCREEN_BYTES: u64 = 4 * 1024;
+/// Symbols of a row in [`View::text`].
+const ROW_SYMBOLS: usize = 79;
 /// The most bytes of a picture that are shown again.
 const PICTURE_BYTES: u64 = 16 * 1024;
 
@@ -240,13 +242,13 @@ impl<H: Host> View<H> {
         }
     }
 
-    /// What is kept of the VM's output, as plain lines of at most `width` symbols.
-    pub(crate) fn text(&self, width: usize) -> String {
+    /// Returns what is kept of the VM's output, as plain lines that fit a row of a terminal.
+    pub(crate) fn text(&self) -> String {
         let state = self.state.lock();
         let bytes: Vec<u8> = state.back.from(0).collect();
         // Taking it apart takes a while: not with the VM waiting.
         drop(state);
-        terminal::plain_text(bytes.into_iter(), width)
+        terminal::plain_text(bytes.into_iter(), ROW_SYMBOLS)
     }
 }
 

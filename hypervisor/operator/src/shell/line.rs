@@ -1,16 +1,16 @@
 //! The command line: an editor with history, and what it lacks: more keys, and names of VMs completed.
 
-use super::advice::{explain, own_help};
-use super::orders::Order;
+use super::help::HELP;
+use crate::command::{COMMANDS, Kind, info};
 use alloc::collections::VecDeque;
-use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::convert::Infallible;
-use embedded_cli::cli::{Cli, CliBuilder, CliHandle};
+use core::fmt;
+use embedded_cli::arguments::Arg;
+use embedded_cli::cli::{Cli, CliBuilder};
 use embedded_cli::command::RawCommand;
-use embedded_cli::service::{CommandProcessor, FromRaw, Help, ProcessError};
 use spin::Mutex;
 use terminal::Key;
 
@@ -78,6 +78,13 @@ impl Outbox {
     }
 }
 
+impl fmt::Write for Outbox {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.write_text(text);
+        Ok(())
+    }
+}
+
 pub(super) type SharedOutbox = Arc<Mutex<Outbox>>;
 
 struct Writer(SharedOutbox);
@@ -99,10 +106,46 @@ impl embedded_io::Write for Writer {
 
 type Editor = Cli<Writer, Infallible, [u8; COMMAND_BYTES], [u8; HISTORY_BYTES]>;
 
-/// What a command line completes to.
+/// What an argument completes to.
 pub(super) trait Names {
-    /// What may stand behind these words of the line.
-    fn candidates(&self, words: &[&str]) -> Vec<String>;
+    /// Returns what an argument of this kind may be, behind the word `before`.
+    fn candidates(&self, kind: Kind, before: &str) -> Vec<String>;
+}
+
+/// A line that was typed, in words.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Entered {
+    /// The first word; empty if there is none.
+    pub(super) name: String,
+    /// The others, options apart.
+    pub(super) words: Vec<String>,
+    /// Whether there are options.
+    pub(super) has_options: bool,
+    /// Whether one of them asks for help.
+    pub(super) asks_help: bool,
+}
+
+impl Entered {
+    fn new(raw: &RawCommand<'_>) -> Self {
+        let mut entered = Self {
+            name: raw.name().into(),
+            ..Self::default()
+        };
+        for argument in raw.args().args() {
+            match argument {
+                Ok(Arg::Value(word)) => entered.words.push(word.into()),
+                Ok(Arg::DoubleDash) => {}
+                Ok(Arg::LongOption("help") | Arg::ShortOption('h')) => {
+                    entered.has_options = true;
+                    entered.asks_help = true;
+                }
+                Ok(Arg::LongOption(_) | Arg::ShortOption(_)) | Err(_) => {
+                    entered.has_options = true;
+                }
+            }
+        }
+        entered
+    }
 }
 
 /// The command line.
@@ -127,10 +170,10 @@ impl Line {
         })
     }
 
-    /// Takes a key. `carry_out` gets a whole command and returns its answer.
-    pub(super) fn key(&mut self, key: Key, names: &dyn Names, carry_out: CarryOut<'_>) {
+    /// Takes a key; returns the line that it ends. What is answered to it goes below, before [`Line::prompt`].
+    pub(super) fn key(&mut self, key: Key, names: &dyn Names) -> Option<Entered> {
         match key {
-            Key::Enter => self.enter(carry_out),
+            Key::Enter => return Some(self.enter()),
             Key::Symbol(symbol) => {
                 self.feed(symbol.encode_utf8(&mut [0; 4]).as_bytes());
             }
@@ -196,6 +239,7 @@ impl Line {
             | Key::PageDown
             | Key::Function(_) => {}
         }
+        None
     }
 
     /// Shows prompt and line again, where the cursor is.
@@ -209,32 +253,28 @@ impl Line {
         }
     }
 
-    fn enter(&mut self, carry_out: CarryOut<'_>) {
-        self.captured(|line| {
-            line.repeat(RIGHT);
-        });
-        let typed = self.before_cursor();
-        let Some(answer) = own_help(&typed) else {
-            return self.give_enter(carry_out);
-        };
-        self.captured(|line| line.give_enter(carry_out));
-        let mut outbox = self.outbox.lock();
-        outbox.write(b"\r\n");
-        outbox.write_text(&answer);
-        outbox.write(PROMPT.as_bytes());
+    /// Shows the prompt of the next line.
+    pub(super) fn prompt(&self) {
+        self.outbox.lock().write(PROMPT.as_bytes());
     }
 
-    fn give_enter(&mut self, carry_out: CarryOut<'_>) {
-        let mut processor = Processor {
-            outbox: self.outbox.clone(),
-            carry_out,
-        };
-        // Neither the writer nor the processor fails.
-        for byte in ENTER {
-            let _ = self
-                .editor
-                .process_byte::<Order<'_>, _>(*byte, &mut processor);
-        }
+    fn enter(&mut self) -> Entered {
+        let mut entered = Entered::default();
+        // What the editor writes is the end of the line and the next prompt, which is too early.
+        self.captured(|line| {
+            let mut processor = RawCommand::processor(|_, raw| {
+                entered = Entered::new(&raw);
+                Ok::<(), Infallible>(())
+            });
+            for byte in ENTER {
+                // Neither the writer nor the processor fails.
+                let _ = line
+                    .editor
+                    .process_byte::<RawCommand<'_>, _>(*byte, &mut processor);
+            }
+        });
+        self.outbox.lock().write(b"\r\n");
+        entered
     }
 
     /// Gives the editor bytes that end no line. Returns whether it wrote anything: that is, whether it did something.
@@ -248,7 +288,7 @@ impl Line {
         };
         let before = len(self);
         for byte in bytes {
-            let _ = self.editor.process_byte::<Order<'_>, _>(
+            let _ = self.editor.process_byte::<RawCommand<'_>, _>(
                 *byte,
                 &mut RawCommand::processor(|_, _| Ok::<(), Infallible>(())),
             );
@@ -301,14 +341,8 @@ impl Line {
         } else {
             words.pop().unwrap_or_default()
         };
-        let fitting: Vec<String> = if words.is_empty() {
-            commands()
-        } else {
-            names.candidates(&words)
-        }
-        .into_iter()
-        .filter(|name| name.starts_with(start))
-        .collect();
+        let mut fitting = candidates(&words, names);
+        fitting.retain(|name| name.starts_with(start));
         let Some(first) = fitting.first() else { return };
         let common = fitting.iter().fold(first.len(), |len, name| {
             let pairs = first.bytes().zip(name.bytes());
@@ -335,47 +369,16 @@ impl Line {
     }
 }
 
-/// Carries a command out and returns its answer. Not a type parameter: all of the editor would be there once for each vendor.
-type CarryOut<'a> = &'a mut dyn FnMut(&Order<'_>) -> String;
-
-/// Takes commands apart and has them carried out.
-struct Processor<'a> {
-    outbox: SharedOutbox,
-    carry_out: CarryOut<'a>,
-}
-
-impl CommandProcessor<Writer, Infallible> for Processor<'_> {
-    fn process<'a>(
-        &mut self,
-        _: &mut CliHandle<'_, Writer, Infallible>,
-        raw: RawCommand<'a>,
-    ) -> Result<(), ProcessError<'a, Infallible>> {
-        let name = raw.name();
-        let has_more = raw.args().args().next().is_some();
-        let answer = match Order::parse(raw) {
-            // The parser passes over what it was not told to expect, and `reboot VM` must not reset the machine.
-            Ok(order) if has_more && order.stands_alone() => {
-                format!("{name} stands alone; `help {name}` shows what it does\n")
-            }
-            Ok(order) => (self.carry_out)(&order),
-            Err(error) => explain(name, &error),
-        };
-        self.outbox.lock().write_text(&answer);
-        Ok(())
+/// Returns what may stand behind these words.
+fn candidates(words: &[&str], names: &dyn Names) -> Vec<String> {
+    let commands = || COMMANDS.iter().map(|info| info.name.into()).collect();
+    match words {
+        [] | [HELP] => commands(),
+        [name, others @ ..] => info(name)
+            .and_then(|info| info.arguments.get(others.len()))
+            .zip(words.last())
+            .map_or(Vec::new(), |(argument, before)| {
+                names.candidates(argument.kind, before)
+            }),
     }
-}
-
-/// The names of all commands, as `help` lists them.
-pub(super) fn commands() -> Vec<String> {
-    let outbox = SharedOutbox::default();
-    let mut writer = Writer(outbox.clone());
-    // The writer cannot fail.
-    let _ = Order::list_commands(&mut embedded_cli::writer::Writer::new(&mut writer));
-    let bytes = outbox.lock().take(usize::MAX);
-    let text = String::from_utf8(bytes).unwrap_or_default();
-    text.lines()
-        .filter(|line| line.starts_with("  "))
-        .filter_map(|line| line.split_whitespace().next())
-        .map(String::from)
-        .collect()
 }

@@ -1,7 +1,7 @@
 //! What fills the screen and changes: `top`, `exits`, and a pager over what a VM has printed.
 
-use super::tables;
 use crate::Operator;
+use crate::render;
 use crate::status::busy_percent;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -19,11 +19,9 @@ const REFRESH_NS: u64 = 1_000_000_000;
 const PAGE_LINES: usize = 22;
 /// CPUs whose load is shown one by one.
 const CPUS_SHOWN: usize = 8;
-/// Symbols in a line.
-pub(super) const PAGE_COLUMNS: usize = 79;
 
 /// Something that fills the screen.
-pub(super) enum Page {
+pub(super) enum OpenPage {
     /// All VMs.
     Top(Rates),
     /// Exits by reason, of one VM or of all.
@@ -132,7 +130,7 @@ fn per_second(count: u64, passed_ns: u64) -> u64 {
     (u128::from(count) * 1_000_000_000 / u128::from(passed_ns)) as u64
 }
 
-impl Page {
+impl OpenPage {
     /// What is to be written now, if anything: the page, from its first line.
     pub(super) fn refresh<H: Host>(
         &mut self,
@@ -193,7 +191,7 @@ fn top<H: Host>(
             out,
             "{:<16} {:<8} {:>5} {:>5} MiB {:>6} {:>10}",
             vm.name(),
-            tables::state(vm.lifecycle().state()),
+            render::state(vm.lifecycle().state().into()),
             vm.spec().cpus,
             vm.spec().memory_bytes >> 20,
             percent(counters.run_ns, passed_ns),

@@ -1,5 +1,6 @@
 //! Whole-operator stories: what is typed at the console, and what is seen there.
 
+mod commands;
 mod console;
 mod ends;
 mod machine;

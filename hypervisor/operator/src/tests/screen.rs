@@ -131,7 +131,7 @@ fn a_guest_that_reads_nothing_costs_no_more_than_a_few_keys() {
 fn an_escape_is_a_key_when_nothing_follows() {
     let mut rig = rig();
     rig.host.type_text("\x1b");
-    assert_eq!(codes(&mut rig, 40), []);
+    assert_eq!(codes(&mut rig, 40), [0u8; 0]);
     assert_eq!(codes(&mut rig, 40), [0x01]);
     assert_eq!(codes(&mut rig, 200), [0x81]);
     // What comes later is no sequence with it.
@@ -148,7 +148,7 @@ fn a_keyboard_that_does_not_scan_forgets_keys() {
     rig.out(DATA, 0xf5);
     assert_eq!(codes(&mut rig, 20), [0xfa]);
     rig.host.type_text("abc");
-    assert_eq!(codes(&mut rig, 300), []);
+    assert_eq!(codes(&mut rig, 300), [0u8; 0]);
     rig.out(DATA, 0xf4);
     assert_eq!(codes(&mut rig, 300), [0xfa]);
 }
@@ -188,7 +188,7 @@ fn what_a_guest_left_unread_is_not_typed_at_the_next_screen() {
         rig.pass_ns(20_000_000);
     }
     rig.order("attach front screen");
-    assert_eq!(codes(&mut rig, 300), []);
+    assert_eq!(codes(&mut rig, 300), [0u8; 0]);
     rig.host.type_text("a");
     assert_eq!(codes(&mut rig, 300), [0x1e, 0x9e]);
 }
@@ -239,7 +239,7 @@ fn what_was_typed_at_the_screen_for_a_life_is_not_pressed_in_the_next() {
     rig.run([out(0x64, 0xfe)]);
     rig.pass_ns(2_000_000_000);
     rig.settle();
-    assert_eq!(codes(&mut rig, 500), []);
+    assert_eq!(codes(&mut rig, 500), [0u8; 0]);
     rig.host.type_text("a");
     assert_eq!(codes(&mut rig, 300), [0x1e, 0x9e]);
 }

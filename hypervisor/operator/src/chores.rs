@@ -8,7 +8,7 @@ use crate::status::StatusLine;
 use crate::typing::Typing;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use host::{Host, PowerAction};
+use host::{Host, PowerAction, Terminal};
 use time::Instant;
 use vmm::VmState;
 use vmm::{Chores, Vm};
@@ -105,7 +105,7 @@ impl<H: Host> OperatorChores<H> {
             self.operator.outputs.allow_questions();
         }
         self.status.refresh(self.operator, &self.vms, now);
-        let is_drawing = self.operator.host.screen_draw();
+        let is_drawing = self.operator.host.terminal_draw(Terminal::Screen);
         self.leave();
         self.end_when_done();
         let pause = if is_waiting || is_drawing {
@@ -130,7 +130,9 @@ impl<H: Host> OperatorChores<H> {
 
     fn read(&mut self, now: Instant) {
         for _ in 0..INPUT_LIMIT {
-            let Some(byte) = self.operator.host.console_read() else {
+            let host = self.operator.host;
+            let mut typed = host.terminals().iter();
+            let Some(byte) = typed.find_map(|terminal| host.terminal_read(*terminal)) else {
                 break;
             };
             let focus = self.operator.console.focus();

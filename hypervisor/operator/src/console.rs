@@ -7,7 +7,7 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use host::Host;
+use host::{Host, Terminal};
 use spin::Mutex;
 use spin::mutex::TicketMutex;
 
@@ -224,10 +224,13 @@ impl<H: Host> Console<H> {
     }
 
     fn push(&self, output: &mut Output, bytes: &[u8]) {
-        self.host.screen_write(bytes);
+        self.host.terminal_write(Terminal::Screen, bytes);
         let mut rest = bytes;
         if output.waiting.is_empty() {
-            rest = &bytes[self.host.console_write(bytes).min(bytes.len())..];
+            rest = &bytes[self
+                .host
+                .terminal_write(Terminal::Serial, bytes)
+                .min(bytes.len())..];
         }
         let room = WAITING_BYTES - output.waiting.len();
         let kept = rest.len().min(room);
@@ -249,7 +252,10 @@ impl<H: Host> Console<H> {
             if front.is_empty() {
                 break;
             }
-            let taken = self.host.console_write(front).min(front.len());
+            let taken = self
+                .host
+                .terminal_write(Terminal::Serial, front)
+                .min(front.len());
             if taken == 0 {
                 return true;
             }

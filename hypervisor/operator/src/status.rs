@@ -43,7 +43,7 @@ impl StatusLine {
         let mut text = String::new();
         // Writing to a string cannot fail.
         let _ = write_line(operator, vms, load, now, &mut text);
-        operator.host.screen_status(&text);
+        operator.host.terminal_status(host::Terminal::Screen, &text);
     }
 }
 

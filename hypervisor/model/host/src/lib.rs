@@ -12,8 +12,10 @@
 )]
 
 mod noted;
+mod terminals;
 
 pub use noted::NotedName;
+pub use terminals::{Terminal, Terminals};
 
 use addr::{GpaRange, Hpa};
 use core::fmt;
@@ -123,7 +125,7 @@ pub enum PowerAction {
 }
 
 /// The machine.
-pub trait Host: Sync + 'static {
+pub trait Host: Terminals + Sync + 'static {
     /// A physical CPU with the vendor's extension on; never leaves it.
     type Cpu;
     /// The backend.
@@ -191,21 +193,6 @@ pub trait Host: Sync + 'static {
 
     /// CPUID of the physical CPU.
     fn cpuid(&self, leaf: u32, subleaf: u32) -> CpuidResult;
-
-    /// Gives bytes to the physical console (serial) as far as it takes them without waiting; returns how many it took.
-    fn console_write(&self, bytes: &[u8]) -> usize;
-
-    /// A byte typed on the serial console or the keyboard.
-    fn console_read(&self) -> Option<u8>;
-
-    /// Gives text to the screen, if there is one; it is drawn by [`Host::screen_draw`].
-    fn screen_write(&self, bytes: &[u8]);
-
-    /// Changes the screen's status line, if there is a screen; it is drawn by [`Host::screen_draw`].
-    fn screen_status(&self, text: &str);
-
-    /// Draws a bounded part of what changed; returns whether more is left.
-    fn screen_draw(&self) -> bool;
 
     /// Who holds how much memory.
     fn memory(&self) -> MemoryReport;

@@ -7,6 +7,7 @@ mod picture;
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use host::Terminal;
 use spin::Mutex;
 use uart_16550::backend::PioBackend;
 use uart_16550::{BaudRate, Config, Uart16550};
@@ -40,6 +41,7 @@ pub(crate) fn start_serial() -> bool {
     let is_there = uart.init(config).is_ok();
     if is_there {
         *SERIAL.lock() = Some(uart);
+        HAS_SERIAL.store(true, Ordering::Relaxed);
     }
     is_there
 }
@@ -56,6 +58,7 @@ pub(crate) fn start_keyboard() -> bool {
 pub(crate) fn start_screen(framebuffer: &handoff::Framebuffer) {
     if let Some(picture) = Picture::new(framebuffer) {
         *SCREEN.lock() = Some(screen::Console::new(picture));
+        HAS_SCREEN.store(true, Ordering::Relaxed);
     }
 }
 
@@ -70,13 +73,34 @@ pub(crate) fn serial_write(bytes: &[u8]) -> usize {
         .map_or(bytes.len(), |uart| uart.send_bytes(bytes))
 }
 
-/// A byte that came in at COM1 or was typed at the keyboard.
-pub(crate) fn read() -> Option<u8> {
-    if SERIAL_IS_ON.load(Ordering::Relaxed)
-        && let Some(uart) = SERIAL.lock().as_mut()
-        && let Ok(byte) = uart.try_receive_byte()
-    {
-        return Some(byte);
+/// Returns the operator's terminals: those that are there and wanted. A machine without any has a serial port that nobody hears.
+pub(crate) fn terminals() -> &'static [Terminal] {
+    let is_serial = HAS_SERIAL.load(Ordering::Relaxed) && SERIAL_IS_ON.load(Ordering::Relaxed);
+    match (is_serial, is_screen()) {
+        (_, false) => &[Terminal::Serial],
+        (false, true) => &[Terminal::Screen],
+        (true, true) => &[Terminal::Serial, Terminal::Screen],
+    }
+}
+
+/// Returns whether the screen is there and wanted.
+fn is_screen() -> bool {
+    HAS_SCREEN.load(Ordering::Relaxed) && SCREEN_IS_ON.load(Ordering::Relaxed)
+}
+
+/// Takes a byte that came in at COM1, or was typed at the keyboard. The keyboard belongs to the screen; where there is none, to
+/// the serial port, so that it types something that can be seen.
+pub(crate) fn read(terminal: Terminal) -> Option<u8> {
+    if terminal == Terminal::Serial {
+        if SERIAL_IS_ON.load(Ordering::Relaxed)
+            && let Some(uart) = SERIAL.lock().as_mut()
+            && let Ok(byte) = uart.try_receive_byte()
+        {
+            return Some(byte);
+        }
+        if is_screen() {
+            return None;
+        }
     }
     if !SCREEN_IS_ON.load(Ordering::Relaxed) {
         return None;
@@ -120,6 +144,11 @@ pub fn choose_consoles(serial: bool, screen: bool) {
     SCREEN_IS_ON.store(screen, Ordering::Relaxed);
 }
 
+/// Whether there is one, without its lock.
+static HAS_SERIAL: AtomicBool = AtomicBool::new(false);
+static HAS_SCREEN: AtomicBool = AtomicBool::new(false);
+
+/// Whether it is wanted.
 static SERIAL_IS_ON: AtomicBool = AtomicBool::new(true);
 static SCREEN_IS_ON: AtomicBool = AtomicBool::new(true);
 

@@ -10,7 +10,10 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 use addr::GpaRange;
 use apic::vectors;
 use cpu::IstStacks;
-use host::{CpuId, Host, HostVector, MemoryReport, NoMemory, NotedName, PowerAction, VcpuPlan};
+use host::{
+    CpuId, Host, HostVector, MemoryReport, NoMemory, NotedName, PowerAction, Terminal, Terminals,
+    VcpuPlan,
+};
 use memory::GuestRam;
 use time::Clock;
 use time::Instant;
@@ -202,26 +205,6 @@ impl<V: Vendor> Host for Machine<V> {
         CpuidResult { eax, ebx, ecx, edx }
     }
 
-    fn console_write(&self, bytes: &[u8]) -> usize {
-        console::serial_write(bytes)
-    }
-
-    fn console_read(&self) -> Option<u8> {
-        console::read()
-    }
-
-    fn screen_write(&self, bytes: &[u8]) {
-        console::screen_write(bytes);
-    }
-
-    fn screen_status(&self, text: &str) {
-        console::screen_status(text);
-    }
-
-    fn screen_draw(&self) -> bool {
-        console::screen_draw()
-    }
-
     fn memory(&self) -> MemoryReport {
         memory::report()
     }
@@ -258,6 +241,40 @@ impl EarlyStack {
             double_fault_top: top,
             nmi_top: top,
             machine_check_top: top,
+        }
+    }
+}
+
+impl<V: Vendor> Terminals for Machine<V> {
+    fn terminals(&self) -> &[Terminal] {
+        console::terminals()
+    }
+
+    fn terminal_write(&self, terminal: Terminal, bytes: &[u8]) -> usize {
+        match terminal {
+            Terminal::Serial => console::serial_write(bytes),
+            Terminal::Screen => {
+                console::screen_write(bytes);
+                bytes.len()
+            }
+        }
+    }
+
+    fn terminal_read(&self, terminal: Terminal) -> Option<u8> {
+        console::read(terminal)
+    }
+
+    fn terminal_status(&self, terminal: Terminal, text: &str) {
+        match terminal {
+            Terminal::Serial => {}
+            Terminal::Screen => console::screen_status(text),
+        }
+    }
+
+    fn terminal_draw(&self, terminal: Terminal) -> bool {
+        match terminal {
+            Terminal::Serial => false,
+            Terminal::Screen => console::screen_draw(),
         }
     }
 }

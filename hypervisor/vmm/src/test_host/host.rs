@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use guest_memory::{GuestMemory, TestRam, Unbacked};
 use host::{
     Backing, CpuId, Host, HostVector, MemoryReport, NoMemory, NotedName, Permissions, PowerAction,
-    Slat, VcpuPlan,
+    Slat, Terminal, Terminals, VcpuPlan,
 };
 use spin::Mutex;
 use std::thread_local;
@@ -38,6 +38,10 @@ pub struct TestHost {
     pub printed: Mutex<Vec<u8>>,
     /// Bytes that wait to be read from it.
     pub typed: Mutex<Vec<u8>>,
+    /// Bytes that reached its screen.
+    pub screen_printed: Mutex<Vec<u8>>,
+    /// Bytes that wait to be read from the screen's keyboard.
+    pub screen_typed: Mutex<Vec<u8>>,
     /// The screen's status line.
     pub status: Mutex<String>,
     /// Each vCPU and each VM's RAM holds one of these.
@@ -57,6 +61,8 @@ impl TestHost {
             takes: AtomicUsize::new(usize::MAX),
             printed: Mutex::new(Vec::new()),
             typed: Mutex::new(Vec::new()),
+            screen_printed: Mutex::new(Vec::new()),
+            screen_typed: Mutex::new(Vec::new()),
             status: Mutex::new(String::new()),
             vcpus: Arc::default(),
             ram_bytes: Arc::default(),
@@ -92,6 +98,17 @@ impl TestHost {
     /// Types.
     pub fn type_text(&self, text: &str) {
         self.typed.lock().extend(text.bytes());
+    }
+
+    /// Takes what was printed on the screen.
+    pub fn screen_text(&self) -> String {
+        let bytes = core::mem::take(&mut *self.screen_printed.lock());
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Types at the screen's keyboard.
+    pub fn type_at_screen(&self, text: &str) {
+        self.screen_typed.lock().extend(text.bytes());
     }
 
     /// Takes the kicks that wait for a CPU.
@@ -258,31 +275,6 @@ impl Host for TestHost {
             ..CpuidResult::default()
         }
     }
-    fn console_write(&self, bytes: &[u8]) -> usize {
-        let mut takes = self.takes.load(Ordering::Relaxed);
-        let taken = bytes.len().min(takes);
-        if takes != usize::MAX {
-            takes -= taken;
-            self.takes.store(takes, Ordering::Relaxed);
-        }
-        self.printed.lock().extend(&bytes[..taken]);
-        taken
-    }
-    fn console_read(&self) -> Option<u8> {
-        let mut typed = self.typed.lock();
-        if typed.is_empty() {
-            None
-        } else {
-            Some(typed.remove(0))
-        }
-    }
-    fn screen_write(&self, _: &[u8]) {}
-    fn screen_status(&self, text: &str) {
-        *self.status.lock() = text.into();
-    }
-    fn screen_draw(&self) -> bool {
-        false
-    }
     fn log_tail(&self, out: &mut dyn fmt::Write) -> fmt::Result {
         writeln!(out, "the tail of the log")
     }
@@ -298,5 +290,44 @@ impl Host for TestHost {
     }
     fn power(&self, action: PowerAction) -> ! {
         panic!("machine ends: {action:?}")
+    }
+}
+
+impl Terminals for TestHost {
+    fn terminals(&self) -> &[Terminal] {
+        &[Terminal::Serial, Terminal::Screen]
+    }
+    fn terminal_write(&self, terminal: Terminal, bytes: &[u8]) -> usize {
+        if terminal == Terminal::Screen {
+            self.screen_printed.lock().extend(bytes);
+            return bytes.len();
+        }
+        let mut takes = self.takes.load(Ordering::Relaxed);
+        let taken = bytes.len().min(takes);
+        if takes != usize::MAX {
+            takes -= taken;
+            self.takes.store(takes, Ordering::Relaxed);
+        }
+        self.printed.lock().extend(&bytes[..taken]);
+        taken
+    }
+    fn terminal_read(&self, terminal: Terminal) -> Option<u8> {
+        let mut typed = match terminal {
+            Terminal::Serial => self.typed.lock(),
+            Terminal::Screen => self.screen_typed.lock(),
+        };
+        if typed.is_empty() {
+            None
+        } else {
+            Some(typed.remove(0))
+        }
+    }
+    fn terminal_status(&self, terminal: Terminal, text: &str) {
+        if terminal == Terminal::Screen {
+            *self.status.lock() = text.into();
+        }
+    }
+    fn terminal_draw(&self, _: Terminal) -> bool {
+        false
     }
 }

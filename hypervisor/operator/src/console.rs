@@ -1,36 +1,34 @@
-//! The physical console: who speaks and who is heard on the machine's serial port and screen.
+//! The output of a session: what its terminal shows.
 //!
-//! One has the focus: the operator's shell, or a VM's view (`view.rs`). Others' lines come whole, with their name in front, above the
-//! line that whoever has the focus is at, which is shown again. A picture that fills the screen is not disturbed: lines that come
+//! One source has the focus: the operator's shell, or a VM's view (`view.rs`). Lines of all others come whole, with their VM's name in
+//! front, above the line that the focus is at, which is shown again. A picture that fills the terminal is not disturbed: lines that come
 //! meanwhile are counted, and can be read in the log and in the scrollback of their VM.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use host::{Host, Terminal};
-use spin::Mutex;
 use spin::mutex::TicketMutex;
 
-/// Output that waits for a slow serial port; more than this is dropped, and said so.
+/// Output that waits for a slow serial port. More than this is dropped, and the loss is told.
 const WAITING_BYTES: usize = 32 * 1024;
 /// Guests are asked to wait when so much output waits, and lines of those in the background are dropped: the rest of the room is
-/// the operator's and the hypervisor's, whom no guest may silence.
+/// the operator's and the hypervisor's, which no guest may silence.
 pub(crate) const FULL_BYTES: usize = 8 * 1024;
-/// How long the end of the machine waits for a slow serial port.
-const DRAIN_NS: u64 = 3_000_000_000;
 /// The longest line of a VM in the background, and of a message.
-pub(crate) const LINE_BYTES: usize = 256;
-/// The longest line of whoever has the focus that is shown again after a line of somebody else's, its sequences included.
-const OPEN_LINE_BYTES: usize = 1024;
+pub(crate) const MAX_LINE_BYTES: usize = 256;
+/// The longest line of the focus that is shown again after a line from elsewhere, its sequences included.
+const MAX_OPEN_LINE_BYTES: usize = 1024;
 /// A line this long is on one row of any terminal, and can be wiped.
 const ROW_BYTES: usize = 79;
 
 /// The operator's shell, as a focus.
 pub(crate) const SHELL: usize = usize::MAX;
 
-/// The physical console. Lock order: a device's slot, then a view, then this.
+/// The output of a session. Lock order: a device's slot, then a view, then this.
 pub(crate) struct Console<H: Host> {
     host: &'static H,
+    terminal: Terminal,
     /// Changed with the view of the VM in question locked, and `output`.
     focus: AtomicUsize,
     /// Whether the VM in focus is seen by its screen, not by its serial port.
@@ -39,35 +37,14 @@ pub(crate) struct Console<H: Host> {
     waiting: AtomicUsize,
     /// Taken in turn, as all VMs meet here.
     output: TicketMutex<Output>,
-    /// A message of the hypervisor that comes in pieces.
-    message: Mutex<Vec<u8>>,
-}
-
-/// Where the hypervisor's own messages go.
-pub(crate) trait MessageSink: Sync {
-    /// Takes a piece of a message; a newline ends it.
-    fn take(&self, text: &str);
-}
-
-impl<H: Host> MessageSink for Console<H> {
-    fn take(&self, text: &str) {
-        let mut message = self.message.lock();
-        for byte in text.bytes() {
-            if byte == b'\n' || message.len() == LINE_BYTES {
-                self.write_line(&[&message]);
-                message.clear();
-            }
-            if byte != b'\n' {
-                message.push(byte);
-            }
-        }
-    }
 }
 
 struct Output {
     waiting: VecDeque<u8>,
+    /// How much can wait: the exit path allocates nothing.
+    room: usize,
     dropped: u64,
-    /// What whoever has the focus has written of its line, and whether that is all of it.
+    /// What the focus has written of its line, and whether that is all of it.
     open_line: Vec<u8>,
     is_open_line_whole: bool,
     /// Whether a line in between would spoil what is on the screen.
@@ -84,40 +61,51 @@ impl Output {
 }
 
 impl<H: Host> Console<H> {
-    pub(crate) fn new(host: &'static H) -> Self {
+    pub(crate) fn new(host: &'static H, terminal: Terminal) -> Self {
+        // Nothing waits for a screen.
+        let room = match terminal {
+            Terminal::Serial => WAITING_BYTES,
+            Terminal::Screen => 0,
+        };
         Self {
             host,
+            terminal,
             focus: AtomicUsize::new(0),
             is_screen: AtomicBool::new(false),
             waiting: AtomicUsize::new(0),
             output: TicketMutex::new(Output {
-                waiting: VecDeque::with_capacity(WAITING_BYTES),
+                waiting: VecDeque::with_capacity(room),
+                room,
                 dropped: 0,
-                open_line: Vec::with_capacity(OPEN_LINE_BYTES),
+                open_line: Vec::with_capacity(MAX_OPEN_LINE_BYTES),
                 is_open_line_whole: true,
                 is_picture: false,
                 held_back: 0,
             }),
-            message: Mutex::new(Vec::with_capacity(LINE_BYTES)),
         }
     }
 
-    /// The number of the VM that has the console, or [`SHELL`].
+    /// Returns the session's terminal.
+    pub(crate) fn terminal(&self) -> Terminal {
+        self.terminal
+    }
+
+    /// Returns the number of the VM that has the focus, or [`SHELL`].
     pub(crate) fn focus(&self) -> usize {
         self.focus.load(Ordering::Relaxed)
     }
 
-    /// Whether the VM in focus is seen by its screen.
+    /// Returns whether the VM in focus is seen by its screen.
     pub(crate) fn is_screen(&self) -> bool {
         self.is_screen.load(Ordering::Relaxed)
     }
 
-    /// Whether this VM's serial port is what the operator sees.
+    /// Returns whether this VM's serial port is what the terminal shows.
     pub(crate) fn shows_serial_of(&self, vm: usize) -> bool {
         self.focus() == vm && !self.is_screen()
     }
 
-    /// Gives the console to a VM's serial port, to its screen, or to the shell. Views do, with themselves locked.
+    /// Sets the focus: a VM's serial port, its screen, or the shell. Views do so, with themselves locked.
     pub(crate) fn set_focus(&self, to: usize, is_screen: bool) {
         let mut output = self.output.lock();
         self.focus.store(to, Ordering::Relaxed);
@@ -126,12 +114,12 @@ impl<H: Host> Console<H> {
         output.is_picture = false;
     }
 
-    /// Whether what is seen is a picture.
+    /// Returns whether what is seen is a picture.
     pub(crate) fn is_picture(&self) -> bool {
         self.output.lock().is_picture
     }
 
-    /// Says whether what is seen is a picture. Returns how many lines were held back for the one that was.
+    /// Sets whether what is seen is a picture. Returns how many lines were held back for the one that was.
     pub(crate) fn set_picture(&self, is_picture: bool) -> u64 {
         let mut output = self.output.lock();
         output.is_picture = is_picture;
@@ -142,7 +130,7 @@ impl<H: Host> Console<H> {
         core::mem::take(&mut output.held_back)
     }
 
-    /// Writes for whoever has the focus.
+    /// Writes for the shell or VM in focus.
     pub(crate) fn write(&self, bytes: &[u8]) {
         let mut output = self.output.lock();
         self.push(&mut output, bytes);
@@ -153,21 +141,21 @@ impl<H: Host> Console<H> {
             }
             None => bytes,
         };
-        if output.open_line.len() + line.len() <= OPEN_LINE_BYTES {
+        if output.open_line.len() + line.len() <= MAX_OPEN_LINE_BYTES {
             output.open_line.extend(line);
         } else {
             output.is_open_line_whole = false;
         }
     }
 
-    /// Asks the operator's terminal something. No part of anybody's line.
+    /// Sends the terminal a question, which is no part of any line.
     pub(crate) fn ask(&self, question: &[u8]) {
         let mut output = self.output.lock();
         self.push(&mut output, question);
     }
 
-    /// Writes a line, given in pieces, that does not come from whoever has the focus: whole, and on a line of its own.
-    fn write_line(&self, pieces: &[&[u8]]) {
+    /// Writes a line, given in pieces, that does not come from the focus: whole, and on a line of its own.
+    pub(crate) fn write_line(&self, pieces: &[&[u8]]) {
         let mut output = self.output.lock();
         self.put_line(&mut output, pieces);
     }
@@ -197,7 +185,7 @@ impl<H: Host> Console<H> {
         output.open_line = open_line;
     }
 
-    /// A word to the operator about what was just done, which is no matter for the log. Over a picture it is a bell.
+    /// Tells the operator about what was just done, which is no matter for the log. Over a picture it is a bell.
     pub(crate) fn remark(&self, text: &str) {
         let mut output = self.output.lock();
         if output.is_picture {
@@ -217,34 +205,31 @@ impl<H: Host> Console<H> {
         self.put_line(&mut output, &[b"[", name.as_bytes(), b"] ", line]);
     }
 
-    /// A line of a VM is not shown, as too much waits. What was lost is told when there is room.
+    /// Drops a line of a VM, as too much waits. What was lost is told when there is room.
     pub(crate) fn drop_line(&self, line: &[u8]) {
         // With its end, so that empty ones count.
         self.output.lock().dropped += line.len() as u64 + 1;
     }
 
     fn push(&self, output: &mut Output, bytes: &[u8]) {
-        self.host.terminal_write(Terminal::Screen, bytes);
         let mut rest = bytes;
         if output.waiting.is_empty() {
-            rest = &bytes[self
-                .host
-                .terminal_write(Terminal::Serial, bytes)
-                .min(bytes.len())..];
+            let taken = self.host.terminal_write(self.terminal, bytes);
+            rest = bytes.get(taken..).unwrap_or_default();
         }
-        let room = WAITING_BYTES - output.waiting.len();
-        let kept = rest.len().min(room);
-        output.waiting.extend(&rest[..kept]);
-        output.dropped += (rest.len() - kept) as u64;
+        let room = output.room.saturating_sub(output.waiting.len());
+        let (kept, lost) = rest.split_at_checked(room).unwrap_or((rest, &[]));
+        output.waiting.extend(kept);
+        output.dropped += lost.len() as u64;
         self.waiting.store(output.waiting.len(), Ordering::Relaxed);
     }
 
-    /// How much waits for the serial port, in bytes.
+    /// Returns how much waits for the terminal, in bytes.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// Passes on what waited; returns whether some still does.
+    /// Passes on what waits. Returns whether some still does.
     pub(crate) fn flush(&self) -> bool {
         let mut output = self.output.lock();
         loop {
@@ -269,13 +254,5 @@ impl<H: Host> Console<H> {
             self.put_line(&mut output, &[text.as_bytes()]);
         }
         false
-    }
-
-    /// Passes on all that waits, for a while at most: before the machine ends.
-    pub(crate) fn drain(&self) {
-        let end = self.host.now().after_ns(DRAIN_NS);
-        while self.flush() && self.host.now() < end {
-            core::hint::spin_loop();
-        }
     }
 }

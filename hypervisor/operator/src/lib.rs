@@ -13,11 +13,13 @@ mod allowance;
 mod chores;
 mod command;
 mod console;
+mod consoles;
 mod display;
 mod lines;
 mod outputs;
 mod render;
 mod reports;
+mod session;
 mod shell;
 mod status;
 #[cfg(test)]
@@ -31,7 +33,8 @@ pub use command::{
 };
 
 use crate::chores::OperatorChores;
-use crate::console::{Console, MessageSink, SHELL};
+use crate::console::SHELL;
+use crate::consoles::{Consoles, MessageSink};
 use crate::outputs::Outputs;
 use alloc::boxed::Box;
 use host::{Host, PowerAction};
@@ -39,7 +42,7 @@ use spin::{Mutex, Once};
 use vm_spec::{Config, GuestConsole};
 use vmm::{Chores, Hypervisor, Module};
 
-/// The console, once there is one.
+/// The sessions' outputs, once there are any.
 static MESSAGES: Once<&'static dyn MessageSink> = Once::new();
 
 /// Puts the hypervisor's own messages among what the VMs print; given to the machine's logger. A
@@ -55,7 +58,7 @@ pub fn print_message(text: &str) {
 /// The operator's side of the machine.
 pub struct Operator<H: Host> {
     host: &'static H,
-    console: &'static Console<H>,
+    consoles: &'static Consoles<H>,
     outputs: &'static Outputs<H>,
     hypervisor: &'static Hypervisor<H>,
     /// How the machine is to be left, once that was ordered.
@@ -70,21 +73,26 @@ pub fn start<H: Host>(
     config: &Config,
     modules: &[Module],
 ) -> &'static Operator<H> {
-    let console: &'static Console<H> = Box::leak(Box::new(Console::new(host)));
-    MESSAGES.call_once(|| console);
-    let outputs: &'static Outputs<H> = Box::leak(Box::new(Outputs::new(console)));
+    let consoles: &'static Consoles<H> = Box::leak(Box::new(Consoles::new(host)));
+    MESSAGES.call_once(|| consoles);
+    let outputs: &'static Outputs<H> = Box::leak(Box::new(Outputs::new(consoles)));
     let hypervisor = vmm::start(host, config, modules, outputs);
-    if let Some(vm) = hypervisor.vms().first() {
+    let first = hypervisor.vms().into_iter().next();
+    if first.is_none() {
+        log::warn!("no VM to run; press Ctrl-] for the operator's shell");
+    }
+    for console in consoles.iter() {
+        let Some(vm) = &first else {
+            console.set_focus(SHELL, false);
+            continue;
+        };
         console.set_focus(vm.id(), vm.spec().console == GuestConsole::Screen);
         // Past the log, whatever its level: without it nobody finds the shell.
         console.write(b"Press Ctrl-] for the operator's shell.\r\n");
-    } else {
-        log::warn!("no VM to run; press Ctrl-] for the operator's shell");
-        console.set_focus(SHELL, false);
     }
     Box::leak(Box::new(Operator {
         host,
-        console,
+        consoles,
         outputs,
         hypervisor,
         leaving: Mutex::new(None),

@@ -1,7 +1,8 @@
-//! Text from a VM's debug ports. It has no view of its own: it comes as whole lines of the VM.
+//! Text from a VM's debug ports. It has no view of its own: it comes as whole lines of the VM, to every session.
 
 use crate::allowance::Allowance;
-use crate::console::{Console, FULL_BYTES, LINE_BYTES};
+use crate::console::{FULL_BYTES, MAX_LINE_BYTES};
+use crate::consoles::Consoles;
 use alloc::string::String;
 use alloc::vec::Vec;
 use board::TextEnd;
@@ -15,23 +16,23 @@ const ROOM_BYTES: usize = FULL_BYTES / 2;
 /// Makes lines of what is written to the debug ports.
 pub(crate) struct LinePrinter<H: Host> {
     name: String,
-    console: &'static Console<H>,
+    consoles: &'static Consoles<H>,
     line: Mutex<Vec<u8>>,
     /// What it may print while output waits; spent with `line` locked.
     allowance: Allowance,
 }
 
 impl<H: Host> LinePrinter<H> {
-    pub(crate) fn new(name: &str, console: &'static Console<H>) -> Self {
+    pub(crate) fn new(name: &str, consoles: &'static Consoles<H>) -> Self {
         Self {
             name: name.into(),
-            console,
-            line: Mutex::new(Vec::with_capacity(LINE_BYTES)),
+            consoles,
+            line: Mutex::new(Vec::with_capacity(MAX_LINE_BYTES)),
             allowance: Allowance::new(ROOM_BYTES),
         }
     }
 
-    /// Gives it its share, as one of `count` VMs, when `waiting_bytes` leave room.
+    /// Renews its share, as one of `count` VMs, when `waiting_bytes` leave room.
     pub(crate) fn renew_share(&self, waiting_bytes: usize, count: usize) {
         let room = ROOM_BYTES.saturating_sub(waiting_bytes);
         if room != 0 {
@@ -40,17 +41,21 @@ impl<H: Host> LinePrinter<H> {
     }
 
     fn print(&self, line: &[u8]) {
-        // As long as the serial port takes everything at once, nobody is in anybody's way.
-        if self.console.waiting() != 0 {
-            if self.allowance.is_spent() {
-                self.console.drop_line(line);
-                return;
-            }
+        // As long as the terminals take everything at once, no VM is in another's way.
+        let is_spent = self.consoles.waiting() != 0 && self.allowance.is_spent();
+        if self.consoles.waiting() != 0 && !is_spent {
             // With what `Console` puts around it.
             let frame = self.name.len() + b"[] \r\n".len();
             self.allowance.spend((line.len() + frame) as u32);
         }
-        self.console.write_line_of(&self.name, line);
+        for console in self.consoles.iter() {
+            // Others need not miss what one is too slow for.
+            if is_spent && console.waiting() != 0 {
+                console.drop_line(line);
+            } else {
+                console.write_line_of(&self.name, line);
+            }
+        }
     }
 }
 
@@ -64,7 +69,7 @@ impl<H: Host> TextEnd for LinePrinter<H> {
             0..0x20 | 0x7f.. => line.push(b'.'),
             _ => line.push(byte),
         }
-        if byte == b'\n' || line.len() >= LINE_BYTES {
+        if byte == b'\n' || line.len() >= MAX_LINE_BYTES {
             self.print(&line);
             line.clear();
         }

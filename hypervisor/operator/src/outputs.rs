@@ -1,6 +1,6 @@
 //! What the operator sees of each VM: the far ends of its cables.
 
-use crate::console::Console;
+use crate::consoles::Consoles;
 use crate::lines::LinePrinter;
 use crate::reports::Reports;
 use crate::view::View;
@@ -23,14 +23,14 @@ pub(crate) struct Output<H: Host> {
 
 /// The outputs of all VMs. Its lock is taken by the operator's side only.
 pub(crate) struct Outputs<H: Host> {
-    console: &'static Console<H>,
+    consoles: &'static Consoles<H>,
     list: Mutex<Vec<Arc<Output<H>>>>,
 }
 
 impl<H: Host> Outputs<H> {
-    pub(crate) const fn new(console: &'static Console<H>) -> Self {
+    pub(crate) const fn new(consoles: &'static Consoles<H>) -> Self {
         Self {
-            console,
+            consoles,
             list: Mutex::new(Vec::new()),
         }
     }
@@ -58,8 +58,8 @@ impl<H: Host> Cables for Outputs<H> {
     fn connect(&self, id: usize, name: &str) -> FarEnds {
         let output = Arc::new(Output {
             vm: id,
-            view: Arc::new(View::new(id, name, self.console)),
-            debug_text: Arc::new(LinePrinter::new(name, self.console)),
+            view: Arc::new(View::new(id, name, self.consoles)),
+            debug_text: Arc::new(LinePrinter::new(name, self.consoles)),
             events: Arc::new(Reports::new(name)),
         });
         let far_ends = FarEnds {

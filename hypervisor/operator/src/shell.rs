@@ -6,7 +6,7 @@ mod pages;
 
 use crate::Operator;
 use crate::command::{self, Command, Kind, Page, Reply};
-use crate::console::{FULL_BYTES, SHELL};
+use crate::console::{Console, FULL_BYTES, SHELL};
 use crate::render::render;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -22,6 +22,7 @@ use vmm::Vm;
 /// The shell.
 pub(crate) struct Shell<H: Host> {
     operator: &'static Operator<H>,
+    console: &'static Console<H>,
     line: Option<Line>,
     keys: Keys,
     /// When the last byte was typed.
@@ -61,9 +62,10 @@ impl<H: Host> Names for &'static Operator<H> {
 }
 
 impl<H: Host> Shell<H> {
-    pub(crate) fn new(operator: &'static Operator<H>) -> Self {
+    pub(crate) fn new(operator: &'static Operator<H>, console: &'static Console<H>) -> Self {
         Self {
             operator,
+            console,
             line: None,
             keys: Keys::default(),
             typed_at: Instant::default(),
@@ -75,13 +77,13 @@ impl<H: Host> Shell<H> {
 
     /// Takes the console from the VM that has it.
     pub(crate) fn open(&mut self) {
-        let console = self.operator.console;
+        let console = self.console;
         let focus = console.focus();
         if focus != SHELL {
             self.back_to = (focus, console.is_screen());
         }
         match self.operator.outputs.of(focus) {
-            Some(output) => output.view.leave(),
+            Some(output) => output.view.leave(console),
             None => console.set_focus(SHELL, false),
         }
         self.keys = Keys::default();
@@ -114,9 +116,9 @@ impl<H: Host> Shell<H> {
         self.outbox.lock().clear();
         if let Some(output) = self.operator.outputs.of(vm.id()) {
             if is_screen {
-                output.view.attach_screen();
+                output.view.attach_screen(self.console);
             } else {
-                output.view.attach();
+                output.view.attach(self.console);
             }
         }
     }
@@ -284,7 +286,7 @@ impl<H: Host> Shell<H> {
             return;
         }
         self.outbox.lock().write(b"\r\n");
-        let held_back = self.operator.console.set_picture(false);
+        let held_back = self.console.set_picture(false);
         if held_back != 0 {
             let text =
                 alloc::format!("[{held_back} lines came meanwhile: `log` has the hypervisor's]\n");
@@ -294,7 +296,7 @@ impl<H: Host> Shell<H> {
 
     /// Does what time brings: tables that change, answers that wait for room.
     pub(crate) fn keep(&mut self, now: Instant) {
-        if self.operator.console.focus() != SHELL {
+        if self.console.focus() != SHELL {
             return;
         }
         self.note_pause(now);
@@ -302,7 +304,7 @@ impl<H: Host> Shell<H> {
             && self.outbox.lock().is_small()
             && let Some(text) = page.refresh(self.operator, now)
         {
-            self.operator.console.set_picture(true);
+            self.console.set_picture(true);
             let mut outbox = self.outbox.lock();
             outbox.write(b"\x1b[H");
             for line in text.lines() {
@@ -316,7 +318,7 @@ impl<H: Host> Shell<H> {
 
     /// Passes on what the shell has to say as far as there is room.
     fn pump(&self) {
-        let console = self.operator.console;
+        let console = self.console;
         // Beyond what guests may fill.
         let room = (2 * FULL_BYTES).saturating_sub(console.waiting());
         let bytes = self.outbox.lock().take(room);
@@ -329,12 +331,12 @@ impl<H: Host> Shell<H> {
     pub(crate) fn drain(&self, end: Instant) {
         while !self.outbox.lock().is_empty() && self.operator.host.now() < end {
             self.pump();
-            self.operator.console.flush();
+            self.console.flush();
         }
     }
 
     /// Returns whether answers wait for room.
     pub(crate) fn is_waiting(&self) -> bool {
-        self.operator.console.focus() == SHELL && !self.outbox.lock().is_empty()
+        self.console.focus() == SHELL && !self.outbox.lock().is_empty()
     }
 }

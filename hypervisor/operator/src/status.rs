@@ -1,7 +1,7 @@
-//! The screen's status line: who has the focus, how the VMs are, how busy the CPUs are.
+//! A session's status line: what has the focus, how the VMs are, how busy the CPUs are.
 
 use crate::Operator;
-use crate::console::SHELL;
+use crate::console::{Console, SHELL};
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::fmt::{self, Write};
@@ -27,10 +27,11 @@ impl StatusLine {
     pub(crate) fn refresh<H: Host>(
         &mut self,
         operator: &Operator<H>,
+        console: &Console<H>,
         vms: &[Arc<Vm<H>>],
         now: Instant,
     ) {
-        let focus = Some((operator.console.focus(), operator.console.is_screen()));
+        let focus = Some((console.focus(), console.is_screen()));
         if now < self.due && focus == self.focus {
             return;
         }
@@ -42,28 +43,28 @@ impl StatusLine {
         self.due = now.after_ns(REFRESH_NS);
         let mut text = String::new();
         // Writing to a string cannot fail.
-        let _ = write_line(operator, vms, load, now, &mut text);
-        operator.host.terminal_status(host::Terminal::Screen, &text);
+        let _ = write_line(console, vms, load, now, &mut text);
+        operator.host.terminal_status(console.terminal(), &text);
     }
 }
 
-/// How much of a time was not idle, in percent.
+/// Returns how much of a time was not idle, in percent.
 pub(crate) fn busy_percent(idle_ns: u64, all_ns: u64) -> u64 {
     let busy = all_ns.saturating_sub(idle_ns);
     (u128::from(busy) * 100 / u128::from(all_ns.max(1))) as u64
 }
 
 fn write_line<H: Host>(
-    operator: &Operator<H>,
+    console: &Console<H>,
     vms: &[Arc<Vm<H>>],
     load: u64,
     now: Instant,
     out: &mut String,
 ) -> fmt::Result {
-    let focus = operator.console.focus();
+    let focus = console.focus();
     match vms.iter().find(|vm| vm.id() == focus) {
         _ if focus == SHELL => write!(out, " shell")?,
-        Some(vm) if operator.console.is_screen() => write!(out, " {} (screen)", vm.name())?,
+        Some(vm) if console.is_screen() => write!(out, " {} (screen)", vm.name())?,
         Some(vm) => write!(out, " {}", vm.name())?,
         None => write!(out, " nobody")?,
     }

@@ -1,7 +1,8 @@
-//! A VM's own view of the console: what it prints on its serial port is confined, kept, and shown while it has the focus.
+//! A VM's view: what it prints on its serial port is confined, kept, and shown by each session that looks at it.
 
 use crate::allowance::Allowance;
-use crate::console::{Console, FULL_BYTES, LINE_BYTES, SHELL};
+use crate::console::{Console, FULL_BYTES, MAX_LINE_BYTES, SHELL};
+use crate::consoles::Consoles;
 use alloc::string::String;
 use alloc::vec::Vec;
 use board::SerialEnd;
@@ -23,11 +24,11 @@ const PICTURE_BYTES: u64 = 16 * 1024;
 /// What `display.rs` may have changed on a terminal is put back, and the cursor goes below the picture.
 const BELOW_SCREEN: &[u8] = b"\x1b[m\x1b(B\x0f\x1b[?25h\x1b[?7h\x1b[999;1H\r\n";
 
-/// A VM's view. Lock order: the UART's slot, then this, then the console.
+/// A VM's view. Lock order: the UART's slot, then this, then a console.
 pub(crate) struct View<H: Host> {
     vm: usize,
     name: String,
-    console: &'static Console<H>,
+    consoles: &'static Consoles<H>,
     state: Mutex<State>,
     /// The VM's share of the room for output that waits.
     allowance: Allowance,
@@ -44,15 +45,15 @@ struct State {
 }
 
 impl<H: Host> View<H> {
-    pub(crate) fn new(vm: usize, name: &str, console: &'static Console<H>) -> Self {
+    pub(crate) fn new(vm: usize, name: &str, consoles: &'static Consoles<H>) -> Self {
         Self {
             vm,
             name: name.into(),
-            console,
+            consoles,
             state: Mutex::new(State {
                 confined: Confined::default(),
                 back: Scrollback::new(SCROLLBACK_BYTES),
-                line: Vec::with_capacity(LINE_BYTES + 4),
+                line: Vec::with_capacity(MAX_LINE_BYTES + 4),
                 is_picture: false,
             }),
             allowance: Allowance::new(FULL_BYTES),
@@ -75,35 +76,38 @@ impl<H: Host> View<H> {
             line,
             is_picture,
         } = &mut *state;
-        let is_shown = self.console.shows_serial_of(self.vm);
-        let mut gate = Gate {
+        let mut filter = Filter {
             view: self,
             back,
             line,
-            is_shown,
             is_quiet: *is_picture,
             shown_bytes: 0,
         };
-        confined.put(byte, &mut gate);
+        confined.put(byte, &mut filter);
         // One byte may have many put back.
-        let cost = gate.shown_bytes.max(1);
+        let cost = filter.shown_bytes.max(1);
         let is_full_screen = confined.modes().is_full_screen();
         if is_full_screen != *is_picture {
             *is_picture = is_full_screen;
-            if is_shown {
-                let held_back = self.console.set_picture(is_full_screen);
-                self.tell_held_back(held_back);
-            }
+            self.set_picture(is_full_screen);
         }
         drop(state);
-        // As long as the serial port takes everything at once, nobody waits.
-        if self.console.waiting() == 0 {
+        // As long as the terminals take everything at once, no guest waits.
+        if self.consoles.waiting() == 0 {
             return false;
         }
         !self.allowance.spend(cost)
     }
 
-    /// Gives the VM its share, as one of `count`, of the room that `waiting_bytes` leave. Returns false when there is none.
+    /// Tells all sessions that show the VM whether that is a picture.
+    fn set_picture(&self, is_picture: bool) {
+        for console in self.consoles.showing_serial_of(self.vm) {
+            let held_back = console.set_picture(is_picture);
+            tell_held_back(console, held_back);
+        }
+    }
+
+    /// Renews the VM's share, as one of `count`, of the room that `waiting_bytes` leave. Returns false when there is none.
     pub(crate) fn renew_share(&self, waiting_bytes: usize, count: usize) -> bool {
         let room = FULL_BYTES.saturating_sub(waiting_bytes);
         self.allowance.renew(room, count);
@@ -115,10 +119,9 @@ impl<H: Host> View<H> {
         self.may_ask.store(true, Ordering::Relaxed);
     }
 
-    /// Gives the console to the VM's serial port, and shows the last of what it printed.
-    pub(crate) fn attach(&self) {
+    /// Gives a session to the VM's serial port, and shows the last of what it printed.
+    pub(crate) fn attach(&self, console: &Console<H>) {
         let state = self.state.lock();
-        let console = self.console;
         console.set_focus(self.vm, false);
         let header = alloc::format!("console of vm {}; Ctrl-] leads to the shell\r\n", self.name);
         let modes = state.confined.modes();
@@ -150,66 +153,57 @@ impl<H: Host> View<H> {
         }
     }
 
-    /// Gives the console to the VM's screen, which then draws itself.
-    pub(crate) fn attach_screen(&self) {
+    /// Gives a session to the VM's screen, which then draws itself.
+    pub(crate) fn attach_screen(&self, console: &Console<H>) {
         let _state = self.state.lock();
         let text = alloc::format!(
             "\r\nscreen of vm {}; Ctrl-] leads to the shell\r\n",
             self.name
         );
-        self.console.write(text.as_bytes());
-        self.console.set_focus(self.vm, true);
+        console.write(text.as_bytes());
+        console.set_focus(self.vm, true);
     }
 
-    /// Takes the console from the VM, if it has it, and puts the terminal back as it was.
-    pub(crate) fn leave(&self) {
+    /// Takes a session from the VM, if it has it, and puts the terminal back as it was.
+    pub(crate) fn leave(&self, console: &Console<H>) {
         let state = self.state.lock();
-        if self.console.focus() != self.vm {
+        if console.focus() != self.vm {
             return;
         }
-        if self.console.is_screen() {
-            self.console.write(BELOW_SCREEN);
+        if console.is_screen() {
+            console.write(BELOW_SCREEN);
         } else {
-            state.confined.modes().leave(&mut Shown(self.console));
+            state.confined.modes().leave(&mut Shown(console));
         }
-        self.console.set_focus(SHELL, false);
-        let held_back = self.console.set_picture(false);
-        self.tell_held_back(held_back);
+        console.set_focus(SHELL, false);
+        let held_back = console.set_picture(false);
+        tell_held_back(console, held_back);
     }
 
-    /// Puts back what the VM left half done on the terminal: it has ended.
+    /// Puts back what the VM left half done on terminals: it has ended.
     fn clean_up(&self) {
         let mut state = self.state.lock();
-        let is_shown = self.console.shows_serial_of(self.vm);
-        self.end_line(&mut state, is_shown);
+        self.end_line(&mut state);
         let confined = core::mem::take(&mut state.confined);
-        let mut gate = Gate {
-            view: self,
-            back: &mut Scrollback::new(1),
-            line: &mut Vec::new(),
-            is_shown,
-            is_quiet: true,
-            shown_bytes: 0,
-        };
-        confined.modes().leave(&mut gate);
-        confined.modes().leave(&mut Kept(&mut state.back));
-        if state.is_picture {
-            state.is_picture = false;
-            if is_shown {
-                let held_back = self.console.set_picture(false);
-                self.tell_held_back(held_back);
-            }
+        for console in self.consoles.showing_serial_of(self.vm) {
+            confined.modes().leave(&mut Shown(console));
         }
-        if self.console.focus() == self.vm && self.console.is_screen() {
-            // Why it has ended is told below its last picture.
-            self.console.write(BELOW_SCREEN);
-            let held_back = self.console.set_picture(false);
-            self.tell_held_back(held_back);
+        confined.modes().leave(&mut Kept(&mut state.back));
+        if core::mem::take(&mut state.is_picture) {
+            self.set_picture(false);
+        }
+        for console in self.consoles.iter() {
+            if console.focus() == self.vm && console.is_screen() {
+                // Why it has ended is told below its last picture.
+                console.write(BELOW_SCREEN);
+                let held_back = console.set_picture(false);
+                tell_held_back(console, held_back);
+            }
         }
     }
 
     /// Ends a line that was begun, so that nothing runs into it.
-    fn end_line(&self, state: &mut State, is_shown: bool) {
+    fn end_line(&self, state: &mut State) {
         let State {
             back,
             line,
@@ -221,25 +215,15 @@ impl<H: Host> View<H> {
             line.clear();
             return;
         }
-        let mut gate = Gate {
+        let mut filter = Filter {
             view: self,
             back,
             line,
-            is_shown,
             is_quiet: false,
             shown_bytes: 0,
         };
-        gate.emit(b"\r");
-        gate.emit(b"\n");
-    }
-
-    fn tell_held_back(&self, lines: u64) {
-        if lines != 0 {
-            let text = alloc::format!(
-                "[{lines} lines came meanwhile: `log` has the hypervisor's, `scrollback NAME` a VM's]\r\n"
-            );
-            self.console.write(text.as_bytes());
-        }
+        filter.emit(b"\r");
+        filter.emit(b"\n");
     }
 
     /// Returns what is kept of the VM's output, as plain lines that fit a row of a terminal.
@@ -262,33 +246,50 @@ impl<H: Host> SerialEnd for View<H> {
     }
 }
 
+fn tell_held_back<H: Host>(console: &Console<H>, lines: u64) {
+    if lines != 0 {
+        let text = alloc::format!(
+            "[{lines} lines came meanwhile: `log` has the hypervisor's, `scrollback NAME` a VM's]\r\n"
+        );
+        console.write(text.as_bytes());
+    }
+}
+
 /// Where a byte's consequences go.
-struct Gate<'a, H: Host> {
+struct Filter<'a, H: Host> {
     view: &'a View<H>,
     back: &'a mut Scrollback,
     line: &'a mut Vec<u8>,
-    is_shown: bool,
     /// Whether its lines are none: they are places in a picture.
     is_quiet: bool,
-    /// What went to the console.
+    /// What went to a console.
     shown_bytes: u32,
 }
 
-impl<H: Host> Gate<'_, H> {
+impl<H: Host> Filter<'_, H> {
     fn end_line(&mut self) {
-        if !self.is_shown && !self.is_quiet {
-            self.view.console.write_line_of(&self.view.name, self.line);
+        let View {
+            vm, name, consoles, ..
+        } = self.view;
+        if !self.is_quiet {
+            for console in consoles.iter().filter(|it| !it.shows_serial_of(*vm)) {
+                console.write_line_of(name, self.line);
+            }
         }
         self.line.clear();
     }
 }
 
-impl<H: Host> Sink for Gate<'_, H> {
+impl<H: Host> Sink for Filter<'_, H> {
     #[inline]
     fn emit(&mut self, bytes: &[u8]) {
         self.back.push(bytes);
-        if self.is_shown {
-            self.view.console.write(bytes);
+        let mut is_shown = false;
+        for console in self.view.consoles.showing_serial_of(self.view.vm) {
+            console.write(bytes);
+            is_shown = true;
+        }
+        if is_shown {
             self.shown_bytes = self.shown_bytes.saturating_add(bytes.len() as u32);
         }
         match bytes {
@@ -300,7 +301,7 @@ impl<H: Host> Sink for Gate<'_, H> {
             [first, ..] if *first >= b' ' => self.line.extend(bytes),
             _ => {}
         }
-        if self.line.len() >= LINE_BYTES {
+        if self.line.len() >= MAX_LINE_BYTES {
             self.end_line();
         }
     }
@@ -310,17 +311,20 @@ impl<H: Host> Sink for Gate<'_, H> {
     }
 
     fn ask(&mut self, question: &[u8]) {
-        // One at a time: answers take room where the operator types.
-        if self.is_shown && self.view.may_ask.swap(false, Ordering::Relaxed) {
-            self.view.console.ask(question);
+        // One terminal answers, as the guest has one. One question at a time: answers take room where the operator types.
+        let mut consoles = self.view.consoles.showing_serial_of(self.view.vm);
+        if let Some(console) = consoles.next()
+            && self.view.may_ask.swap(false, Ordering::Relaxed)
+        {
+            console.ask(question);
         }
     }
 }
 
-/// To the terminal only.
-struct Shown<H: Host>(&'static Console<H>);
+/// To one terminal only.
+struct Shown<'a, H: Host>(&'a Console<H>);
 
-impl<H: Host> Sink for Shown<H> {
+impl<H: Host> Sink for Shown<'_, H> {
     fn emit(&mut self, bytes: &[u8]) {
         self.0.write(bytes);
     }

@@ -147,7 +147,8 @@ pub(crate) static COMMANDS: [CommandInfo; 24] = [
             let view = arguments.optional_view()?;
             Ok(Command::Attach { name, view })
         },
-    ),
+    )
+    .details("The serial port and the screen may each show another VM: only this one changes."),
     CommandInfo::new(
         "scrollback",
         &[

@@ -22,6 +22,12 @@ impl Watcher {
         self.0.process(text.as_bytes());
         self.0.screen().rows(0, 80).collect()
     }
+
+    /// Returns whether no program has left anything on the terminal.
+    pub(super) fn is_as_it_was(&self) -> bool {
+        let screen = self.0.screen();
+        !screen.hide_cursor() && !screen.alternate_screen() && !screen.inverse()
+    }
 }
 
 pub(super) fn two() -> TestOperator {
@@ -107,8 +113,7 @@ fn the_end_of_a_vm_puts_its_terminal_back() {
     rig.print(0, "\u{1b}[?1049h\u{1b}[?25l\u{1b}[7m");
     rig.run([vcpu::Exit::Shutdown]);
     watcher.see(&rig.host.text());
-    let screen = watcher.0.screen();
-    assert!(!screen.hide_cursor() && !screen.alternate_screen() && !screen.inverse());
+    assert!(watcher.is_as_it_was());
 }
 
 #[test]
@@ -154,19 +159,19 @@ fn the_operator_switches_to_a_vms_screen_and_back() {
     let text = rig.order("attach back screen");
     assert!(text.contains("screen of vm back"), "{text:?}");
     rig.pass_ns(100_000_000);
-    assert!(rig.operator.console.is_screen());
+    assert!(rig.serial().is_screen());
     let mut watcher = Watcher::new();
     watcher.see(&rig.host.text());
     // Typed bytes go to the keyboard, not to the serial port.
     rig.operator("x");
     watcher.see(&rig.operator(ESCAPE));
-    assert_eq!(rig.operator.console.focus(), SHELL);
+    assert_eq!(rig.serial().focus(), SHELL);
     let screen = watcher.0.screen();
     assert!(!screen.hide_cursor(), "the cursor is shown");
     // Ctrl-T: the other view.
     let text = rig.operator("\u{14}");
     assert!(text.contains("console of vm back"), "{text:?}");
-    assert!(!rig.operator.console.is_screen());
+    assert!(!rig.serial().is_screen());
 }
 
 #[test]
@@ -193,7 +198,7 @@ fn a_vm_that_ends_on_its_screen_is_heard_below_it_and_redrawn_when_it_starts() {
     assert!(rig.vm(1).start());
     rig.settle();
     rig.pass_ns(100_000_000);
-    assert!(rig.operator.console.is_picture());
+    assert!(rig.serial().is_picture());
 }
 
 #[test]
@@ -237,7 +242,7 @@ fn a_flood_of_debug_text_leaves_room_for_uarts_and_others_debug_text() {
         rig.run_on(1, 0, debug(&"empty\n".repeat(400)));
         rig.pass_ns(1_000_000);
     }
-    let waiting = rig.operator.console.waiting();
+    let waiting = rig.serial().waiting();
     assert!(waiting >= half, "it floods: {waiting}");
     assert!(waiting < half + slack, "{waiting}");
     // The serial port takes a little now and then.
@@ -248,7 +253,7 @@ fn a_flood_of_debug_text_leaves_room_for_uarts_and_others_debug_text() {
         rig.pass_ns(1_000_000);
         rig.run_on(1, 0, debug(&"empty\n".repeat(400)));
     }
-    let waiting = rig.operator.console.waiting();
+    let waiting = rig.serial().waiting();
     assert!(waiting < half + slack, "{waiting}");
     // Who prints little is heard, by either way.
     rig.run_on(0, 0, debug("small voice\n"));
@@ -271,7 +276,7 @@ fn short_sequences_with_long_consequences_fill_no_more_than_a_share() {
         .takes
         .store(0, core::sync::atomic::Ordering::Relaxed);
     rig.print(0, &"\u{1b}c".repeat(12_000));
-    let waiting = rig.operator.console.waiting();
+    let waiting = rig.serial().waiting();
     assert!(waiting < crate::console::FULL_BYTES + 1024, "{waiting}");
 }
 
@@ -322,9 +327,13 @@ fn the_status_line_says_who_has_the_focus_and_how_the_vms_are() {
         line.starts_with(" front | 1 running, 1 stopped | CPUs ") && line.ends_with("shell"),
         "{line}"
     );
-    rig.operator(ESCAPE);
+    rig.operator_at_screen(ESCAPE);
     assert!(status(&rig).starts_with(" shell | "), "{}", status(&rig));
-    rig.order("attach back screen");
+    rig.operator_at_screen("attach back screen\r");
+    assert!(status(&rig).starts_with(" back (screen) | "));
+    // It is the screen's own: what the serial port shows does not matter.
+    rig.operator(ESCAPE);
+    rig.pass_ns(1_000_000_000);
     assert!(status(&rig).starts_with(" back (screen) | "));
 }
 
@@ -373,8 +382,8 @@ fn the_console_of_a_destroyed_vm_is_nobodys() {
     rig.hypervisor.destroy("vm").expect("stopped");
     // Typed into the void, and the way to the shell is open.
     rig.operator("abc\x1d");
-    assert_eq!(rig.operator.console.focus(), SHELL);
+    assert_eq!(rig.serial().focus(), SHELL);
     // Back to nobody: the shell stays.
     rig.operator("\x1d");
-    assert_eq!(rig.operator.console.focus(), SHELL);
+    assert_eq!(rig.serial().focus(), SHELL);
 }

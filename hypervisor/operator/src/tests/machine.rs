@@ -1,6 +1,7 @@
 //! A machine with its operator.
 
 use crate::chores::OperatorChores;
+use crate::console::Console;
 use alloc::boxed::Box;
 use alloc::string::String;
 use core::ops::{Deref, DerefMut};
@@ -44,7 +45,35 @@ impl TestOperator {
         }
     }
 
-    /// Types at the console and returns what is printed.
+    /// The session at the serial port.
+    pub(crate) fn serial(&self) -> &'static Console<TestHost> {
+        self.session(0)
+    }
+
+    /// The session at the screen.
+    pub(crate) fn screen(&self) -> &'static Console<TestHost> {
+        self.session(1)
+    }
+
+    fn session(&self, number: usize) -> &'static Console<TestHost> {
+        self.operator
+            .consoles
+            .iter()
+            .nth(number)
+            .expect("there are two")
+    }
+
+    /// Types at the screen's keyboard and returns what is shown on the screen.
+    pub(crate) fn operator_at_screen(&mut self, text: &str) -> String {
+        self.host.screen_text();
+        self.host.type_at_screen(text);
+        while !self.host.screen_typed.lock().is_empty() {
+            self.pass_ns(10_000_000);
+        }
+        self.host.screen_text()
+    }
+
+    /// Types at the serial port and returns what is printed there.
     pub(crate) fn operator(&mut self, text: &str) -> String {
         self.host.text();
         self.host.type_text(text);

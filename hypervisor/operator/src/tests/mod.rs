@@ -6,5 +6,6 @@ mod ends;
 mod machine;
 mod operator;
 mod screen;
+mod sessions;
 mod shell;
 mod typing;

@@ -10,7 +10,7 @@ const ESCAPE: &str = "\u{1d}";
 impl TestOperator {
     /// Enters the shell, says a command and returns the answer.
     pub(super) fn order(&mut self, command: &str) -> std::string::String {
-        if self.operator.console.focus() != crate::console::SHELL {
+        if self.serial().focus() != crate::console::SHELL {
             self.operator(ESCAPE);
         }
         self.operator(command);
@@ -74,7 +74,7 @@ fn the_escape_key_works_although_the_guest_reads_nothing() {
     assert!(text.contains("caisson> "), "{text}");
     let text = rig.operator(ESCAPE);
     assert!(text.contains("console of vm vm"), "{text}");
-    assert_eq!(rig.operator.console.focus(), 0);
+    assert_eq!(rig.serial().focus(), 0);
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn attach_moves_the_focus() {
     let text = rig.order("attach back");
     assert!(text.contains("console of vm back"), "{text}");
     assert!(text.ends_with("login: "), "{text}");
-    assert_eq!(rig.operator.console.focus(), 1);
+    assert_eq!(rig.serial().focus(), 1);
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn nothing_typed_harms_the_shell() {
         rig.pass_ns(10_000_000);
     }
     rig.operator(ESCAPE);
-    assert_eq!(rig.operator.console.focus(), 0);
+    assert_eq!(rig.serial().focus(), 0);
 }
 
 #[test]

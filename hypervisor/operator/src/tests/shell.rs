@@ -163,7 +163,7 @@ fn tables_change_until_a_key() {
     assert!(row.contains(" 4") || row.contains(" 5"), "{row:?}");
     // Ctrl-] leads all the way back.
     rig.operator(ESCAPE);
-    assert_eq!(rig.operator.console.focus(), 0);
+    assert_eq!(rig.serial().focus(), 0);
     assert!(rig.order("exits nobody").contains("there is no VM"));
 }
 

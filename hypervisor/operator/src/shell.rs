@@ -28,13 +28,13 @@ pub(crate) struct Shell<H: Host> {
     /// When the last byte was typed.
     typed_at: Instant,
     outbox: SharedOutbox,
-    /// What fills the screen instead of the prompt.
+    /// The page that fills the terminal instead of the prompt.
     page: Option<OpenPage>,
     /// The VM that had the console before, and whether by its screen.
     back_to: (usize, bool),
 }
 
-/// What a command asks of the session.
+/// Something that a command asks of the session.
 enum Request<H: Host> {
     Attach(Arc<Vm<H>>, bool),
     Show(OpenPage),
@@ -133,7 +133,7 @@ impl<H: Host> Shell<H> {
         }
     }
 
-    /// One byte typed by the operator.
+    /// Takes a byte that was typed.
     pub(crate) fn byte(&mut self, byte: u8, now: Instant) {
         self.note_pause(now);
         self.typed_at = now;
@@ -164,12 +164,13 @@ impl<H: Host> Shell<H> {
             }
             return;
         }
-        match key {
+        if key == Key::PageUp {
+            return self.page_back();
+        } else if key == Key::Control('t') {
+            return self.toggle();
+        } else if key == Key::Control('c') {
             // Stops a long answer.
-            Key::Control('c') => self.outbox.lock().clear(),
-            Key::PageUp => return self.page_back(),
-            Key::Control('t') => return self.toggle(),
-            _ => {}
+            self.outbox.lock().clear();
         }
         let Some(line) = &mut self.line else {
             return;

@@ -1,11 +1,12 @@
-//! What the characters of a PC's screen are called elsewhere: code page 437.
+//! The characters of a PC's screen, code page 437, in Unicode.
 
-/// The control characters' pictures. (IBM code page 437, with the graphics of its first 32)
+/// The pictures of the control characters. (IBM code page 437, with the graphics of its first 32)
 const LOW: [char; 32] = [
     ' ', '☺', '☻', '♥', '♦', '♣', '♠', '•', '◘', '○', '◙', '♂', '♀', '♪', '♫', '☼', '►', '◄', '↕',
     '‼', '¶', '§', '▬', '↨', '↑', '↓', '→', '←', '∟', '↔', '▲', '▼',
 ];
 
+/// The characters from [`FIRST_HIGH`] on.
 const HIGH: [char; 128] = [
     'Ç', 'ü', 'é', 'â', 'ä', 'à', 'å', 'ç', 'ê', 'ë', 'è', 'ï', 'î', 'ì', 'Ä', 'Å', 'É', 'æ', 'Æ',
     'ô', 'ö', 'ò', 'û', 'ù', 'ÿ', 'Ö', 'Ü', '¢', '£', '¥', '₧', 'ƒ', 'á', 'í', 'ó', 'ú', 'ñ', 'Ñ',
@@ -16,14 +17,18 @@ const HIGH: [char; 128] = [
     '≥', '≤', '⌠', '⌡', '÷', '≈', '°', '∙', '·', '√', 'ⁿ', '²', '■', '\u{a0}',
 ];
 
-/// The character that looks like this one of a PC's screen. None of them moves a terminal's cursor otherwise than by one.
+/// The first of [`HIGH`].
+const FIRST_HIGH: u8 = 0x80;
+
+/// Returns the character that looks like this one of a PC's screen. None of them moves a terminal's cursor otherwise than by one.
 pub(super) fn unicode(character: u8) -> char {
-    match character {
-        0..0x20 => LOW[usize::from(character)],
-        0x7f => '⌂',
-        0x80.. => HIGH[usize::from(character - 0x80)],
-        _ => char::from(character),
-    }
+    let (half, at) = match character {
+        0..0x20 => (&LOW[..], character),
+        0x7f => return '⌂',
+        FIRST_HIGH.. => (&HIGH[..], character - FIRST_HIGH),
+        _ => return char::from(character),
+    };
+    half.get(usize::from(at)).copied().unwrap_or_default()
 }
 
 #[cfg(test)]

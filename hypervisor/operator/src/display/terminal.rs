@@ -10,16 +10,20 @@ use core::fmt::Write;
 /// A cell as the guest's memory has it: the character below, its attribute above.
 pub(super) type Cell = u16;
 
-/// What an erased screen is full of.
+/// A cell of an erased screen.
 const BLANK: Cell = 0x0720;
 /// The attribute that takes the terminal's own colours.
 const PLAIN: u8 = 0x07;
 /// A jump takes at least so many bytes.
 const BRIDGE: usize = 6;
-/// Attributes of text with the colours of CGA in the order of ECMA-48.
-const COLOURS: [u8; 8] = [0, 4, 2, 6, 1, 5, 3, 7];
 
-/// What is to be shown.
+/// Returns the number in ECMA-48 of a colour of CGA, which has red and blue the other way round.
+const fn colour(cga: u8) -> u8 {
+    let (red, green, blue) = (cga >> 2 & 1, cga >> 1 & 1, cga & 1);
+    blue << 2 | green << 1 | red
+}
+
+/// A picture to be shown.
 pub(super) struct Shot<'a> {
     pub(super) columns: usize,
     pub(super) rows: usize,
@@ -27,11 +31,11 @@ pub(super) struct Shot<'a> {
     pub(super) cells: &'a [Cell],
     /// Row and column.
     pub(super) cursor: Option<(usize, usize)>,
-    /// What bit 7 of an attribute means.
+    /// Whether bit 7 of an attribute blinks; otherwise it is a bright background.
     pub(super) blinks: bool,
 }
 
-/// What the terminal shows, as far as it was told.
+/// A terminal as it is known to be.
 pub(super) struct Terminal {
     columns: usize,
     rows: usize,
@@ -87,16 +91,17 @@ impl Terminal {
         for _ in 0..rows {
             for column in 0..columns {
                 let index = self.row * columns + column;
-                let Some(cell) = shot.cells.get(index).copied() else {
+                let pair = shot.cells.get(index).zip(self.shown.get_mut(index));
+                let Some((cell, shown)) = pair else {
                     break;
                 };
-                if self.shown[index] != cell {
+                if shown != cell {
                     if out.len() >= end {
                         return;
                     }
+                    *shown = *cell;
                     self.bridge(shot, column, out);
-                    self.put(self.row, column, cell, out);
-                    self.shown[index] = cell;
+                    self.put(self.row, column, *cell, out);
                 }
             }
             self.row = (self.row + 1) % rows;
@@ -132,7 +137,7 @@ impl Terminal {
         self.at = (column + 1 < self.columns).then_some((row, column + 1));
     }
 
-    /// Says the few cells between the cursor and `column` again, where that is shorter than a jump.
+    /// Writes the few cells between the cursor and `column` again, where that is shorter than a jump.
     fn bridge(&mut self, shot: &Shot<'_>, column: usize, out: &mut Vec<u8>) {
         let (row, from) = match self.at {
             Some((row, from)) if row == self.row && (from..from + BRIDGE).contains(&column) => {
@@ -165,7 +170,6 @@ impl Terminal {
             out.extend_from_slice(b"\x1b[0m");
             return;
         }
-        let colour = |bits: u8| COLOURS[usize::from(bits & 7)];
         let foreground = colour(attribute) + if attribute & 0x08 != 0 { 90 } else { 30 };
         let is_high = attribute & 0x80 != 0;
         let is_bright = is_high && !self.blinks;

@@ -1,4 +1,4 @@
-//! What fills the screen and changes: `top`, `exits`, and a pager over what a VM has printed.
+//! Pages that fill the terminal: `top`, `exits`, and a pager over what a VM has printed.
 
 use crate::Operator;
 use crate::render;
@@ -39,6 +39,7 @@ pub(super) struct Rates {
     idle_ns: Vec<u64>,
 }
 
+#[derive(Clone, Copy)]
 struct Counters {
     id: usize,
     exits: [u64; KIND_NAMES.len()],
@@ -60,6 +61,15 @@ impl Counters {
             exits,
             run_ns,
         }
+    }
+
+    /// Returns what was counted since `old`.
+    fn since(mut self, old: &Self) -> Self {
+        for (new, old) in self.exits.iter_mut().zip(old.exits) {
+            *new = new.saturating_sub(old);
+        }
+        self.run_ns = self.run_ns.saturating_sub(old.run_ns);
+        self
     }
 }
 
@@ -105,17 +115,7 @@ impl Rates {
         for vm in operator.hypervisor.vms() {
             let new = Counters::of(&vm);
             let old = self.vms.iter().find(|old| old.id == vm.id());
-            news.push((
-                vm.clone(),
-                Counters {
-                    id: new.id,
-                    exits: core::array::from_fn(|kind| {
-                        let before = old.map_or(0, |old| old.exits[kind]);
-                        new.exits[kind].saturating_sub(before)
-                    }),
-                    run_ns: new.run_ns.saturating_sub(old.map_or(0, |old| old.run_ns)),
-                },
-            ));
+            news.push((vm, old.map_or(new, |old| new.since(old))));
             olds.push(new);
         }
         self.vms = olds;
@@ -125,13 +125,13 @@ impl Rates {
     }
 }
 
-/// So many in a second.
+/// Returns how many that is in a second.
 fn per_second(count: u64, passed_ns: u64) -> u64 {
     (u128::from(count) * 1_000_000_000 / u128::from(passed_ns)) as u64
 }
 
 impl OpenPage {
-    /// What is to be written now, if anything: the page, from its first line.
+    /// Returns what is to be written now, if anything: the page, from its first line.
     pub(super) fn refresh<H: Host>(
         &mut self,
         operator: &Operator<H>,
@@ -248,7 +248,7 @@ pub(super) struct Pager {
 }
 
 impl Pager {
-    /// At the end of the text.
+    /// Opens a text at its end.
     pub(super) fn new(title: String, text: String) -> Self {
         let ends = text.match_indices('\n').map(|(at, _)| at + 1);
         let mut starts: Vec<usize> = core::iter::once(0).chain(ends).collect();
@@ -279,7 +279,17 @@ impl Pager {
             Key::Down | Key::Symbol('j') => self.first + 1,
             Key::Home | Key::Symbol('g') => 0,
             Key::End | Key::Symbol('G') => usize::MAX,
-            _ => return false,
+            Key::Symbol(_)
+            | Key::Control(_)
+            | Key::Enter
+            | Key::Tab
+            | Key::Escape
+            | Key::Backspace
+            | Key::Insert
+            | Key::Delete
+            | Key::Left
+            | Key::Right
+            | Key::Function(_) => return false,
         };
         self.first = first.min(self.last_first());
         self.is_stale = true;

@@ -20,7 +20,10 @@ fn name(command: &Command) -> String {
     match serde_json::to_value(command).expect("plain data") {
         serde_json::Value::String(name) => name,
         serde_json::Value::Object(fields) => fields.keys().cloned().collect(),
-        other => panic!("a command is no {other:?}"),
+        other @ (serde_json::Value::Null
+        | serde_json::Value::Bool(_)
+        | serde_json::Value::Number(_)
+        | serde_json::Value::Array(_)) => panic!("a command is no {other:?}"),
     }
 }
 

@@ -1,17 +1,19 @@
-//! What a VM may print while output waits for the serial port.
+//! The output that a VM may print while other output waits for a terminal.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-/// What each VM may print in a round of the console's chores while output waits; the least, so that each gets somewhere.
-const LEAST_BYTES: usize = 64;
+/// The least that each VM may print in a round of the chores while output waits, so that each gets
+/// somewhere.
+const MIN_SHARE_BYTES: usize = 64;
 
-/// What is left of one VM's share of the room for output that waits. Whoever spends of it does so in turn.
+/// The rest of one VM's share of the room for output that waits. Those who spend of it do so in
+/// turn.
 pub(crate) struct Allowance {
     left_bytes: AtomicU32,
 }
 
 impl Allowance {
-    /// So many bytes until it is renewed.
+    /// Allows so many bytes until it is renewed.
     pub(crate) const fn new(bytes: usize) -> Self {
         Self {
             left_bytes: AtomicU32::new(bytes as u32),
@@ -20,7 +22,7 @@ impl Allowance {
 
     /// Replaces it by the share of one of `count` VMs in `room_bytes`.
     pub(crate) fn renew(&self, room_bytes: usize, count: usize) {
-        let share = (room_bytes / count.max(1)).max(LEAST_BYTES);
+        let share = (room_bytes / count.max(1)).max(MIN_SHARE_BYTES);
         self.left_bytes.store(share as u32, Ordering::Relaxed);
     }
 
@@ -33,7 +35,7 @@ impl Allowance {
         left != 0
     }
 
-    /// Whether nothing of it is left.
+    /// Returns whether nothing of it is left.
     pub(crate) fn is_spent(&self) -> bool {
         self.left_bytes.load(Ordering::Relaxed) == 0
     }

@@ -9,14 +9,14 @@ use time::Instant;
 use vmm::VmState;
 use vmm::{Chores, Vm};
 
-/// How often the terminals are looked at. The serial port is polled, so that it works the same on machines that do not tell how its
-/// interrupt is routed.
+/// The time between two looks at the terminals. The serial port is polled, so that it works the
+/// same on machines that do not tell how its interrupt is routed.
 const TICK_NS: u64 = 10_000_000;
-/// How often while output waits: at 115,200 baud a FIFO of 16 bytes is empty after 1.4 ms.
+/// The same while output waits: at 115,200 baud a FIFO of 16 bytes is empty after 1.4 ms.
 const BUSY_TICK_NS: u64 = 1_000_000;
-/// How often a guest may ask the operator's terminal something.
+/// The time between two questions of a guest to the operator's terminal.
 const QUESTION_NS: u64 = 100_000_000;
-/// How long the end of the machine waits for answers of the shell that are not out yet.
+/// The longest that the end of the machine waits for answers of the shell that are not out yet.
 const FAREWELL_NS: u64 = 3_000_000_000;
 
 /// The state of the chores.
@@ -97,7 +97,8 @@ impl<H: Host> OperatorChores<H> {
         }
     }
 
-    /// Hands over what was typed for guests. A paused guest notices nothing: what is typed waits outside.
+    /// Hands over what was typed for guests. A paused guest notices nothing: what is typed waits
+    /// outside.
     fn hand_input_over(&self) {
         for vm in &self.vms {
             if vm.lifecycle().state() == VmState::Running {

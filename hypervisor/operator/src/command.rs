@@ -1,7 +1,7 @@
 //! Commands of the operator as data: [`Command`] in, [`Reply`] out.
 //!
-//! The shell parses what is typed by the table in `command/table.rs` and prints the reply with `render.rs`; whatever else operates
-//! the machine sends a [`Command`] and reads the [`Reply`].
+//! The shell parses what is typed by the table in `command/table.rs` and prints the reply with
+//! `render.rs`; whatever else operates the machine sends a [`Command`] and reads the [`Reply`].
 
 mod execute;
 mod parse;

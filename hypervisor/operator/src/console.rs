@@ -1,8 +1,9 @@
 //! The output of a session: what its terminal shows.
 //!
-//! One source has the focus: the operator's shell, or a VM's view (`view.rs`). Lines of all others come whole, with their VM's name in
-//! front, above the line that the focus is at, which is shown again. A picture that fills the terminal is not disturbed: lines that come
-//! meanwhile are counted, and can be read in the log and in the scrollback of their VM.
+//! One source has the focus: the operator's shell, or a VM's view (`view.rs`). Lines of all others
+//! come whole, with their VM's name in front, above the line that the focus is at, which is shown
+//! again. A picture that fills the terminal is not disturbed: lines that come meanwhile are
+//! counted, and can be read in the log and in the scrollback of their VM.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -12,12 +13,14 @@ use spin::mutex::TicketMutex;
 
 /// Output that waits for a slow serial port. More than this is dropped, and the loss is told.
 const WAITING_BYTES: usize = 32 * 1024;
-/// Guests are asked to wait when so much output waits, and lines of those in the background are dropped: the rest of the room is
-/// the operator's and the hypervisor's, which no guest may silence.
+/// Guests are asked to wait when so much output waits, and lines of those in the background are
+/// dropped: the rest of the room is the operator's and the hypervisor's, which no guest may
+/// silence.
 pub(crate) const FULL_BYTES: usize = 8 * 1024;
 /// The longest line of a VM in the background, and of a message.
 pub(crate) const MAX_LINE_BYTES: usize = 256;
-/// The longest line of the focus that is shown again after a line from elsewhere, its sequences included.
+/// The longest line of the focus that is shown again after a line from elsewhere, its sequences
+/// included.
 const MAX_OPEN_LINE_BYTES: usize = 1024;
 /// A line this long is on one row of any terminal, and can be wiped.
 const ROW_BYTES: usize = 79;
@@ -31,9 +34,9 @@ pub(crate) struct Console<H: Host> {
     terminal: Terminal,
     /// Changed with the view of the VM in question locked, and `output`.
     focus: AtomicUsize,
-    /// Whether the VM in focus is seen by its screen, not by its serial port.
+    /// Set while the VM in focus is seen by its screen, not by its serial port.
     is_screen: AtomicBool,
-    /// How much waits, for those who need not know it to the byte.
+    /// The bytes that wait, for those who need no exact number.
     waiting: AtomicUsize,
     /// Taken in turn, as all VMs meet here.
     output: TicketMutex<Output>,
@@ -41,13 +44,13 @@ pub(crate) struct Console<H: Host> {
 
 struct Output {
     waiting: VecDeque<u8>,
-    /// How much can wait: the exit path allocates nothing.
+    /// The most bytes that can wait: the exit path allocates nothing.
     room: usize,
     dropped: u64,
-    /// What the focus has written of its line, and whether that is all of it.
+    /// The output of the focus on its line, and whether that is all of it.
     open_line: Vec<u8>,
     is_open_line_whole: bool,
-    /// Whether a line in between would spoil what is on the screen.
+    /// Set while a line in between would spoil what is on the terminal.
     is_picture: bool,
     /// Lines that were not shown for that.
     held_back: u64,
@@ -105,7 +108,8 @@ impl<H: Host> Console<H> {
         self.focus() == vm && !self.is_screen()
     }
 
-    /// Sets the focus: a VM's serial port, its screen, or the shell. Views do so, with themselves locked.
+    /// Sets the focus: a VM's serial port, its screen, or the shell. Views do so, with themselves
+    /// locked.
     pub(crate) fn set_focus(&self, to: usize, is_screen: bool) {
         let mut output = self.output.lock();
         self.focus.store(to, Ordering::Relaxed);
@@ -119,7 +123,8 @@ impl<H: Host> Console<H> {
         self.output.lock().is_picture
     }
 
-    /// Sets whether what is seen is a picture. Returns how many lines were held back for the one that was.
+    /// Sets whether what is seen is a picture. Returns how many lines were held back for the one
+    /// that was.
     pub(crate) fn set_picture(&self, is_picture: bool) -> u64 {
         let mut output = self.output.lock();
         output.is_picture = is_picture;
@@ -154,7 +159,8 @@ impl<H: Host> Console<H> {
         self.push(&mut output, question);
     }
 
-    /// Writes a line, given in pieces, that does not come from the focus: whole, and on a line of its own.
+    /// Writes a line, given in pieces, that does not come from the focus: whole, and on a line of
+    /// its own.
     pub(crate) fn write_line(&self, pieces: &[&[u8]]) {
         let mut output = self.output.lock();
         self.put_line(&mut output, pieces);
@@ -185,7 +191,8 @@ impl<H: Host> Console<H> {
         output.open_line = open_line;
     }
 
-    /// Tells the operator about what was just done, which is no matter for the log. Over a picture it is a bell.
+    /// Tells the operator about what was just done, which is no matter for the log. Over a picture
+    /// it is a bell.
     pub(crate) fn remark(&self, text: &str) {
         let mut output = self.output.lock();
         if output.is_picture {

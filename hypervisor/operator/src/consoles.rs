@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use host::Host;
 use spin::Mutex;
 
-/// How long the end of the machine waits for slow serial ports.
+/// The longest that the end of the machine waits for slow serial ports.
 const DRAIN_NS: u64 = 3_000_000_000;
 
 /// The outputs of all sessions.
@@ -16,7 +16,7 @@ pub(crate) struct Consoles<H: Host> {
     message: Mutex<Vec<u8>>,
 }
 
-/// Where the hypervisor's own messages go.
+/// A sink for the hypervisor's own messages.
 pub(crate) trait MessageSink: Sync {
     /// Takes a piece of a message; a newline ends it.
     fn take(&self, text: &str);
@@ -40,7 +40,7 @@ impl<H: Host> MessageSink for Consoles<H> {
 }
 
 impl<H: Host> Consoles<H> {
-    /// One for each of the machine's terminals.
+    /// Makes one for each of the machine's terminals.
     pub(crate) fn new(host: &'static H) -> Self {
         let terminals = host.terminals().iter();
         Self {
@@ -62,7 +62,8 @@ impl<H: Host> Consoles<H> {
 
     /// Returns how much waits for the slowest terminal, in bytes.
     ///
-    /// Lines of each VM go to every terminal, so that the slowest one holds all guests back; a screen holds none.
+    /// Lines of each VM go to every terminal, so that the slowest one holds all guests back; a
+    /// screen holds none.
     pub(crate) fn waiting(&self) -> usize {
         self.iter().map(Console::waiting).max().unwrap_or_default()
     }

@@ -1,7 +1,7 @@
 //! A VM's text screen on the operator's terminal, and the operator's keys on its keyboard.
 //!
-//! The guest writes characters into plain memory and the cursor into the VGA adapter; nothing tells when. So the screen is looked at
-//! some times a second, while somebody looks.
+//! The guest writes characters into plain memory and the cursor into the VGA adapter; nothing tells
+//! when. So the screen is looked at some times a second, while a session shows it.
 
 mod glyphs;
 mod keys;
@@ -18,13 +18,14 @@ use keys::Stroke;
 use terminal::{Cell, Shot, Terminal};
 use time::Instant;
 
-/// How often the screen is looked at.
+/// The time between two looks at the screen.
 const FRAME_NS: u64 = 40_000_000;
 /// About the most bytes of one look, so that a serial line of 115,200 baud can follow.
 const FRAME_BYTES: usize = 2048;
-/// How long a key stays down when no other follows: games look some times a second whether it is.
+/// The time that a key stays down when no other follows: games look some times a second whether it
+/// is.
 const HOLD_NS: u64 = 100_000_000;
-/// How long it stays down when another one follows, or itself again: somebody pastes a text.
+/// The time that it stays down when another one follows, or itself again: somebody pastes a text.
 const PRESS_NS: u64 = 15_000_000;
 /// The most keys that wait for a guest that does not take them; more are dropped.
 const WAITING_KEYS: usize = 256;
@@ -65,13 +66,13 @@ impl Display {
         }
     }
 
-    /// The terminal shows something else: all is to be shown again, on an empty screen.
+    /// Shows all again, on an empty screen: the terminal has shown something else.
     pub(crate) fn redraw(&mut self) {
         self.terminal.forget();
         self.due = Instant::default();
     }
 
-    /// The operator has typed a byte.
+    /// Takes a byte that the operator has typed.
     pub(crate) fn type_byte(&mut self, byte: u8, keyboard: &Keyboard, now: Instant) {
         self.follow_life(keyboard);
         self.note_pause(now);
@@ -81,7 +82,7 @@ impl Display {
         self.play(keyboard, now);
     }
 
-    /// After a while of silence an Esc was the key.
+    /// Takes an Esc for the key after a while of silence.
     fn note_pause(&mut self, now: Instant) {
         if now.since_ns(self.typed_at) >= Keys::PAUSE_NS {
             let press = self.keys.pause();
@@ -97,7 +98,7 @@ impl Display {
         }
     }
 
-    /// A guest gets nothing that was typed for the one before it. No key of its own is down.
+    /// Forgets what was typed for an earlier life of the guest, which has no key down.
     fn follow_life(&mut self, keyboard: &Keyboard) {
         let life = keyboard.life();
         if self.life != life {
@@ -108,7 +109,8 @@ impl Display {
         }
     }
 
-    /// The operator leaves: no key stays down, and those that were not pressed yet are not pressed any more.
+    /// Releases the key that is down and forgets those that were not pressed yet: the operator
+    /// leaves.
     pub(crate) fn leave(&mut self, keyboard: &Keyboard) {
         self.follow_life(keyboard);
         self.keys = Keys::default();
@@ -127,8 +129,8 @@ impl Display {
         }
     }
 
-    /// Writes what leads the terminal from what it shows to what the guest's screen shows: a piece of it,
-    /// and nothing if the last look was just now. To be called some hundred times a second.
+    /// Writes what leads the terminal from what it shows to what the guest's screen shows: a piece
+    /// of it, and nothing if the last look was just now. To be called some hundred times a second.
     pub(crate) fn render(
         &mut self,
         screen: &VgaSlot,
@@ -185,7 +187,8 @@ impl Display {
         self.terminal.update(&shot, FRAME_BYTES, &mut self.out);
     }
 
-    /// Presses the next key, repeats the last one, or lets it go, when it is time and the keyboard has room.
+    /// Presses the next key, repeats the last one, or lets it go, when it is time and the keyboard
+    /// has room.
     fn play(&mut self, keyboard: &Keyboard, now: Instant) {
         if !keyboard.hand_over() {
             return;

@@ -1,7 +1,7 @@
-//! Who operates the machine: console, views of VMs, shell, display.
+//! Operates the machine: sessions, views of VMs, commands, shell, display.
 //!
-//! [`start`] starts the VMs and gives their cables to the console; [`Operator::chores`] is what the
-//! boot CPU does between the turns of its vCPUs.
+//! [`start`] starts the VMs and connects their cables; [`Operator::chores`] runs on the boot CPU
+//! between the turns of its vCPUs; [`Operator::execute`] carries a [`Command`] out.
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(
@@ -68,7 +68,7 @@ pub struct Operator<H: Host> {
     consoles: &'static Consoles<H>,
     outputs: &'static Outputs<H>,
     hypervisor: &'static Hypervisor<H>,
-    /// How the machine is to be left, once that was ordered.
+    /// The way to leave the machine, once that was ordered.
     leaving: Mutex<Option<PowerAction>>,
 }
 
@@ -107,19 +107,19 @@ pub fn start<H: Host>(
 }
 
 impl<H: Host> Operator<H> {
-    /// The machine.
+    /// Returns the machine.
     #[must_use]
     pub fn host(&self) -> &'static H {
         self.host
     }
 
-    /// The VMs.
+    /// Returns the VMs.
     #[must_use]
     pub fn hypervisor(&self) -> &'static Hypervisor<H> {
         self.hypervisor
     }
 
-    /// What the boot CPU does for the operator. Call it once, on that CPU.
+    /// Returns the boot CPU's chores for the operator. Call it once, on that CPU.
     #[must_use]
     pub fn chores(&'static self) -> impl Chores {
         OperatorChores::new(self)

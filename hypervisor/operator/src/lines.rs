@@ -1,4 +1,5 @@
-//! Text from a VM's debug ports. It has no view of its own: it comes as whole lines of the VM, to every session.
+//! Text from a VM's debug ports. It has no view of its own: it comes as whole lines of the VM, to
+//! every session.
 
 use crate::allowance::Allowance;
 use crate::console::{FULL_BYTES, MAX_LINE_BYTES};
@@ -9,8 +10,8 @@ use board::TextEnd;
 use host::Host;
 use spin::Mutex;
 
-/// As long as no more than this waits, each VM gets its share anew. A guest cannot be held back at these ports as it is at its UART:
-/// however it floods them, room stays for UARTs.
+/// As long as no more than this waits, each VM gets its share anew. A guest cannot be held back at
+/// these ports as it is at its UART: however it floods them, room stays for UARTs.
 const ROOM_BYTES: usize = FULL_BYTES / 2;
 
 /// Makes lines of what is written to the debug ports.
@@ -18,7 +19,7 @@ pub(crate) struct LinePrinter<H: Host> {
     name: String,
     consoles: &'static Consoles<H>,
     line: Mutex<Vec<u8>>,
-    /// What it may print while output waits; spent with `line` locked.
+    /// The VM's share while output waits; spent with `line` locked.
     allowance: Allowance,
 }
 
@@ -65,7 +66,8 @@ impl<H: Host> TextEnd for LinePrinter<H> {
         match byte {
             b'\r' | b'\n' => {}
             b'\t' => line.push(b' '),
-            // Control characters, escape sequences among them, stay with their VM; above ASCII are more of them.
+            // Control characters, escape sequences among them, stay with their VM; above ASCII are
+            // more of them.
             0..0x20 | 0x7f.. => line.push(b'.'),
             _ => line.push(byte),
         }

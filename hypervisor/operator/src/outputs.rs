@@ -1,4 +1,4 @@
-//! What the operator sees of each VM: the far ends of its cables.
+//! The far ends of each VM's cables, which the operator sees.
 
 use crate::consoles::Consoles;
 use crate::lines::LinePrinter;
@@ -17,7 +17,7 @@ pub(crate) struct Output<H: Host> {
     pub(crate) view: Arc<View<H>>,
     /// Its debug ports.
     pub(crate) debug_text: Arc<LinePrinter<H>>,
-    /// What its kernel reports.
+    /// The reports of its kernel.
     pub(crate) events: Arc<Reports>,
 }
 

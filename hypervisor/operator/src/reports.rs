@@ -1,4 +1,4 @@
-//! What guests' kernels report of themselves: a panic.
+//! Tells the operator what guests' kernels report: a panic.
 
 use alloc::string::String;
 use board::EventEnd;

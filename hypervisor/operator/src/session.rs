@@ -1,7 +1,7 @@
 //! A session: one terminal with its focus, shell, display and typing.
 //!
-//! There are as many as the machine has terminals, each with a focus of its own: the serial port and the screen may show
-//! different VMs at the same time.
+//! There are as many as the machine has terminals, each with a focus of its own: the serial port
+//! and the screen may show different VMs at the same time.
 
 use crate::Operator;
 use crate::console::{Console, SHELL};
@@ -16,7 +16,8 @@ use vmm::{Vm, VmState};
 
 /// The most bytes of input taken in one round.
 const INPUT_LIMIT: usize = 64;
-/// A guest's screen is drawn only while no more than this waits for the terminal: an old picture is of no use.
+/// A guest's screen is drawn only while no more than this waits for the terminal: an old picture is
+/// of no use.
 const PICTURE_BACKLOG: usize = 1024;
 /// Ctrl-], which leads to the operator's shell.
 const ESCAPE: u8 = 0x1d;
@@ -30,7 +31,7 @@ pub(crate) struct Session<H: Host> {
     /// The screen of the VM in focus, and which VM that is.
     display: Display,
     on_display: Option<Arc<Vm<H>>>,
-    /// Whether the screen has not been seen since it got the focus.
+    /// Set if the screen has not been shown since it got the focus.
     is_display_new: bool,
     status: StatusLine,
 }
@@ -97,7 +98,8 @@ impl<H: Host> Session<H> {
         self.is_display_new = true;
     }
 
-    /// Does what time brings: pictures and tables that change, keys that come up, answers that wait for room.
+    /// Does what time brings: pictures and tables that change, keys that come up, answers that wait
+    /// for room.
     pub(crate) fn keep(&mut self, now: Instant) {
         self.draw_guest(now);
         self.shell.keep(now);

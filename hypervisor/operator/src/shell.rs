@@ -142,7 +142,7 @@ impl<H: Host> Shell<H> {
         }
     }
 
-    /// After a while of silence an Esc was the key.
+    /// Takes an Esc for the key after a while of silence.
     fn note_pause(&mut self, now: Instant) {
         if now.since_ns(self.typed_at) >= Keys::PAUSE_NS
             && let Some(press) = self.keys.pause()

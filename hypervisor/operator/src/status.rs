@@ -10,10 +10,10 @@ use time::Instant;
 use vmm::Vm;
 use vmm::VmState;
 
-/// How often it is renewed.
+/// The time after which it is renewed.
 const REFRESH_NS: u64 = 1_000_000_000;
 
-/// What the line was made from last.
+/// The numbers that the line was last made from.
 #[derive(Default)]
 pub(crate) struct StatusLine {
     due: Instant,

@@ -1,4 +1,4 @@
-//! What the operator types for a VM, and a word when it does not arrive.
+//! The way of what is typed to a VM, and a remark when it does not arrive.
 
 use crate::console::Console;
 use crate::display::Display;
@@ -9,7 +9,7 @@ use time::Instant;
 use vmm::Vm;
 use vmm::VmState;
 
-/// Why a VM does not get what is typed.
+/// A reason why a VM does not get what is typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Obstacle {
     /// It is paused: keys for its serial port wait, those for its screen are not pressed.
@@ -20,10 +20,11 @@ enum Obstacle {
     Full,
 }
 
-/// The operator's keyboard, while a VM has the console.
+/// The session's keyboard, while a VM has the focus.
 pub(crate) struct Typing<H: Host> {
     console: &'static Console<H>,
-    /// What the operator was told, and of which VM, as long as it stands: once is enough.
+    /// The obstacles that the operator was told of, and of which VM, as long as they stand: once is
+    /// enough.
     told: Vec<(usize, Obstacle)>,
 }
 
@@ -35,12 +36,13 @@ impl<H: Host> Typing<H> {
         }
     }
 
-    /// The console goes to somebody else.
+    /// Forgets what was told: the focus changes.
     pub(crate) fn change(&mut self) {
         self.told.clear();
     }
 
-    /// A byte for a VM: for its screen's keyboard if there is a screen, else for its serial port.
+    /// Types a byte for a VM: at its screen's keyboard if there is a screen, else at its serial
+    /// port.
     pub(crate) fn type_byte(
         &mut self,
         byte: u8,
@@ -83,8 +85,9 @@ impl<H: Host> Typing<H> {
         }
     }
 
-    /// A VM runs: of what was in the way, only that it does not read may still be. It does when nothing waits any more; one byte
-    /// read is not enough, or a slow reader would cost a word for each.
+    /// Forgets obstacles that are past, for a VM that runs: only that it does not read may still be
+    /// one. It reads when nothing waits any more; one byte is not enough, or a slow reader would
+    /// cost a remark for each.
     fn forget_what_is_past(&mut self, vm: &Vm<H>) {
         let waits = vm.board().serial().has_waiting();
         self.told

@@ -1,4 +1,5 @@
-//! A VM's view: what it prints on its serial port is confined, kept, and shown by each session that looks at it.
+//! A VM's view: what it prints on its serial port is confined, kept, and shown by each session that
+//! looks at it.
 
 use crate::allowance::Allowance;
 use crate::console::{Console, FULL_BYTES, MAX_LINE_BYTES, SHELL};
@@ -11,9 +12,9 @@ use host::Host;
 use spin::Mutex;
 use terminal::{Confined, Scrollback, Sink};
 
-/// How much is kept of what a VM printed.
+/// The most that is kept of a VM's output.
 const SCROLLBACK_BYTES: usize = 64 * 1024;
-/// How many lines are shown again to an operator who comes back, and how many bytes at most.
+/// The most lines and bytes that are shown again to an operator who comes back.
 const SCREEN_LINES: usize = 23;
 const SCREEN_BYTES: u64 = 4 * 1024;
 /// Symbols of a row in [`View::text`].
@@ -21,7 +22,7 @@ const ROW_SYMBOLS: usize = 79;
 /// The most bytes of a picture that are shown again.
 const PICTURE_BYTES: u64 = 16 * 1024;
 
-/// What `display.rs` may have changed on a terminal is put back, and the cursor goes below the picture.
+/// Puts back what `display.rs` may have changed on a terminal; the cursor goes below the picture.
 const BELOW_SCREEN: &[u8] = b"\x1b[m\x1b(B\x0f\x1b[?25h\x1b[?7h\x1b[999;1H\r\n";
 
 /// A VM's view. Lock order: the UART's slot, then this, then a console.
@@ -32,14 +33,14 @@ pub(crate) struct View<H: Host> {
     state: Mutex<State>,
     /// The VM's share of the room for output that waits.
     allowance: Allowance,
-    /// Whether the VM may ask the operator's terminal something.
+    /// Set while the VM may ask the operator's terminal something.
     may_ask: AtomicBool,
 }
 
 struct State {
     confined: Confined,
     back: Scrollback,
-    /// The text of the line it is at, for when it is shown as a line among others.
+    /// The text of the current line, for when it is shown as a line among others.
     line: Vec<u8>,
     is_picture: bool,
 }
@@ -107,7 +108,8 @@ impl<H: Host> View<H> {
         }
     }
 
-    /// Renews the VM's share, as one of `count`, of the room that `waiting_bytes` leave. Returns false when there is none.
+    /// Renews the VM's share, as one of `count`, of the room that `waiting_bytes` leave. Returns
+    /// false when there is none.
     pub(crate) fn renew_share(&self, waiting_bytes: usize, count: usize) -> bool {
         let room = FULL_BYTES.saturating_sub(waiting_bytes);
         self.allowance.renew(room, count);
@@ -138,7 +140,8 @@ impl<H: Host> View<H> {
             modes.dress_anew(&mut shown);
             console.set_picture(true);
         } else {
-            // The header comes behind the lines that are whole: what follows it is new, but for a prompt.
+            // The header comes behind the lines that are whole: what follows it is new, but for a
+            // prompt.
             let open = back.open_line_start(SCREEN_BYTES);
             back.replay(
                 back.lines_start(SCREEN_LINES, SCREEN_BYTES),
@@ -249,20 +252,21 @@ impl<H: Host> SerialEnd for View<H> {
 fn tell_held_back<H: Host>(console: &Console<H>, lines: u64) {
     if lines != 0 {
         let text = alloc::format!(
-            "[{lines} lines came meanwhile: `log` has the hypervisor's, `scrollback NAME` a VM's]\r\n"
+            "[{lines} lines came meanwhile: `log` has the hypervisor's, \
+             `scrollback NAME` a VM's]\r\n"
         );
         console.write(text.as_bytes());
     }
 }
 
-/// Where a byte's consequences go.
+/// The way of a byte's consequences: to the scrollback, and to each session.
 struct Filter<'a, H: Host> {
     view: &'a View<H>,
     back: &'a mut Scrollback,
     line: &'a mut Vec<u8>,
-    /// Whether its lines are none: they are places in a picture.
+    /// Set while its lines are none: they are places in a picture.
     is_quiet: bool,
-    /// What went to a console.
+    /// The bytes that went to each console.
     shown_bytes: u32,
 }
 
@@ -311,7 +315,8 @@ impl<H: Host> Sink for Filter<'_, H> {
     }
 
     fn ask(&mut self, question: &[u8]) {
-        // One terminal answers, as the guest has one. One question at a time: answers take room where the operator types.
+        // One terminal answers, as the guest has one. One question at a time: answers take room
+        // where the operator types.
         let mut consoles = self.view.consoles.showing_serial_of(self.view.vm);
         if let Some(console) = consoles.next()
             && self.view.may_ask.swap(false, Ordering::Relaxed)

@@ -9,14 +9,15 @@ use host::{Host, PowerAction};
 use vm_spec::After;
 use vmm::{DestroyError, Vm, VmState};
 
-/// How long a VM may take to heed its power button.
+/// The longest that a VM may take to heed its power button.
 const GRACE_NS: u64 = 30_000_000_000;
 
 impl<H: Host> Operator<H> {
     /// Carries a command out. To be called on the boot CPU.
     ///
-    /// [`Reply::Page`] and [`Reply::Attach`] ask the caller's session to do something. The machine is left
-    /// a moment after [`Done::Resetting`] and [`Done::PoweringOff`], so that they can be told.
+    /// [`Reply::Page`] and [`Reply::Attach`] ask the caller's session to do something. The machine
+    /// is left a moment after [`Done::Resetting`] and [`Done::PoweringOff`], so that they can be
+    /// told.
     pub fn execute(&self, command: Command) -> Reply {
         match command {
             Command::Vms => Reply::Vms(self.hypervisor.vms().iter().map(summary).collect()),

@@ -5,7 +5,7 @@ use super::table::{Argument, Kind, info};
 use alloc::string::String;
 use vm_spec::GuestConsole;
 
-/// What is wrong with what was typed.
+/// A mistake in what was typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Mistake {
     /// There is no command of this name.

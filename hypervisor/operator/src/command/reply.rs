@@ -9,7 +9,8 @@ use vmm::{AssembleError, CreateError, VmState};
 
 /// The reply to a [`Command`](super::Command).
 ///
-/// Text is in it only where it is what was asked for: of a guest, of the log, of devices that describe themselves.
+/// Text is in it only where it is what was asked for: of a guest, of the log, of devices that
+/// describe themselves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reply {
@@ -19,7 +20,7 @@ pub enum Reply {
     Host(HostReport),
     /// The devices of a VM.
     Devices(Vec<DeviceReport>),
-    /// What a VM, or a part of it, tells of itself, in lines.
+    /// The description of a VM or a part of it, in lines, in its own words.
     Inspection(String),
     /// The last messages of the hypervisor, in lines.
     Log(String),
@@ -45,7 +46,7 @@ pub enum Reply {
 pub struct VmSummary {
     /// Its name.
     pub name: String,
-    /// What it is doing.
+    /// Its state.
     pub state: State,
     /// The number of its vCPUs.
     pub cpus: u32,
@@ -55,7 +56,7 @@ pub struct VmSummary {
     pub exits: u64,
 }
 
-/// What a VM is doing.
+/// The state of a VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
@@ -163,7 +164,7 @@ pub struct DeviceReport {
     pub memory: Vec<RangeInclusive<u64>>,
 }
 
-/// What was done, or is under way.
+/// An act that was done, or is under way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "`name` is that of the VM")]
@@ -200,7 +201,7 @@ pub enum Done {
     PoweringOff,
 }
 
-/// Why a command was not carried out.
+/// The reason why a command was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "`name` is that of the VM")]
@@ -231,7 +232,7 @@ pub enum Refused {
     NotCreated(NotCreated),
 }
 
-/// Why a VM was not created.
+/// The reason why a VM was not created.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "`name` is the one that was given")]
@@ -288,7 +289,7 @@ pub enum Page {
         /// The VM.
         name: Option<String>,
     },
-    /// What a VM has printed.
+    /// The output of a VM's serial port.
     Scrollback {
         /// The VM.
         name: String,

@@ -1,4 +1,5 @@
-//! The one table of commands: their names, arguments and texts. The shell's `help`, its completion and its parser follow it.
+//! The one table of commands: their names, arguments and texts. The shell's `help`, its completion
+//! and its parser follow it.
 
 use super::Command;
 use super::parse::{Arguments, Mistake};
@@ -6,9 +7,9 @@ use core::fmt;
 
 /// A command as the shell knows it.
 pub(crate) struct CommandInfo {
-    /// What is typed.
+    /// The word that is typed.
     pub(crate) name: &'static str,
-    /// What follows it, those that may be absent last.
+    /// The arguments; those that may be absent come last.
     pub(crate) arguments: &'static [Argument],
     /// The command in a line.
     pub(crate) summary: &'static str,
@@ -21,17 +22,17 @@ pub(crate) struct CommandInfo {
 /// An argument of a command.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Argument {
-    /// What it is called in the help.
+    /// Its name in the help.
     pub(crate) name: &'static str,
-    /// What it stands for.
+    /// Its kind.
     pub(crate) kind: Kind,
-    /// Whether it may be absent.
+    /// Set if it may be absent.
     pub(crate) is_optional: bool,
     /// The argument in a line.
     pub(crate) help: &'static str,
 }
 
-/// What an argument stands for.
+/// The kind of an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A VM.

@@ -20,7 +20,8 @@ const HIGH: [char; 128] = [
 /// The first of [`HIGH`].
 const FIRST_HIGH: u8 = 0x80;
 
-/// Returns the character that looks like this one of a PC's screen. None of them moves a terminal's cursor otherwise than by one.
+/// Returns the character that looks like this one of a PC's screen. None of them moves a terminal's
+/// cursor otherwise than by one.
 pub(super) fn unicode(character: u8) -> char {
     let (half, at) = match character {
         0..0x20 => (&LOW[..], character),

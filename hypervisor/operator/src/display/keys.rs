@@ -1,4 +1,5 @@
-//! From the keys of a terminal to those of a PS/2 keyboard with US layout: scan code set 2 of the IBM PS/2 technical reference.
+//! From the keys of a terminal to those of a PS/2 keyboard with US layout: scan code set 2 of the
+//! IBM PS/2 technical reference.
 
 use alloc::collections::VecDeque;
 use terminal::Press;
@@ -122,7 +123,7 @@ impl Stroke {
         }
     }
 
-    /// The stroke that is pressed so; None when no key of this keyboard is.
+    /// Returns the stroke for a press; None when this keyboard has no such key.
     pub(super) fn of(press: Press) -> Option<Self> {
         let plain = match press.key {
             terminal::Key::Symbol(symbol) => typing(symbol)?,
@@ -172,7 +173,7 @@ impl Stroke {
         .filter_map(|(is_held, key)| is_held.then_some(key))
     }
 
-    /// What the keyboard sends when the key goes down.
+    /// Adds what the keyboard sends when the key goes down.
     pub(super) fn press(self, codes: &mut VecDeque<u8>) {
         for key in self.modifiers().chain([self.key]) {
             codes.extend(key.is_extended.then_some(EXTENDED));
@@ -180,13 +181,13 @@ impl Stroke {
         }
     }
 
-    /// What the keyboard sends again and again while it stays down.
+    /// Adds what the keyboard sends again and again while the key stays down.
     pub(super) fn repeat(self, codes: &mut VecDeque<u8>) {
         codes.extend(self.key.is_extended.then_some(EXTENDED));
         codes.push_back(self.key.code);
     }
 
-    /// What the keyboard sends when it comes up again.
+    /// Adds what the keyboard sends when the key comes up again.
     pub(super) fn release(self, codes: &mut VecDeque<u8>) {
         for key in [self.key].into_iter().chain(self.modifiers().rev()) {
             codes.extend(key.is_extended.then_some(EXTENDED));
@@ -195,7 +196,7 @@ impl Stroke {
     }
 }
 
-/// The stroke that types a symbol; None when no key does.
+/// Returns the stroke that types a symbol; None when no key does.
 fn typing(symbol: char) -> Option<Stroke> {
     let byte = u8::try_from(symbol).ok()?;
     PRINTING

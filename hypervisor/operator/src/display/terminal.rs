@@ -31,7 +31,7 @@ pub(super) struct Shot<'a> {
     pub(super) cells: &'a [Cell],
     /// Row and column.
     pub(super) cursor: Option<(usize, usize)>,
-    /// Whether bit 7 of an attribute blinks; otherwise it is a bright background.
+    /// Set if bit 7 of an attribute blinks; otherwise it is a bright background.
     pub(super) blinks: bool,
 }
 
@@ -80,7 +80,8 @@ impl Terminal {
         self.is_erased = false;
     }
 
-    /// Writes what leads from what is shown to `shot`, about `budget` bytes at most; the rest follows next time.
+    /// Writes what leads from what is shown to `shot`, about `budget` bytes at most; the rest
+    /// follows next time.
     pub(super) fn update(&mut self, shot: &Shot<'_>, budget: usize, out: &mut Vec<u8>) {
         let shape = (shot.columns, shot.rows, shot.blinks);
         if !self.is_erased || shape != (self.columns, self.rows, self.blinks) {
@@ -137,7 +138,8 @@ impl Terminal {
         self.at = (column + 1 < self.columns).then_some((row, column + 1));
     }
 
-    /// Writes the few cells between the cursor and `column` again, where that is shorter than a jump.
+    /// Writes the few cells between the cursor and `column` again, where that is shorter than a
+    /// jump.
     fn bridge(&mut self, shot: &Shot<'_>, column: usize, out: &mut Vec<u8>) {
         let (row, from) = match self.at {
             Some((row, from)) if row == self.row && (from..from + BRIDGE).contains(&column) => {

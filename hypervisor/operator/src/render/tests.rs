@@ -57,7 +57,7 @@ fn devices() -> Vec<DeviceReport> {
     ]
 }
 
-/// Each kind of reply with its text.
+/// Returns each kind of reply with its text.
 fn replies() -> Vec<(Reply, &'static str)> {
     let states = [
         State::Stopped,

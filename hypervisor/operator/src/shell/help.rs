@@ -116,7 +116,8 @@ fn near<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> impl Iterator<I
     })
 }
 
-/// Counts the letters that must be put in, left out, changed, or swapped with the next to get from one word to the other.
+/// Counts the letters that must be put in, left out, changed, or swapped with the next to get from
+/// one word to the other.
 fn distance(one: &[u8], other: &[u8]) -> usize {
     // Three rows of the table, by how much of `one` is used: two letters ago, one letter ago, now.
     let mut before: Vec<usize> = Vec::new();

@@ -1,4 +1,5 @@
-//! The command line: an editor with history, and what it lacks: more keys, and names of VMs completed.
+//! The command line: an editor with history, and what it lacks: more keys, and names of VMs
+//! completed.
 
 use super::help::HELP;
 use crate::command::{COMMANDS, Kind, info};
@@ -16,12 +17,12 @@ use terminal::Key;
 
 /// Longest command line.
 const COMMAND_BYTES: usize = 128;
-/// How much of the past can be called back.
+/// The most bytes of earlier lines that can be called back.
 const HISTORY_BYTES: usize = 1024;
-/// What an operator sees.
+/// The prompt.
 pub(super) const PROMPT: &str = "caisson> ";
 
-/// What the editor understands.
+/// The keys, as the editor understands them.
 const ENTER: &[u8] = b"\r";
 const BACKSPACE: &[u8] = b"\x08";
 const UP: &[u8] = b"\x1b[A";
@@ -29,11 +30,11 @@ const DOWN: &[u8] = b"\x1b[B";
 const RIGHT: &[u8] = b"\x1b[C";
 const LEFT: &[u8] = b"\x1b[D";
 
-/// What the shell has to say, until the console has room for it: nothing of an answer is lost.
+/// The shell's output, until the console has room for it: nothing of an answer is lost.
 #[derive(Default)]
 pub(super) struct Outbox {
     waiting: VecDeque<u8>,
-    /// Goes here instead, while somebody only wants to know what would be written.
+    /// Takes the output instead, while only its text is of interest.
     captured: Option<Vec<u8>>,
 }
 
@@ -45,7 +46,7 @@ impl Outbox {
         }
     }
 
-    /// As text: lines get the ends a terminal wants.
+    /// Writes text: lines get the ends that a terminal wants.
     pub(super) fn write_text(&mut self, text: &str) {
         for line in text.split_inclusive('\n') {
             match line.strip_suffix('\n') {
@@ -62,7 +63,7 @@ impl Outbox {
         self.waiting.is_empty()
     }
 
-    /// Whether what waits is less than a screenful.
+    /// Returns whether less than a screenful waits.
     pub(super) fn is_small(&self) -> bool {
         self.waiting.len() < 512
     }
@@ -106,7 +107,7 @@ impl embedded_io::Write for Writer {
 
 type Editor = Cli<Writer, Infallible, [u8; COMMAND_BYTES], [u8; HISTORY_BYTES]>;
 
-/// What an argument completes to.
+/// The names that an argument completes to.
 pub(super) trait Names {
     /// Returns what an argument of this kind may be, behind the word `before`.
     fn candidates(&self, kind: Kind, before: &str) -> Vec<String>;
@@ -119,9 +120,9 @@ pub(super) struct Entered {
     pub(super) name: String,
     /// The others, options apart.
     pub(super) words: Vec<String>,
-    /// Whether there are options.
+    /// Set if there are options.
     pub(super) has_options: bool,
-    /// Whether one of them asks for help.
+    /// Set if one of them asks for help.
     pub(super) asks_help: bool,
 }
 
@@ -155,7 +156,7 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// An empty line with its prompt, which is written.
+    /// Opens an empty line and writes its prompt.
     pub(super) fn new(outbox: &SharedOutbox) -> Option<Self> {
         let editor = CliBuilder::default()
             .writer(Writer(outbox.clone()))
@@ -170,7 +171,8 @@ impl Line {
         })
     }
 
-    /// Takes a key; returns the line that it ends. What is answered to it goes below, before [`Line::prompt`].
+    /// Takes a key; returns the line that it ends. What is answered to it goes below, before
+    /// [`Line::prompt`].
     pub(super) fn key(&mut self, key: Key, names: &dyn Names) -> Option<Entered> {
         match key {
             Key::Enter => return Some(self.enter()),
@@ -277,7 +279,8 @@ impl Line {
         entered
     }
 
-    /// Gives the editor bytes that end no line. Returns whether it wrote anything: that is, whether it did something.
+    /// Gives the editor bytes that end no line. Returns whether it wrote anything: that is, whether
+    /// it did something.
     fn feed(&mut self, bytes: &[u8]) -> bool {
         let len = |line: &Self| {
             let outbox = line.outbox.lock();
@@ -308,7 +311,7 @@ impl Line {
         self.outbox.lock().captured.take().unwrap_or_default()
     }
 
-    /// How many symbols are behind the cursor.
+    /// Returns how many symbols are behind the cursor.
     fn after_cursor(&mut self) -> usize {
         let mut after = 0;
         self.captured(|line| {
@@ -320,7 +323,7 @@ impl Line {
         after
     }
 
-    /// The line up to the cursor.
+    /// Returns the line up to the cursor.
     fn before_cursor(&mut self) -> String {
         let after = self.after_cursor();
         let shown = self.captured(|line| {

@@ -13,7 +13,7 @@ use time::Instant;
 use vmm::KIND_NAMES;
 use vmm::Vm;
 
-/// How often a table is renewed.
+/// The time after which a table is renewed.
 const REFRESH_NS: u64 = 1_000_000_000;
 /// Lines of text on a page: a terminal of 24 lines, less one for what the keys do.
 const PAGE_LINES: usize = 22;
@@ -30,12 +30,12 @@ pub(super) enum OpenPage {
     Text(Pager),
 }
 
-/// Counters a while ago.
+/// The counters of a while ago.
 pub(super) struct Rates {
     due: Instant,
     taken: Instant,
     vms: Vec<Counters>,
-    /// How long each CPU has idled.
+    /// The time that each CPU has idled.
     idle_ns: Vec<u64>,
 }
 
@@ -107,7 +107,8 @@ impl Rates {
         loads
     }
 
-    /// Takes the counters anew; returns each VM with what was counted since, and how many nanoseconds that was.
+    /// Takes the counters anew; returns each VM with what was counted since, and how many
+    /// nanoseconds that was.
     fn take<H: Host>(&mut self, operator: &Operator<H>, now: Instant) -> (News<H>, u64) {
         let passed_ns = now.as_ns().saturating_sub(self.taken.as_ns()).max(1);
         let mut news = Vec::new();
@@ -241,7 +242,7 @@ fn exits<H: Host>(
 pub(super) struct Pager {
     title: String,
     text: String,
-    /// Where each line begins.
+    /// The start of each line.
     starts: Vec<usize>,
     first: usize,
     is_stale: bool,

@@ -9,6 +9,9 @@ use alloc::vec::Vec;
 use vm_spec::{Config, GuestConsole, VmSpec};
 use vmm::test_host::{out_wide, spec};
 
+/// Makes something of a VM's name.
+type Step<T> = fn(String) -> T;
+
 fn name() -> String {
     "vm".into()
 }
@@ -28,9 +31,15 @@ impl TestOperator {
         self.settle();
         reply
     }
+
+    /// Expects that a command for the first VM is refused.
+    fn refuses(&mut self, command: Step<Command>, wanted: Step<Refused>) {
+        let reply = self.execute(command(name()));
+        assert_eq!(reply, refused(wanted(name())));
+    }
 }
 
-/// A VM, and a template.
+/// Makes a machine with a VM and a template.
 fn one() -> TestOperator {
     let template = VmSpec {
         is_template: true,
@@ -156,86 +165,73 @@ fn pages_and_focus_are_requests_to_the_session() {
 #[test]
 fn a_vms_life_in_commands() {
     let mut test_machine = one();
-    let mut step = |command: fn(String) -> Command, wanted| {
+    let mut step = |command: Step<Command>, wanted: Reply| {
         test_machine.pass_ns(2_000_000_000);
         test_machine.settle();
         assert_eq!(test_machine.execute(command(name())), wanted);
     };
-    step(
-        |name| Command::Start { name },
-        refused(Refused::NotStopped { name: name() }),
-    );
-    step(
-        |name| Command::Resume { name },
-        refused(Refused::RunningAlready { name: name() }),
-    );
-    step(
+    let mut does = |command, wanted: Step<Done>| step(command, done(wanted(name())));
+    does(
         |name| Command::Pause { name },
-        done(Done::Pausing { name: name() }),
+        |name| Done::Pausing { name },
     );
-    step(
-        |name| Command::Pause { name },
-        refused(Refused::PausedAlready { name: name() }),
-    );
-    step(
+    does(
         |name| Command::Resume { name },
-        done(Done::Resumed { name: name() }),
+        |name| Done::Resumed { name },
     );
-    step(
+    does(
         |name| Command::Reset { name },
-        done(Done::Restarting { name: name() }),
+        |name| Done::Restarting { name },
     );
-    step(
-        |name| Command::Destroy { name },
-        refused(Refused::NotDestroyed { name: name() }),
-    );
-    step(
-        |name| Command::Kill { name },
-        done(Done::Killing { name: name() }),
-    );
-    step(
-        |name| Command::Kill { name },
-        refused(Refused::NotRunning { name: name() }),
-    );
-    step(
-        |name| Command::Stop { name },
-        refused(Refused::NotRunning { name: name() }),
-    );
-    step(
-        |name| Command::Pause { name },
-        refused(Refused::NotRunning { name: name() }),
-    );
-    step(
-        |name| Command::Resume { name },
-        refused(Refused::NotPaused { name: name() }),
-    );
-    step(
-        |name| Command::Button { name },
-        refused(Refused::NotRunning { name: name() }),
-    );
-    step(
+    does(|name| Command::Kill { name }, |name| Done::Killing { name });
+    does(
         |name| Command::Start { name },
-        done(Done::Starting { name: name() }),
+        |name| Done::Starting { name },
     );
-    step(
-        |name| Command::Stop { name },
-        done(Done::StoppingUnheard { name: name() }),
-    );
-    step(
+    let unheard = |name| Done::StoppingUnheard { name };
+    does(|name| Command::Stop { name }, unheard);
+    does(
         |name| Command::Reset { name },
-        done(Done::Starting { name: name() }),
+        |name| Done::Starting { name },
     );
-    step(
-        |name| Command::Kill { name },
-        done(Done::Killing { name: name() }),
-    );
-    step(
+    does(|name| Command::Kill { name }, |name| Done::Killing { name });
+    does(
         |name| Command::Destroy { name },
-        done(Done::Destroyed { name: name() }),
+        |name| Done::Destroyed { name },
     );
-    step(
+    let gone = refused(Refused::NoVm { name: name() });
+    step(|name| Command::Destroy { name }, gone);
+}
+
+#[test]
+fn commands_that_come_at_the_wrong_time_are_refused() {
+    let mut test_machine = one();
+    let not_running = |name| Refused::NotRunning { name };
+    test_machine.refuses(
+        |name| Command::Start { name },
+        |name| Refused::NotStopped { name },
+    );
+    test_machine.refuses(
+        |name| Command::Resume { name },
+        |name| Refused::RunningAlready { name },
+    );
+    test_machine.refuses(
         |name| Command::Destroy { name },
-        refused(Refused::NoVm { name: name() }),
+        |name| Refused::NotDestroyed { name },
+    );
+    test_machine.pause();
+    test_machine.refuses(
+        |name| Command::Pause { name },
+        |name| Refused::PausedAlready { name },
+    );
+    test_machine.execute(Command::Kill { name: name() });
+    test_machine.refuses(|name| Command::Kill { name }, not_running);
+    test_machine.refuses(|name| Command::Stop { name }, not_running);
+    test_machine.refuses(|name| Command::Pause { name }, not_running);
+    test_machine.refuses(|name| Command::Button { name }, not_running);
+    test_machine.refuses(
+        |name| Command::Resume { name },
+        |name| Refused::NotPaused { name },
     );
 }
 

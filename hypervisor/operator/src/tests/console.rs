@@ -9,7 +9,7 @@ use vmm::test_host::{out, spec};
 
 pub(super) const ESCAPE: &str = "\u{1d}";
 
-/// What an operator sees who has watched it all.
+/// The terminal of an operator who has watched it all.
 pub(super) struct Watcher(vt100::Parser);
 
 impl Watcher {
@@ -31,22 +31,22 @@ impl Watcher {
 }
 
 pub(super) fn two() -> TestOperator {
-    let rig = TestOperator::with(1, [spec("front", 1), spec("back", 1)]);
-    rig.host.text();
-    rig
+    let test_machine = TestOperator::with(1, [spec("front", 1), spec("back", 1)]);
+    test_machine.host.text();
+    test_machine
 }
 
 #[test]
 fn a_guests_sequences_stay_in_its_view() {
-    let mut rig = two();
-    rig.print(
+    let mut test_machine = two();
+    test_machine.print(
         0,
         "a\u{1b}]0;title\u{7}\u{1b}[21t\u{5}\u{1b}[5i\u{1b}P+q\u{1b}\\b",
     );
-    assert_eq!(rig.host.text(), "ab");
+    assert_eq!(test_machine.host.text(), "ab");
     // Half a sequence is nothing, and nothing of the shell's is swallowed by it.
-    rig.print(0, "\u{1b}[31m\u{1b}]0;never ends");
-    let text = rig.operator(ESCAPE);
+    test_machine.print(0, "\u{1b}[31m\u{1b}]0;never ends");
+    let text = test_machine.operator(ESCAPE);
     let mut watcher = Watcher::new();
     let rows = watcher.see(&text);
     assert!(
@@ -58,19 +58,19 @@ fn a_guests_sequences_stay_in_its_view() {
 
 #[test]
 fn leaving_a_view_puts_the_terminal_back_and_coming_back_shows_it_again() {
-    let mut rig = two();
+    let mut test_machine = two();
     let mut watcher = Watcher::new();
-    rig.print(
+    test_machine.print(
         0,
         "\u{1b}[?1049h\u{1b}[2J\u{1b}[3;5H\u{1b}[1;37;44mDialogue\u{1b}[?25l\u{1b}(0",
     );
-    let rows = watcher.see(&rig.host.text());
+    let rows = watcher.see(&test_machine.host.text());
     assert!(rows[2].starts_with("    Dialogue"), "{rows:?}");
-    let rows = watcher.see(&rig.operator(ESCAPE));
+    let rows = watcher.see(&test_machine.operator(ESCAPE));
     assert!(!rows.iter().any(|row| row.contains("Dialogue")));
     let screen = watcher.0.screen();
     assert!(!screen.hide_cursor() && !screen.alternate_screen() && !screen.bold());
-    let rows = watcher.see(&rig.operator(ESCAPE));
+    let rows = watcher.see(&test_machine.operator(ESCAPE));
     assert!(rows[2].starts_with("    Dialogue"), "{rows:?}");
     let screen = watcher.0.screen();
     assert!(screen.hide_cursor() && screen.alternate_screen() && screen.bold());
@@ -78,9 +78,9 @@ fn leaving_a_view_puts_the_terminal_back_and_coming_back_shows_it_again() {
 
 #[test]
 fn the_last_lines_come_again_before_the_header_and_the_prompt_after_it() {
-    let mut rig = two();
-    rig.print(1, "one\r\ntwo\r\nlogin: ");
-    let text = rig.order("attach back");
+    let mut test_machine = two();
+    test_machine.print(1, "one\r\ntwo\r\nlogin: ");
+    let text = test_machine.command("attach back");
     let shown = text.rsplit_once("caisson> ").map_or("", |(_, shown)| shown);
     let (lines, prompt) = shown
         .split_once("console of vm back")
@@ -91,15 +91,15 @@ fn the_last_lines_come_again_before_the_header_and_the_prompt_after_it() {
 
 #[test]
 fn a_picture_is_not_disturbed_and_what_was_missed_is_said() {
-    let mut rig = two();
-    rig.print(0, "\u{1b}[2J\u{1b}[10;1Hpicture");
-    rig.host.text();
-    rig.print(1, "first\r\nsecond\r\n");
+    let mut test_machine = two();
+    test_machine.print(0, "\u{1b}[2J\u{1b}[10;1Hpicture");
+    test_machine.host.text();
+    test_machine.print(1, "first\r\nsecond\r\n");
     log::info!("nobody logs here");
-    assert_eq!(rig.host.text(), "");
-    let text = rig.operator(ESCAPE);
+    assert_eq!(test_machine.host.text(), "");
+    let text = test_machine.operator(ESCAPE);
     assert!(text.contains("[2 lines came meanwhile"), "{text:?}");
-    let text = rig.order("scrollback back 1");
+    let text = test_machine.command("scrollback back 1");
     assert!(
         text.contains("\r\nsecond\r\n") && !text.contains("first"),
         "{text:?}"
@@ -108,22 +108,22 @@ fn a_picture_is_not_disturbed_and_what_was_missed_is_said() {
 
 #[test]
 fn the_end_of_a_vm_puts_its_terminal_back() {
-    let mut rig = two();
+    let mut test_machine = two();
     let mut watcher = Watcher::new();
-    rig.print(0, "\u{1b}[?1049h\u{1b}[?25l\u{1b}[7m");
-    rig.run([vcpu::Exit::Shutdown]);
-    watcher.see(&rig.host.text());
+    test_machine.print(0, "\u{1b}[?1049h\u{1b}[?25l\u{1b}[7m");
+    test_machine.run([vcpu::Exit::Shutdown]);
+    watcher.see(&test_machine.host.text());
     assert!(watcher.is_as_it_was());
 }
 
 #[test]
 fn a_half_typed_command_is_there_again_after_a_line_of_somebody_elses() {
-    let mut rig = two();
+    let mut test_machine = two();
     let mut watcher = Watcher::new();
-    watcher.see(&rig.operator(ESCAPE));
-    watcher.see(&rig.operator("attach frnot\u{1b}[D\u{1b}[D"));
-    rig.print(1, "boo\r\n");
-    let rows = watcher.see(&rig.host.text());
+    watcher.see(&test_machine.operator(ESCAPE));
+    watcher.see(&test_machine.operator("attach frnot\u{1b}[D\u{1b}[D"));
+    test_machine.print(1, "boo\r\n");
+    let rows = watcher.see(&test_machine.host.text());
     let at = rows
         .iter()
         .position(|row| row.starts_with("[back] boo"))
@@ -137,152 +137,73 @@ fn a_half_typed_command_is_there_again_after_a_line_of_somebody_elses() {
 
 #[test]
 fn a_terminals_answer_is_no_input_of_the_shell() {
-    let mut rig = two();
-    rig.print(0, "\u{1b}[6n");
-    assert_eq!(rig.host.text(), "\u{1b}[6n");
+    let mut test_machine = two();
+    test_machine.print(0, "\u{1b}[6n");
+    assert_eq!(test_machine.host.text(), "\u{1b}[6n");
     // Not more often than now and then.
-    rig.print(0, &"\u{1b}[6n".repeat(50));
-    assert_eq!(rig.host.text(), "");
-    rig.operator(ESCAPE);
-    let text = rig.operator("v\u{1b}[24;80Rms\u{1b}[?6c\r");
+    test_machine.print(0, &"\u{1b}[6n".repeat(50));
+    assert_eq!(test_machine.host.text(), "");
+    test_machine.operator(ESCAPE);
+    let text = test_machine.operator("v\u{1b}[24;80Rms\u{1b}[?6c\r");
     assert!(text.contains("running"), "{text:?}");
     // In the background nobody asks.
-    rig.pass_ns(1_000_000_000);
-    rig.host.text();
-    rig.print(0, "\u{1b}[6n");
-    assert_eq!(rig.host.text(), "");
+    test_machine.pass_ns(1_000_000_000);
+    test_machine.host.text();
+    test_machine.print(0, "\u{1b}[6n");
+    assert_eq!(test_machine.host.text(), "");
 }
 
 #[test]
 fn the_operator_switches_to_a_vms_screen_and_back() {
-    let mut rig = two();
-    let text = rig.order("attach back screen");
+    let mut test_machine = two();
+    let text = test_machine.command("attach back screen");
     assert!(text.contains("screen of vm back"), "{text:?}");
-    rig.pass_ns(100_000_000);
-    assert!(rig.serial().is_screen());
+    test_machine.pass_ns(100_000_000);
+    assert!(test_machine.serial().is_screen());
     let mut watcher = Watcher::new();
-    watcher.see(&rig.host.text());
+    watcher.see(&test_machine.host.text());
     // Typed bytes go to the keyboard, not to the serial port.
-    rig.operator("x");
-    watcher.see(&rig.operator(ESCAPE));
-    assert_eq!(rig.serial().focus(), SHELL);
+    test_machine.operator("x");
+    watcher.see(&test_machine.operator(ESCAPE));
+    assert_eq!(test_machine.serial().focus(), SHELL);
     let screen = watcher.0.screen();
     assert!(!screen.hide_cursor(), "the cursor is shown");
     // Ctrl-T: the other view.
-    let text = rig.operator("\u{14}");
+    let text = test_machine.operator("\u{14}");
     assert!(text.contains("console of vm back"), "{text:?}");
-    assert!(!rig.serial().is_screen());
+    assert!(!test_machine.serial().is_screen());
 }
 
 #[test]
 fn a_vm_that_ends_on_its_screen_is_heard_below_it_and_redrawn_when_it_starts() {
-    let mut rig = two();
+    let mut test_machine = two();
     // The guest hides its cursor (CRTC 0x0a, bit 5).
-    rig.run_on(1, 0, [out(0x3d4, 0x0a), out(0x3d5, 0x20)]);
+    test_machine.run_on(1, 0, [out(0x3d4, 0x0a), out(0x3d5, 0x20)]);
     let mut watcher = Watcher::new();
-    watcher.see(&rig.order("attach back screen"));
-    rig.pass_ns(100_000_000);
-    rig.pass_ns(100_000_000);
-    watcher.see(&rig.host.text());
+    watcher.see(&test_machine.command("attach back screen"));
+    test_machine.pass_ns(100_000_000);
+    test_machine.pass_ns(100_000_000);
+    watcher.see(&test_machine.host.text());
     assert!(watcher.0.screen().hide_cursor());
-    rig.print(0, "not now\r\n");
-    assert!(!rig.host.text().contains("not now"));
-    rig.run_on(1, 0, [vcpu::Exit::Shutdown]);
-    rig.settle();
-    let text = rig.host.text();
+    test_machine.print(0, "not now\r\n");
+    assert!(!test_machine.host.text().contains("not now"));
+    test_machine.run_on(1, 0, [vcpu::Exit::Shutdown]);
+    test_machine.settle();
+    let text = test_machine.host.text();
     assert!(text.contains("[1 lines came meanwhile"), "{text:?}");
     watcher.see(&text);
     assert!(!watcher.0.screen().hide_cursor());
-    rig.print(0, "now\r\n");
-    assert!(rig.host.text().contains("[front] now"));
-    assert!(rig.vm(1).start());
-    rig.settle();
-    rig.pass_ns(100_000_000);
-    assert!(rig.serial().is_picture());
-}
-
-#[test]
-fn a_flood_in_focus_leaves_others_their_share() {
-    let mut rig = two();
-    rig.host
-        .takes
-        .store(0, core::sync::atomic::Ordering::Relaxed);
-    // Until it is asked to wait.
-    for _ in 0..40 {
-        rig.print(0, &"x".repeat(1000));
-    }
-    rig.host
-        .takes
-        .store(usize::MAX, core::sync::atomic::Ordering::Relaxed);
-    rig.pass_ns(10_000_000);
-    rig.host
-        .takes
-        .store(0, core::sync::atomic::Ordering::Relaxed);
-    rig.print(0, &"y".repeat(100_000));
-    // The neighbour's transmitter takes a line all the same.
-    rig.print(1, "heard\r\n");
-    rig.host
-        .takes
-        .store(usize::MAX, core::sync::atomic::Ordering::Relaxed);
-    rig.pass_ns(10_000_000);
-    rig.pass_ns(10_000_000);
-    assert!(rig.host.text().contains("[back] heard"));
-}
-
-#[test]
-fn a_flood_of_debug_text_leaves_room_for_uarts_and_others_debug_text() {
-    let mut rig = two();
-    let half = crate::console::FULL_BYTES / 2;
-    let debug = |text: &str| -> Vec<_> { text.bytes().map(|byte| out(0xe9, byte)).collect() };
-    let slack = 1024;
-    rig.host
-        .takes
-        .store(0, core::sync::atomic::Ordering::Relaxed);
-    for _ in 0..20 {
-        rig.run_on(1, 0, debug(&"empty\n".repeat(400)));
-        rig.pass_ns(1_000_000);
-    }
-    let waiting = rig.serial().waiting();
-    assert!(waiting >= half, "it floods: {waiting}");
-    assert!(waiting < half + slack, "{waiting}");
-    // The serial port takes a little now and then.
-    for _ in 0..40 {
-        rig.host
-            .takes
-            .store(256, core::sync::atomic::Ordering::Relaxed);
-        rig.pass_ns(1_000_000);
-        rig.run_on(1, 0, debug(&"empty\n".repeat(400)));
-    }
-    let waiting = rig.serial().waiting();
-    assert!(waiting < half + slack, "{waiting}");
-    // Who prints little is heard, by either way.
-    rig.run_on(0, 0, debug("small voice\n"));
-    rig.print(0, "large voice\r\n");
-    rig.host
-        .takes
-        .store(usize::MAX, core::sync::atomic::Ordering::Relaxed);
-    rig.pass_ns(10_000_000);
-    rig.pass_ns(10_000_000);
-    let text = rig.host.text();
-    assert!(text.contains("[front] small voice"));
-    assert!(text.contains("large voice"));
-    assert!(text.contains("bytes were lost"));
-}
-
-#[test]
-fn short_sequences_with_long_consequences_fill_no_more_than_a_share() {
-    let mut rig = two();
-    rig.host
-        .takes
-        .store(0, core::sync::atomic::Ordering::Relaxed);
-    rig.print(0, &"\u{1b}c".repeat(12_000));
-    let waiting = rig.serial().waiting();
-    assert!(waiting < crate::console::FULL_BYTES + 1024, "{waiting}");
+    test_machine.print(0, "now\r\n");
+    assert!(test_machine.host.text().contains("[front] now"));
+    assert!(test_machine.vm(1).start());
+    test_machine.settle();
+    test_machine.pass_ns(100_000_000);
+    assert!(test_machine.serial().is_picture());
 }
 
 #[test]
 fn no_noise_gets_out_of_a_view() {
-    let mut rig = two();
+    let mut test_machine = two();
     let mut seed = 0x9e37_79b9_7f4a_7c15u64;
     for _ in 0..60 {
         let noise: Vec<_> = (0..200)
@@ -300,90 +221,97 @@ fn no_noise_gets_out_of_a_view() {
             })
             .map(|byte| out(0x3f8, byte))
             .collect();
-        rig.run_on(0, 0, noise);
+        test_machine.run_on(0, 0, noise);
         let mut watcher = Watcher::new();
-        watcher.see(&rig.host.text());
-        watcher.see(&rig.operator(ESCAPE));
+        watcher.see(&test_machine.host.text());
+        watcher.see(&test_machine.operator(ESCAPE));
         let screen = watcher.0.screen();
         assert!(!screen.hide_cursor() && !screen.alternate_screen());
         assert!(!screen.bold() && !screen.inverse() && !screen.application_cursor());
         assert_eq!(screen.bgcolor(), vt100::Color::Default);
-        let text = rig.operator("vms\r");
+        let text = test_machine.operator("vms\r");
         assert!(text.contains("running"), "{text:?}");
         watcher.see(&text);
-        watcher.see(&rig.operator(ESCAPE));
-        rig.host.text();
+        watcher.see(&test_machine.operator(ESCAPE));
+        test_machine.host.text();
     }
 }
 
 #[test]
 fn the_status_line_says_who_has_the_focus_and_how_the_vms_are() {
-    let mut rig = two();
-    rig.run([vcpu::Exit::Shutdown]);
-    rig.pass_ns(1_000_000_000);
-    let status = |rig: &TestOperator| rig.host.status.lock().clone();
-    let line = status(&rig);
+    let mut test_machine = two();
+    test_machine.run([vcpu::Exit::Shutdown]);
+    test_machine.pass_ns(1_000_000_000);
+    let status = |test_machine: &TestOperator| test_machine.host.status.lock().clone();
+    let line = status(&test_machine);
     assert!(
         line.starts_with(" front | 1 running, 1 stopped | CPUs ") && line.ends_with("shell"),
         "{line}"
     );
-    rig.operator_at_screen(ESCAPE);
-    assert!(status(&rig).starts_with(" shell | "), "{}", status(&rig));
-    rig.operator_at_screen("attach back screen\r");
-    assert!(status(&rig).starts_with(" back (screen) | "));
+    test_machine.operator_at_screen(ESCAPE);
+    assert!(
+        status(&test_machine).starts_with(" shell | "),
+        "{}",
+        status(&test_machine)
+    );
+    test_machine.operator_at_screen("attach back screen\r");
+    assert!(status(&test_machine).starts_with(" back (screen) | "));
     // It is the screen's own: what the serial port shows does not matter.
-    rig.operator(ESCAPE);
-    rig.pass_ns(1_000_000_000);
-    assert!(status(&rig).starts_with(" back (screen) | "));
+    test_machine.operator(ESCAPE);
+    test_machine.pass_ns(1_000_000_000);
+    assert!(status(&test_machine).starts_with(" back (screen) | "));
 }
 
 #[test]
 fn a_life_ends_its_line() {
-    let mut rig = two();
-    rig.print(0, "login:");
-    rig.print(1, "half a");
-    rig.run_on(1, 0, "half b".bytes().map(|byte| out(0xe9, byte)));
-    rig.host.text();
+    let mut test_machine = two();
+    test_machine.print(0, "login:");
+    test_machine.print(1, "half a");
+    test_machine.run_on(1, 0, "half b".bytes().map(|byte| out(0xe9, byte)));
+    test_machine.host.text();
     for vm in [0, 1] {
-        rig.vm(vm).reset();
+        test_machine.vm(vm).reset();
     }
-    rig.pass_ns(2_000_000_000);
-    rig.settle();
-    let text = rig.host.text();
+    test_machine.pass_ns(2_000_000_000);
+    test_machine.settle();
+    let text = test_machine.host.text();
     assert!(text.contains("[back] half a\r\n"), "{text:?}");
     assert!(text.contains("[back] half b\r\n"), "{text:?}");
-    rig.print(0, "first\r\n");
-    rig.print(1, "first\r\n");
-    assert!(rig.host.text().contains("[back] first\r\n"));
+    test_machine.print(0, "first\r\n");
+    test_machine.print(1, "first\r\n");
+    assert!(test_machine.host.text().contains("[back] first\r\n"));
     assert!(
-        rig.order("scrollback front 9")
+        test_machine
+            .command("scrollback front 9")
             .contains("\r\nlogin:\r\nfirst\r\n")
     );
     assert!(
-        rig.order("scrollback back 9")
+        test_machine
+            .command("scrollback back 9")
             .contains("\r\nhalf a\r\nfirst\r\n")
     );
     // What ended whole gets no empty line.
-    rig.vm(1).reset();
-    rig.pass_ns(2_000_000_000);
-    rig.settle();
-    rig.print(1, "again\r\n");
+    test_machine.vm(1).reset();
+    test_machine.pass_ns(2_000_000_000);
+    test_machine.settle();
+    test_machine.print(1, "again\r\n");
     assert!(
-        rig.order("scrollback back 9")
+        test_machine
+            .command("scrollback back 9")
             .contains("\r\nfirst\r\nagain\r\n")
     );
 }
 
 #[test]
 fn the_console_of_a_destroyed_vm_is_nobodys() {
-    let mut rig = TestOperator::new();
-    rig.vm(0).end(vm_spec::After::Stop);
-    rig.turns();
-    rig.hypervisor.destroy("vm").expect("stopped");
+    let mut test_machine = TestOperator::new();
+    test_machine.vm(0).end(vm_spec::After::Stop);
+    test_machine.turns();
+    test_machine.hypervisor.destroy("vm").expect("stopped");
     // Typed into the void, and the way to the shell is open.
-    rig.operator("abc\x1d");
-    assert_eq!(rig.serial().focus(), SHELL);
+    test_machine.operator("abc\x1d");
+    assert_eq!(test_machine.serial().focus(), SHELL);
     // Back to nobody: the shell stays.
-    rig.operator("\x1d");
-    assert_eq!(rig.serial().focus(), SHELL);
+    test_machine.operator("\x1d");
+    assert_eq!(test_machine.serial().focus(), SHELL);
 }

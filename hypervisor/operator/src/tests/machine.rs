@@ -17,12 +17,12 @@ pub(crate) struct TestOperator {
 }
 
 impl TestOperator {
-    /// One CPU and one VM called "vm" with one vCPU.
+    /// Makes one CPU and one VM called "vm" with one vCPU.
     pub(crate) fn new() -> Self {
         Self::with(1, [spec("vm", 1)])
     }
 
-    /// A machine with so many CPUs and these VMs, all of them at their kernels' entry.
+    /// Makes a machine with so many CPUs and these VMs, all of them at their kernels' entry.
     pub(crate) fn with<const VMS: usize>(cpus: u32, vms: [VmSpec; VMS]) -> Self {
         let config = Config {
             vms: vms.into(),
@@ -45,12 +45,12 @@ impl TestOperator {
         }
     }
 
-    /// The session at the serial port.
+    /// Returns the console of the session at the serial port.
     pub(crate) fn serial(&self) -> &'static Console<TestHost> {
         self.session(0)
     }
 
-    /// The session at the screen.
+    /// Returns the console of the session at the screen.
     pub(crate) fn screen(&self) -> &'static Console<TestHost> {
         self.session(1)
     }

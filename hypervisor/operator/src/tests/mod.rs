@@ -1,8 +1,9 @@
-//! Whole-operator stories: what is typed at the console, and what is seen there.
+//! Tests of the whole operator: of what is typed in a session, and what is seen there.
 
 mod commands;
 mod console;
 mod ends;
+mod floods;
 mod machine;
 mod operator;
 mod screen;

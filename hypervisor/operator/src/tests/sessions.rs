@@ -8,7 +8,7 @@ use core::sync::atomic::Ordering;
 use std::string::String;
 use vmm::test_host::out;
 
-/// Two VMs, each in one session: "front" at the serial port, "back" at the screen.
+/// Makes two VMs, each in one session: "front" at the serial port, "back" at the screen.
 fn apart() -> TestOperator {
     let mut test_machine = two();
     test_machine.operator_at_screen(ESCAPE);
@@ -18,7 +18,7 @@ fn apart() -> TestOperator {
     test_machine
 }
 
-/// What was shown since, at the serial port and on the screen.
+/// Takes what was shown since, at the serial port and on the screen.
 fn shown(test_machine: &TestOperator) -> (String, String) {
     (test_machine.host.text(), test_machine.host.screen_text())
 }

@@ -10,9 +10,9 @@ use vmm::test_host::{out_wide, spec};
 
 #[test]
 fn the_line_can_be_edited_and_completed() {
-    let mut rig = two();
-    rig.operator(ESCAPE);
-    let mut run = |keys: &str| rig.operator(&std::format!("{keys}\r"));
+    let mut test_machine = two();
+    test_machine.operator(ESCAPE);
+    let mut run = |keys: &str| test_machine.operator(&std::format!("{keys}\r"));
     // Home, End, Delete, Ctrl-U, Ctrl-W, Ctrl-A, Ctrl-K.
     assert!(run("ms\u{1b}[Hv\u{1b}[F").contains("running"));
     assert!(run("rubbish\u{15}vms").contains("running"));
@@ -23,26 +23,26 @@ fn the_line_can_be_edited_and_completed() {
     assert!(run("inf\tb\t").contains("vm back: "));
     assert!(run("ins\tba\tvc\t").contains("rip"));
     assert!(run("inspect back com1").contains("ier"));
-    rig.operator("s\t");
-    let text = rig.operator("\t");
+    test_machine.operator("s\t");
+    let text = test_machine.operator("\t");
     assert!(
         text.contains("start") && text.contains("scrollback"),
         "{text:?}"
     );
     // Nothing of it is carried out.
-    let text = rig.operator("\u{3}vms\r");
+    let text = test_machine.operator("\u{3}vms\r");
     assert!(text.contains("running"), "{text:?}");
     // History.
-    let text = rig.operator("\u{1b}[A\u{1b}[A\r");
+    let text = test_machine.operator("\u{1b}[A\u{1b}[A\r");
     assert!(text.contains("ier"), "{text:?}");
 }
 
 #[test]
 fn what_stands_alone_takes_nothing() {
-    let mut rig = two();
+    let mut test_machine = two();
     for name in ["vms", "top", "log", "host", "reboot", "poweroff"] {
         for more in ["back", "--now", "-x", "| less"] {
-            let text = rig.order(&std::format!("{name} {more}"));
+            let text = test_machine.command(&std::format!("{name} {more}"));
             assert!(
                 text.contains(&std::format!("\r\n{name} stands alone; `help {name}`")),
                 "{text:?}"
@@ -50,13 +50,13 @@ fn what_stands_alone_takes_nothing() {
             assert!(!text.contains("running"), "{text:?}");
         }
     }
-    assert!(rig.order("vms").contains("running"));
+    assert!(test_machine.command("vms").contains("running"));
 }
 
 #[test]
 fn help_knows_every_command() {
-    let mut rig = two();
-    let list = rig.order("help");
+    let mut test_machine = two();
+    let list = test_machine.command("help");
     for name in [
         "vms",
         "start",
@@ -84,7 +84,7 @@ fn help_knows_every_command() {
         "poweroff",
     ] {
         assert!(list.contains(&std::format!("  {name} ")), "{name}: {list}");
-        let text = rig.order(&std::format!("help {name}"));
+        let text = test_machine.command(&std::format!("help {name}"));
         assert!(
             text.contains(&std::format!("Usage: {name}")),
             "{name}: {text}"
@@ -94,14 +94,14 @@ fn help_knows_every_command() {
 
 #[test]
 fn help_on_what_there_is_not_says_what_there_is() {
-    let mut rig = two();
+    let mut test_machine = two();
     for question in [
         "help nonsense",
         "nonsense --help",
         "nonsense -h",
         "nonsense",
     ] {
-        let text = rig.order(question);
+        let text = test_machine.command(question);
         assert!(
             text.contains("\r\nthere is no command \"nonsense\"; `help` lists them\r\n"),
             "{text:?}"
@@ -110,109 +110,136 @@ fn help_on_what_there_is_not_says_what_there_is() {
         assert!(!text.contains("error"), "{text:?}");
     }
     // From the middle of the line, too.
-    let text = rig.order("help statr\u{1b}[D\u{1b}[D");
+    let text = test_machine.command("help statr\u{1b}[D\u{1b}[D");
     assert!(text.contains("did you mean `start`?"), "{text:?}");
-    let text = rig.order("set");
+    let text = test_machine.command("set");
     assert!(
         text.contains("did you mean `set-weight` or `set-cap`? `help` lists them"),
         "{text:?}"
     );
-    assert!(rig.order("help help").contains("`help COMMAND` explains"));
-    assert!(rig.order("vms --help").contains("Usage: vms"));
+    assert!(
+        test_machine
+            .command("help help")
+            .contains("`help COMMAND` explains")
+    );
+    assert!(test_machine.command("vms --help").contains("Usage: vms"));
     // It is a line like any other, for the history as well.
-    rig.order("help nonsense");
-    let text = rig.operator("\u{1b}[A\r");
+    test_machine.command("help nonsense");
+    let text = test_machine.operator("\u{1b}[A\r");
     assert!(text.contains("no command \"nonsense\""), "{text:?}");
 }
 
 #[test]
 fn what_is_so_already_is_said_to_be() {
-    let mut rig = TestOperator::new();
-    assert!(rig.order("resume vm").contains("vm runs already"));
-    assert!(rig.order("pause vm").contains("vm pauses"));
-    rig.settle();
-    rig.pass_ns(sched::SLICE_NS);
-    assert!(rig.order("pause vm").contains("vm is paused already"));
-    assert!(rig.order("resume vm").contains("vm goes on"));
-    rig.settle();
-    assert!(rig.order("kill vm").contains("vm stops"));
-    rig.settle();
-    assert!(rig.order("resume vm").contains("vm is not paused"));
-    assert!(rig.order("pause vm").contains("vm is not running"));
+    let mut test_machine = TestOperator::new();
+    assert!(
+        test_machine
+            .command("resume vm")
+            .contains("vm runs already")
+    );
+    assert!(test_machine.command("pause vm").contains("vm pauses"));
+    test_machine.settle();
+    test_machine.pass_ns(sched::SLICE_NS);
+    assert!(
+        test_machine
+            .command("pause vm")
+            .contains("vm is paused already")
+    );
+    assert!(test_machine.command("resume vm").contains("vm goes on"));
+    test_machine.settle();
+    assert!(test_machine.command("kill vm").contains("vm stops"));
+    test_machine.settle();
+    assert!(
+        test_machine
+            .command("resume vm")
+            .contains("vm is not paused")
+    );
+    assert!(
+        test_machine
+            .command("pause vm")
+            .contains("vm is not running")
+    );
 }
 
 #[test]
 fn tables_change_until_a_key() {
-    let mut rig = two();
-    let text = rig.order("top");
+    let mut test_machine = two();
+    let text = test_machine.command("top");
     assert!(
         text.contains("front") && text.contains("exits/s"),
         "{text:?}"
     );
-    let text = rig.operator("q");
+    let text = test_machine.operator("q");
     assert!(text.ends_with("caisson> "), "{text:?}");
-    rig.operator("exits\r");
-    rig.host.text();
-    rig.run((0..50).map(|_| vmm::test_host::cpuid(0)));
-    rig.pass_ns(1_000_000_000);
-    let text = rig.host.text();
+    test_machine.operator("exits\r");
+    test_machine.host.text();
+    test_machine.run((0..50).map(|_| vmm::test_host::cpuid(0)));
+    test_machine.pass_ns(1_000_000_000);
+    let text = test_machine.host.text();
     let row = text
         .lines()
         .find(|line| line.contains("cpuid"))
         .expect("a row");
     assert!(row.contains(" 4") || row.contains(" 5"), "{row:?}");
     // Ctrl-] leads all the way back.
-    rig.operator(ESCAPE);
-    assert_eq!(rig.serial().focus(), 0);
-    assert!(rig.order("exits nobody").contains("there is no VM"));
+    test_machine.operator(ESCAPE);
+    assert_eq!(test_machine.serial().focus(), 0);
+    assert!(
+        test_machine
+            .command("exits nobody")
+            .contains("there is no VM")
+    );
 }
 
 #[test]
 fn what_a_vm_printed_can_be_paged_through() {
-    let mut rig = two();
+    let mut test_machine = two();
     for line in 0..100 {
-        rig.print(0, &std::format!("line {line}\r\n"));
+        test_machine.print(0, &std::format!("line {line}\r\n"));
     }
     let mut watcher = Watcher::new();
-    watcher.see(&rig.operator(ESCAPE));
-    let rows = watcher.see(&rig.operator("\u{1b}[5~"));
+    watcher.see(&test_machine.operator(ESCAPE));
+    let rows = watcher.see(&test_machine.operator("\u{1b}[5~"));
     assert_eq!(rows[21].trim_end(), "line 99", "{rows:?}");
-    let rows = watcher.see(&rig.operator("\u{1b}[5~"));
+    let rows = watcher.see(&test_machine.operator("\u{1b}[5~"));
     assert_eq!(rows[21].trim_end(), "line 77", "{rows:?}");
-    let rows = watcher.see(&rig.operator("g"));
+    let rows = watcher.see(&test_machine.operator("g"));
     assert_eq!(rows[0].trim_end(), "line 0", "{rows:?}");
-    let text = rig.operator("qvms\r");
+    let text = test_machine.operator("qvms\r");
     assert!(text.contains("running"), "{text:?}");
     assert!(
-        rig.order("scrollback front 2")
+        test_machine
+            .command("scrollback front 2")
             .contains("\r\nline 98\r\nline 99\r\n")
     );
 }
 
 #[test]
 fn a_long_answer_over_a_slow_line_is_whole() {
-    let mut rig = TestOperator::with(1, [spec("vm", 32)]);
-    rig.operator(ESCAPE);
+    let mut test_machine = TestOperator::with(1, [spec("vm", 32)]);
+    test_machine.operator(ESCAPE);
     let whole = {
         let mut text = String::new();
-        rig.vm(0).inspect(&mut text).expect("a string");
+        test_machine.vm(0).inspect(&mut text).expect("a string");
         text.lines().count()
     };
-    rig.host
+    test_machine
+        .host
         .takes
         .store(0, core::sync::atomic::Ordering::Relaxed);
-    rig.host.text();
+    test_machine.host.text();
     for _ in 0..10 {
-        rig.host.type_text("info vm\r");
+        test_machine.host.type_text("info vm\r");
     }
     let mut text = String::new();
     for _ in 0..2_000 {
         // As much as 115,200 baud.
-        rig.host
+        test_machine
+            .host
             .takes
             .store(115, core::sync::atomic::Ordering::Relaxed);
-        rig.pass_ns(10_000_000);
-        text += &rig.host.text();
+        test_machine.pass_ns(10_000_000);
+        text += &test_machine.host.text();
     }
     assert!(!text.contains("lost"), "{}", text.len());
     assert!(
@@ -226,47 +253,71 @@ fn a_long_answer_over_a_slow_line_is_whole() {
 fn vms_are_made_paused_and_taken_away() {
     let template = VmSpec {
         is_template: true,
-        ..spec("mould", 1)
+        ..spec("template", 1)
     };
     let config = Config {
         vms: [spec("vm", 1), template].into(),
         ..Config::default()
     };
-    let mut rig = TestOperator::configured(1, &config);
-    assert!(rig.order("create mould a").contains("`start a` starts it"));
-    assert!(rig.order("create mould a").contains("already"));
-    assert!(rig.order("create nothing").contains("no VM or template"));
-    assert!(rig.order("start a").contains("a starts"));
-    rig.settle();
-    assert_eq!(rig.state(1), VmState::Running);
-    assert!(rig.order("pause a").contains("`resume a`"));
-    rig.settle();
-    assert!(rig.order("vms").contains("paused"));
-    assert!(rig.order("resume a").contains("goes on"));
-    rig.settle();
-    assert!(rig.order("destroy a").contains("`kill` stops it"));
-    assert!(rig.order("kill a").contains("a stops"));
-    rig.settle();
-    assert!(rig.order("destroy a").contains("a is gone"));
-    assert!(rig.order("destroy a").contains("`vms` lists them"));
+    let mut test_machine = TestOperator::configured(1, &config);
+    assert!(
+        test_machine
+            .command("create template a")
+            .contains("`start a` starts it")
+    );
+    assert!(
+        test_machine
+            .command("create template a")
+            .contains("already")
+    );
+    assert!(
+        test_machine
+            .command("create nothing")
+            .contains("no VM or template")
+    );
+    assert!(test_machine.command("start a").contains("a starts"));
+    test_machine.settle();
+    assert_eq!(test_machine.state(1), VmState::Running);
+    assert!(test_machine.command("pause a").contains("`resume a`"));
+    test_machine.settle();
+    assert!(test_machine.command("vms").contains("paused"));
+    assert!(test_machine.command("resume a").contains("goes on"));
+    test_machine.settle();
+    assert!(
+        test_machine
+            .command("destroy a")
+            .contains("`kill` stops it")
+    );
+    assert!(test_machine.command("kill a").contains("a stops"));
+    test_machine.settle();
+    assert!(test_machine.command("destroy a").contains("a is gone"));
+    assert!(
+        test_machine
+            .command("destroy a")
+            .contains("`vms` lists them")
+    );
 }
 
 #[test]
 fn stop_presses_the_button_first_if_somebody_listens() {
-    let mut rig = TestOperator::new();
-    rig.run([out_wide(0x602, x86::Width::Word, 0x100)]);
-    assert!(rig.order("stop vm").contains("power button pressed"));
-    rig.settle();
-    assert_eq!(rig.state(0), VmState::Running);
-    rig.pass_ns(31_000_000_000);
-    rig.settle();
-    assert_eq!(rig.state(0), VmState::Stopped);
+    let mut test_machine = TestOperator::new();
+    test_machine.run([out_wide(0x602, x86::Width::Word, 0x100)]);
+    assert!(
+        test_machine
+            .command("stop vm")
+            .contains("power button pressed")
+    );
+    test_machine.settle();
+    assert_eq!(test_machine.state(0), VmState::Running);
+    test_machine.pass_ns(31_000_000_000);
+    test_machine.settle();
+    assert_eq!(test_machine.state(0), VmState::Stopped);
 }
 
 #[test]
 fn devices_have_addresses_and_wires() {
-    let mut rig = TestOperator::new();
-    let text = rig.order("devices vm");
+    let mut test_machine = TestOperator::new();
+    let text = test_machine.command("devices vm");
     let row = |name: &str| {
         let row = text
             .lines()
@@ -277,57 +328,67 @@ fn devices_have_addresses_and_wires() {
     assert_eq!(row("com1"), "com1 4 ports 0x3f8-0x3ff");
     assert_eq!(row("ioapic"), "ioapic - 0xfec00000-0xfec00fff");
     assert_eq!(row("pit"), "pit 2 ports 0x40-0x43, port 0x61");
-    let text = rig.order("inspect vm nothing");
+    let text = test_machine.command("inspect vm nothing");
     assert!(text.contains("vm has no \"nothing\"; it has pic"), "{text}");
 }
 
 #[test]
 fn shares_are_changed() {
-    let mut rig = two();
-    assert!(rig.order("set-weight back 200").contains("weight 200"));
-    assert_eq!(rig.vm(1).weight(), 200);
-    assert!(rig.order("set-weight back 0").contains("from 1 to"));
-    assert!(rig.order("set-cap back 50").contains("50 %"));
-    assert_eq!(rig.vm(1).cap(), Some(50));
+    let mut test_machine = two();
     assert!(
-        rig.order("info back")
+        test_machine
+            .command("set-weight back 200")
+            .contains("weight 200")
+    );
+    assert_eq!(test_machine.vm(1).weight(), 200);
+    assert!(
+        test_machine
+            .command("set-weight back 0")
+            .contains("from 1 to")
+    );
+    assert!(test_machine.command("set-cap back 50").contains("50 %"));
+    assert_eq!(test_machine.vm(1).cap(), Some(50));
+    assert!(
+        test_machine
+            .command("info back")
             .contains("weight 200, cap 50 % of one CPU")
     );
-    assert!(rig.order("set-cap back 0").contains("no cap"));
-    assert_eq!(rig.vm(1).cap(), None);
+    assert!(test_machine.command("set-cap back 0").contains("no cap"));
+    assert_eq!(test_machine.vm(1).cap(), None);
     assert!(
-        rig.order("set-cap back much")
+        test_machine
+            .command("set-cap back much")
             .contains("is not a number from 0 to 4294967295; `help set-cap`")
     );
 }
 
 #[test]
 fn an_escape_is_a_key_here_too() {
-    let mut rig = two();
-    rig.order("top");
-    rig.operator("\u{1b}");
-    rig.pass_ns(100_000_000);
-    let text = rig.host.text();
+    let mut test_machine = two();
+    test_machine.command("top");
+    test_machine.operator("\u{1b}");
+    test_machine.pass_ns(100_000_000);
+    let text = test_machine.host.text();
     assert!(text.ends_with("caisson> "), "{text:?}");
     // What comes later is neither a symbol with Alt nor part of a sequence.
     for first in ["v", "]"] {
-        rig.operator("\u{1b}");
-        rig.pass_ns(100_000_000);
-        let text = rig.operator(first);
+        test_machine.operator("\u{1b}");
+        test_machine.pass_ns(100_000_000);
+        let text = test_machine.operator(first);
         assert_eq!(text, first);
-        rig.operator("\u{15}");
+        test_machine.operator("\u{15}");
     }
-    rig.operator("\u{1b}");
-    rig.pass_ns(100_000_000);
-    assert!(rig.operator("vms\r").contains("running"));
+    test_machine.operator("\u{1b}");
+    test_machine.pass_ns(100_000_000);
+    assert!(test_machine.operator("vms\r").contains("running"));
     // In one go it is a symbol with Alt, which is none.
-    rig.operator("\u{1b}x");
-    assert!(rig.operator("vms\r").contains("running"));
+    test_machine.operator("\u{1b}x");
+    assert!(test_machine.operator("vms\r").contains("running"));
 }
 
 #[test]
 fn a_line_may_contain_what_looks_like_the_prompt() {
-    let mut rig = two();
-    let text = rig.order("nonsense caisson> -h --help");
+    let mut test_machine = two();
+    let text = test_machine.command("nonsense caisson> -h --help");
     assert!(text.contains("no command \"nonsense\""), "{text:?}");
 }

@@ -15,7 +15,7 @@ fn words(info: &CommandInfo, count: usize) -> Vec<String> {
     words.chain(["more".into()]).take(count).collect()
 }
 
-/// The name of a command in its serialized form.
+/// Returns the name of a command in its serialized form.
 fn name(command: &Command) -> String {
     match serde_json::to_value(command).expect("plain data") {
         serde_json::Value::String(name) => name,

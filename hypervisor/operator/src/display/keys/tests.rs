@@ -2,7 +2,7 @@ use super::*;
 use alloc::vec::Vec;
 use terminal::Keys;
 
-/// What the keyboard sends for these bytes, typed at once and followed by a pause.
+/// Returns what the keyboard sends for these bytes, typed at once and followed by a pause.
 fn codes(bytes: &[u8]) -> Vec<u8> {
     let mut keys = Keys::default();
     let mut codes = VecDeque::new();

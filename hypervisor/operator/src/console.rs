@@ -5,9 +5,10 @@
 //! again. A picture that fills the terminal is not disturbed: lines that come meanwhile are
 //! counted, and can be read in the log and in the scrollback of their VM.
 
+use crate::focus::{AtomicFocus, Focus};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicUsize, Ordering};
 use host::{Host, Terminal};
 use spin::mutex::TicketMutex;
 
@@ -25,17 +26,12 @@ const MAX_OPEN_LINE_BYTES: usize = 1024;
 /// A line this long is on one row of any terminal, and can be wiped.
 const ROW_BYTES: usize = 79;
 
-/// The operator's shell, as a focus.
-pub(crate) const SHELL: usize = usize::MAX;
-
 /// The output of a session. Lock order: a device's slot, then a view, then this.
 pub(crate) struct Console<H: Host> {
     host: &'static H,
     terminal: Terminal,
     /// Changed with the view of the VM in question locked, and `output`.
-    focus: AtomicUsize,
-    /// Set while the VM in focus is seen by its screen, not by its serial port.
-    is_screen: AtomicBool,
+    focus: AtomicFocus,
     /// The bytes that wait, for those who need no exact number.
     waiting: AtomicUsize,
     /// Taken in turn, as all VMs meet here.
@@ -73,8 +69,7 @@ impl<H: Host> Console<H> {
         Self {
             host,
             terminal,
-            focus: AtomicUsize::new(0),
-            is_screen: AtomicBool::new(false),
+            focus: AtomicFocus::new(),
             waiting: AtomicUsize::new(0),
             output: TicketMutex::new(Output {
                 waiting: VecDeque::with_capacity(room),
@@ -93,27 +88,20 @@ impl<H: Host> Console<H> {
         self.terminal
     }
 
-    /// Returns the number of the VM that has the focus, or [`SHELL`].
-    pub(crate) fn focus(&self) -> usize {
-        self.focus.load(Ordering::Relaxed)
-    }
-
-    /// Returns whether the VM in focus is seen by its screen.
-    pub(crate) fn is_screen(&self) -> bool {
-        self.is_screen.load(Ordering::Relaxed)
+    /// Returns the focus.
+    pub(crate) fn focus(&self) -> Focus {
+        self.focus.get()
     }
 
     /// Returns whether this VM's serial port is what the terminal shows.
     pub(crate) fn shows_serial_of(&self, vm: usize) -> bool {
-        self.focus() == vm && !self.is_screen()
+        self.focus() == Focus::Serial(vm)
     }
 
-    /// Sets the focus: a VM's serial port, its screen, or the shell. Views do so, with themselves
-    /// locked.
-    pub(crate) fn set_focus(&self, to: usize, is_screen: bool) {
+    /// Changes the focus. Views do so, with themselves locked.
+    pub(crate) fn set_focus(&self, to: Focus) {
         let mut output = self.output.lock();
-        self.focus.store(to, Ordering::Relaxed);
-        self.is_screen.store(is_screen, Ordering::Relaxed);
+        self.focus.set(to);
         // A screen is a picture as soon as it is drawn.
         output.is_picture = false;
     }

@@ -22,6 +22,7 @@ mod command;
 mod console;
 mod consoles;
 mod display;
+mod focus;
 mod lines;
 mod outputs;
 mod render;
@@ -40,13 +41,13 @@ pub use command::{
 };
 
 use crate::chores::OperatorChores;
-use crate::console::SHELL;
 use crate::consoles::{Consoles, MessageSink};
+use crate::focus::Focus;
 use crate::outputs::Outputs;
 use alloc::boxed::Box;
 use host::{Host, PowerAction};
 use spin::{Mutex, Once};
-use vm_spec::{Config, GuestConsole};
+use vm_spec::Config;
 use vmm::{Chores, Hypervisor, Module};
 
 /// The sessions' outputs, once there are any.
@@ -90,10 +91,10 @@ pub fn start<H: Host>(
     }
     for console in consoles.iter() {
         let Some(vm) = &first else {
-            console.set_focus(SHELL, false);
+            console.set_focus(Focus::Shell);
             continue;
         };
-        console.set_focus(vm.id(), vm.spec().console == GuestConsole::Screen);
+        console.set_focus(Focus::on(vm.id(), vm.spec().console));
         // Past the log, whatever its level: without it nobody finds the shell.
         console.write(b"Press Ctrl-] for the operator's shell.\r\n");
     }

@@ -4,8 +4,9 @@
 //! and the screen may show different VMs at the same time.
 
 use crate::Operator;
-use crate::console::{Console, SHELL};
+use crate::console::Console;
 use crate::display::Display;
+use crate::focus::Focus;
 use crate::shell::Shell;
 use crate::status::StatusLine;
 use crate::typing::Typing;
@@ -39,7 +40,7 @@ pub(crate) struct Session<H: Host> {
 impl<H: Host> Session<H> {
     pub(crate) fn new(operator: &'static Operator<H>, console: &'static Console<H>) -> Self {
         let mut shell = Shell::new(operator, console);
-        if console.focus() == SHELL {
+        if console.focus() == Focus::Shell {
             shell.open();
         }
         let mut session = Self {
@@ -66,19 +67,19 @@ impl<H: Host> Session<H> {
             let focus = self.console.focus();
             if byte == ESCAPE {
                 self.typing.change();
-                if focus == SHELL {
+                if focus == Focus::Shell {
                     self.shell.close();
                 } else {
                     self.shell.open();
                 }
                 self.follow_focus();
-            } else if focus == SHELL {
+            } else if focus == Focus::Shell {
                 self.shell.byte(byte, now);
                 self.follow_focus();
             } else if let Some(vm) = &self.on_display {
                 let screen = Some(&mut self.display);
                 self.typing.type_byte(byte, vm, screen, now);
-            } else if let Some(vm) = self.operator.hypervisor.by_id(focus) {
+            } else if let Some(vm) = focus.vm().and_then(|id| self.operator.hypervisor.by_id(id)) {
                 self.typing.type_byte(byte, &vm, None, now);
             }
         }
@@ -86,8 +87,10 @@ impl<H: Host> Session<H> {
 
     /// Follows the focus to a VM's screen, or away from it.
     fn follow_focus(&mut self) {
-        let console = self.console;
-        let wanted = console.is_screen().then(|| console.focus());
+        let wanted = match self.console.focus() {
+            Focus::Screen(vm) => Some(vm),
+            Focus::Shell | Focus::Serial(_) => None,
+        };
         if self.on_display.as_ref().map(|vm| vm.id()) == wanted {
             return;
         }

@@ -2,22 +2,22 @@
 
 mod help;
 mod line;
+
 mod pages;
 
 use crate::Operator;
 use crate::command::{self, Command, Kind, Page, Reply};
-use crate::console::{Console, FULL_BYTES, SHELL};
+use crate::console::{Console, FULL_BYTES};
+use crate::focus::Focus;
 use crate::render::render;
 use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use host::Host;
 use line::{Entered, Line, Names, SharedOutbox};
+
 use pages::{OpenPage, Pager, Rates};
 use terminal::{Key, Keys, Press};
 use time::Instant;
-use vm_spec::GuestConsole;
-use vmm::Vm;
 
 /// The shell.
 pub(crate) struct Shell<H: Host> {
@@ -31,12 +31,12 @@ pub(crate) struct Shell<H: Host> {
     /// The page that fills the terminal instead of the prompt.
     page: Option<OpenPage>,
     /// The VM that had the console before, and whether by its screen.
-    back_to: (usize, bool),
+    back_to: Focus,
 }
 
 /// Something that a command asks of the session.
-enum Request<H: Host> {
-    Attach(Arc<Vm<H>>, bool),
+enum Request {
+    Attach(Focus),
     Show(OpenPage),
 }
 
@@ -71,7 +71,7 @@ impl<H: Host> Shell<H> {
             typed_at: Instant::default(),
             outbox: SharedOutbox::default(),
             page: None,
-            back_to: (0, false),
+            back_to: Focus::Serial(0),
         }
     }
 
@@ -79,12 +79,12 @@ impl<H: Host> Shell<H> {
     pub(crate) fn open(&mut self) {
         let console = self.console;
         let focus = console.focus();
-        if focus != SHELL {
-            self.back_to = (focus, console.is_screen());
+        if focus != Focus::Shell {
+            self.back_to = focus;
         }
-        match self.operator.outputs.of(focus) {
+        match focus.vm().and_then(|id| self.operator.outputs.of(id)) {
             Some(output) => output.view.leave(console),
-            None => console.set_focus(SHELL, false),
+            None => console.set_focus(Focus::Shell),
         }
         self.keys = Keys::default();
         self.say("\nCaisson operator's shell: `help` lists the commands, Ctrl-] goes back.\n");
@@ -98,11 +98,12 @@ impl<H: Host> Shell<H> {
     /// Gives the console back.
     pub(crate) fn close(&mut self) {
         self.end_page();
-        let (id, is_screen) = self.back_to;
-        let found = self.operator.hypervisor.by_id(id).map(|vm| (vm, is_screen));
-        let first = || self.operator.hypervisor.vms().into_iter().next();
-        match found.or_else(|| first().map(|vm| (vm, false))) {
-            Some((vm, is_screen)) => self.attach(&vm, is_screen),
+        let first = || {
+            let vms = self.operator.hypervisor.vms();
+            vms.first().map(|vm| Focus::Serial(vm.id()))
+        };
+        match self.way_back().or_else(first) {
+            Some(to) => self.attach(to),
             None => {
                 self.say("\nthere is no VM to go back to; `create` makes one\n");
                 self.show_line();
@@ -110,15 +111,22 @@ impl<H: Host> Shell<H> {
         }
     }
 
-    fn attach(&mut self, vm: &Vm<H>, is_screen: bool) {
+    /// Returns the focus before the shell, if its VM is still there.
+    fn way_back(&self) -> Option<Focus> {
+        let vm = self.back_to.vm()?;
+        self.operator.hypervisor.by_id(vm).map(|_| self.back_to)
+    }
+
+    fn attach(&mut self, to: Focus) {
         // What does not get out now would come in the middle of the VM's output.
         self.pump();
         self.outbox.lock().clear();
-        if let Some(output) = self.operator.outputs.of(vm.id()) {
-            if is_screen {
-                output.view.attach_screen(self.console);
-            } else {
-                output.view.attach(self.console);
+        let output = to.vm().and_then(|id| self.operator.outputs.of(id));
+        if let Some(output) = output {
+            match to {
+                Focus::Shell => {}
+                Focus::Serial(_) => output.view.attach(self.console),
+                Focus::Screen(_) => output.view.attach_screen(self.console),
             }
         }
     }
@@ -214,23 +222,23 @@ impl<H: Host> Shell<H> {
         }
         match request {
             Some(Request::Show(page)) => self.show_page(page),
-            Some(Request::Attach(vm, is_screen)) => self.attach(&vm, is_screen),
+            Some(Request::Attach(to)) => self.attach(to),
             None => {}
         }
     }
 
     /// Carries a command out and answers it. Returns what follows behind the prompt.
-    fn carry_out(&mut self, command: Command) -> Option<Request<H>> {
+    fn carry_out(&mut self, command: Command) -> Option<Request> {
         match self.operator.execute(command) {
             Reply::Page(page) => self.page(page).map(Request::Show),
             Reply::Attach { name, view } => {
                 let vm = self.operator.hypervisor.find(&name)?;
-                let is_screen = match view {
-                    None if self.back_to.0 == vm.id() => self.back_to.1,
-                    None => vm.spec().console == GuestConsole::Screen,
-                    Some(view) => view == GuestConsole::Screen,
+                let to = match view {
+                    None if self.back_to.vm() == Some(vm.id()) => self.back_to,
+                    None => Focus::on(vm.id(), vm.spec().console),
+                    Some(view) => Focus::on(vm.id(), view),
                 };
-                Some(Request::Attach(vm, is_screen))
+                Some(Request::Attach(to))
             }
             reply @ (Reply::Vms(_)
             | Reply::Host(_)
@@ -265,15 +273,15 @@ impl<H: Host> Shell<H> {
 
     /// Pages through what the VM has printed that had the console before.
     fn page_back(&mut self) {
-        if let Some(pager) = self.pager(self.back_to.0) {
+        if let Some(pager) = self.back_to.vm().and_then(|id| self.pager(id)) {
             self.show_page(OpenPage::Text(pager));
         }
     }
 
     /// Goes back to the VM, to its other view.
     fn toggle(&mut self) {
-        if let Some(vm) = self.operator.hypervisor.by_id(self.back_to.0) {
-            self.attach(&vm, !self.back_to.1);
+        if let Some(back) = self.way_back() {
+            self.attach(back.toggled());
         }
     }
 
@@ -297,7 +305,7 @@ impl<H: Host> Shell<H> {
 
     /// Does what time brings: tables that change, answers that wait for room.
     pub(crate) fn keep(&mut self, now: Instant) {
-        if self.console.focus() != SHELL {
+        if self.console.focus() != Focus::Shell {
             return;
         }
         self.note_pause(now);
@@ -338,6 +346,6 @@ impl<H: Host> Shell<H> {
 
     /// Returns whether answers wait for room.
     pub(crate) fn is_waiting(&self) -> bool {
-        self.console.focus() == SHELL && !self.outbox.lock().is_empty()
+        self.console.focus() == Focus::Shell && !self.outbox.lock().is_empty()
     }
 }

@@ -1,7 +1,8 @@
 //! A session's status line: what has the focus, how the VMs are, how busy the CPUs are.
 
 use crate::Operator;
-use crate::console::{Console, SHELL};
+use crate::console::Console;
+use crate::focus::Focus;
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::fmt::{self, Write};
@@ -19,7 +20,7 @@ pub(crate) struct StatusLine {
     due: Instant,
     taken: Instant,
     idle_ns: u64,
-    focus: Option<(usize, bool)>,
+    focus: Option<Focus>,
 }
 
 impl StatusLine {
@@ -31,7 +32,7 @@ impl StatusLine {
         vms: &[Arc<Vm<H>>],
         now: Instant,
     ) {
-        let focus = Some((console.focus(), console.is_screen()));
+        let focus = Some(console.focus());
         if now < self.due && focus == self.focus {
             return;
         }
@@ -62,11 +63,12 @@ fn write_line<H: Host>(
     out: &mut String,
 ) -> fmt::Result {
     let focus = console.focus();
-    match vms.iter().find(|vm| vm.id() == focus) {
-        _ if focus == SHELL => write!(out, " shell")?,
-        Some(vm) if console.is_screen() => write!(out, " {} (screen)", vm.name())?,
-        Some(vm) => write!(out, " {}", vm.name())?,
-        None => write!(out, " nobody")?,
+    let vm = |id| vms.iter().find(|vm| vm.id() == id);
+    let name = |id| vm(id).map_or("nobody", |vm| vm.name());
+    match focus {
+        Focus::Shell => write!(out, " shell")?,
+        Focus::Serial(id) => write!(out, " {}", name(id))?,
+        Focus::Screen(id) => write!(out, " {} (screen)", name(id))?,
     }
     let count = |wanted: &[VmState]| {
         let states = vms.iter().map(|vm| vm.lifecycle().state());
@@ -86,5 +88,9 @@ fn write_line<H: Host>(
         " | CPUs {load} % | up {hours}:{minutes:02}:{:02} | Ctrl-]: ",
         seconds % 60
     )?;
-    out.write_str(if focus == SHELL { "back" } else { "shell" })
+    out.write_str(if focus == Focus::Shell {
+        "back"
+    } else {
+        "shell"
+    })
 }

@@ -2,8 +2,9 @@
 //! looks at it.
 
 use crate::allowance::Allowance;
-use crate::console::{Console, FULL_BYTES, MAX_LINE_BYTES, SHELL};
+use crate::console::{Console, FULL_BYTES, MAX_LINE_BYTES};
 use crate::consoles::Consoles;
+use crate::focus::Focus;
 use alloc::string::String;
 use alloc::vec::Vec;
 use board::SerialEnd;
@@ -124,7 +125,7 @@ impl<H: Host> View<H> {
     /// Gives a session to the VM's serial port, and shows the last of what it printed.
     pub(crate) fn attach(&self, console: &Console<H>) {
         let state = self.state.lock();
-        console.set_focus(self.vm, false);
+        console.set_focus(Focus::Serial(self.vm));
         let header = alloc::format!("console of vm {}; Ctrl-] leads to the shell\r\n", self.name);
         let modes = state.confined.modes();
         let back = &state.back;
@@ -164,21 +165,21 @@ impl<H: Host> View<H> {
             self.name
         );
         console.write(text.as_bytes());
-        console.set_focus(self.vm, true);
+        console.set_focus(Focus::Screen(self.vm));
     }
 
     /// Takes a session from the VM, if it has it, and puts the terminal back as it was.
     pub(crate) fn leave(&self, console: &Console<H>) {
         let state = self.state.lock();
-        if console.focus() != self.vm {
+        if console.focus().vm() != Some(self.vm) {
             return;
         }
-        if console.is_screen() {
-            console.write(BELOW_SCREEN);
-        } else {
+        if console.shows_serial_of(self.vm) {
             state.confined.modes().leave(&mut Shown(console));
+        } else {
+            console.write(BELOW_SCREEN);
         }
-        console.set_focus(SHELL, false);
+        console.set_focus(Focus::Shell);
         let held_back = console.set_picture(false);
         tell_held_back(console, held_back);
     }
@@ -196,7 +197,7 @@ impl<H: Host> View<H> {
             self.set_picture(false);
         }
         for console in self.consoles.iter() {
-            if console.focus() == self.vm && console.is_screen() {
+            if console.focus() == Focus::Screen(self.vm) {
                 // Why it has ended is told below its last picture.
                 console.write(BELOW_SCREEN);
                 let held_back = console.set_picture(false);

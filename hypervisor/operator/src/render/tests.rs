@@ -83,7 +83,8 @@ fn replies() -> Vec<(Reply, &'static str)> {
         (
             Reply::Host(host()),
             "4 CPUs at 2400 MHz (TSC), up 61 s\n\
-             memory: 1024 MiB in all, 500 MiB free, 512 MiB guests, 8 KiB files, 100 KiB hypervisor\n\
+             memory: 1024 MiB in all, 500 MiB free, 512 MiB guests, 8 KiB files, \
+             100 KiB hypervisor\n\
              the hypervisor's: image 10 KiB, heap 14 KiB, stacks 11 KiB, page tables 12 KiB, \
              guests' page tables 13 KiB, CPUs' structures 40 KiB\n\
              to the byte: 524288000 free, 99 of the heap in use\n",

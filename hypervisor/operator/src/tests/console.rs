@@ -1,6 +1,6 @@
 //! Views: what a guest prints, and what the operator sees of it.
 
-use crate::console::SHELL;
+use crate::focus::Focus;
 use crate::tests::machine::TestOperator;
 use core::num::NonZero;
 use std::string::String;
@@ -159,19 +159,19 @@ fn the_operator_switches_to_a_vms_screen_and_back() {
     let text = test_machine.command("attach back screen");
     assert!(text.contains("screen of vm back"), "{text:?}");
     test_machine.pass_ns(100_000_000);
-    assert!(test_machine.serial().is_screen());
+    assert_eq!(test_machine.serial().focus(), Focus::Screen(1));
     let mut watcher = Watcher::new();
     watcher.see(&test_machine.host.text());
     // Typed bytes go to the keyboard, not to the serial port.
     test_machine.operator("x");
     watcher.see(&test_machine.operator(ESCAPE));
-    assert_eq!(test_machine.serial().focus(), SHELL);
+    assert_eq!(test_machine.serial().focus(), Focus::Shell);
     let screen = watcher.0.screen();
     assert!(!screen.hide_cursor(), "the cursor is shown");
     // Ctrl-T: the other view.
     let text = test_machine.operator("\u{14}");
     assert!(text.contains("console of vm back"), "{text:?}");
-    assert!(!test_machine.serial().is_screen());
+    assert_eq!(test_machine.serial().focus(), Focus::Serial(1));
 }
 
 #[test]
@@ -310,8 +310,8 @@ fn the_console_of_a_destroyed_vm_is_nobodys() {
     test_machine.hypervisor.destroy("vm").expect("stopped");
     // Typed into the void, and the way to the shell is open.
     test_machine.operator("abc\x1d");
-    assert_eq!(test_machine.serial().focus(), SHELL);
+    assert_eq!(test_machine.serial().focus(), Focus::Shell);
     // Back to nobody: the shell stays.
     test_machine.operator("\x1d");
-    assert_eq!(test_machine.serial().focus(), SHELL);
+    assert_eq!(test_machine.serial().focus(), Focus::Shell);
 }

@@ -1,6 +1,7 @@
 //! Tests of the whole operator: of what is typed in a session, and what is seen there.
 
 mod commands;
+mod completion;
 mod console;
 mod ends;
 mod floods;

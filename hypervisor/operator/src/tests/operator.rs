@@ -1,5 +1,6 @@
 //! The console and the operator's shell.
 
+use crate::focus::Focus;
 use crate::tests::machine::TestOperator;
 use vmm::VmState;
 use vmm::test_host::{out, spec};
@@ -9,7 +10,7 @@ const ESCAPE: &str = "\u{1d}";
 impl TestOperator {
     /// Enters the shell, says a command and returns the answer.
     pub(super) fn command(&mut self, command: &str) -> std::string::String {
-        if self.serial().focus() != crate::console::SHELL {
+        if self.serial().focus() != Focus::Shell {
             self.operator(ESCAPE);
         }
         self.operator(command);
@@ -73,7 +74,7 @@ fn the_escape_key_works_although_the_guest_reads_nothing() {
     assert!(text.contains("caisson> "), "{text}");
     let text = test_machine.operator(ESCAPE);
     assert!(text.contains("console of vm vm"), "{text}");
-    assert_eq!(test_machine.serial().focus(), 0);
+    assert_eq!(test_machine.serial().focus(), Focus::Serial(0));
 }
 
 #[test]
@@ -194,7 +195,7 @@ fn attach_moves_the_focus() {
     let text = test_machine.command("attach back");
     assert!(text.contains("console of vm back"), "{text}");
     assert!(text.ends_with("login: "), "{text}");
-    assert_eq!(test_machine.serial().focus(), 1);
+    assert_eq!(test_machine.serial().focus(), Focus::Serial(1));
 }
 
 #[test]
@@ -220,5 +221,5 @@ fn nothing_typed_harms_the_shell() {
         test_machine.pass_ns(10_000_000);
     }
     test_machine.operator(ESCAPE);
-    assert_eq!(test_machine.serial().focus(), 0);
+    assert_eq!(test_machine.serial().focus(), Focus::Serial(0));
 }

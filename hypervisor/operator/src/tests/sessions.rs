@@ -1,8 +1,8 @@
 //! Two sessions: one at the serial port, one at the screen.
 
 use super::console::{ESCAPE, Watcher, two};
-use crate::console::SHELL;
 use crate::consoles::MessageSink;
+use crate::focus::Focus;
 use crate::tests::machine::TestOperator;
 use core::sync::atomic::Ordering;
 use std::string::String;
@@ -65,8 +65,8 @@ fn each_types_at_its_own_vm() {
 fn each_has_its_own_shell() {
     let mut test_machine = apart();
     test_machine.operator_at_screen(ESCAPE);
-    assert_eq!(test_machine.screen().focus(), SHELL);
-    assert_eq!(test_machine.serial().focus(), 0);
+    assert_eq!(test_machine.screen().focus(), Focus::Shell);
+    assert_eq!(test_machine.serial().focus(), Focus::Serial(0));
     // The answer comes where it was asked for, and half a line there stays its own.
     let text = test_machine.operator_at_screen("vms\rinf");
     assert!(text.contains("running"), "{text:?}");
@@ -81,8 +81,8 @@ fn each_has_its_own_shell() {
     // Each goes back to where it came from.
     test_machine.operator(ESCAPE);
     test_machine.operator_at_screen(ESCAPE);
-    assert_eq!(test_machine.serial().focus(), 0);
-    assert_eq!(test_machine.screen().focus(), 1);
+    assert_eq!(test_machine.serial().focus(), Focus::Serial(0));
+    assert_eq!(test_machine.screen().focus(), Focus::Serial(1));
 }
 
 #[test]
@@ -180,8 +180,10 @@ fn one_shows_a_vms_serial_port_and_the_other_its_screen() {
     test_machine.operator_at_screen(ESCAPE);
     test_machine.operator_at_screen("attach front screen\r");
     test_machine.pass_ns(100_000_000);
-    assert!(test_machine.screen().is_screen() && test_machine.screen().is_picture());
-    assert!(!test_machine.serial().is_screen() && !test_machine.serial().is_picture());
+    assert_eq!(test_machine.screen().focus(), Focus::Screen(0));
+    assert!(test_machine.screen().is_picture());
+    assert_eq!(test_machine.serial().focus(), Focus::Serial(0));
+    assert!(!test_machine.serial().is_picture());
     shown(&test_machine);
     test_machine.print(0, "text");
     let (serial, screen) = shown(&test_machine);
@@ -217,6 +219,6 @@ fn each_vm_that_is_destroyed_leaves_its_session() {
     let text = test_machine.operator(&std::format!("{ESCAPE}destroy back\r{ESCAPE}"));
     assert!(text.contains("back is gone"), "{text:?}");
     test_machine.operator_at_screen("abc\u{1d}");
-    assert_eq!(test_machine.screen().focus(), SHELL);
-    assert_eq!(test_machine.serial().focus(), 0);
+    assert_eq!(test_machine.screen().focus(), Focus::Shell);
+    assert_eq!(test_machine.serial().focus(), Focus::Serial(0));
 }

@@ -1,6 +1,7 @@
 //! The shell: its line, its commands, and what fills the screen.
 
 use super::console::{ESCAPE, Watcher, two};
+use crate::focus::Focus;
 use crate::tests::machine::TestOperator;
 use std::string::String;
 use std::vec::Vec;
@@ -183,7 +184,7 @@ fn tables_change_until_a_key() {
     assert!(row.contains(" 4") || row.contains(" 5"), "{row:?}");
     // Ctrl-] leads all the way back.
     test_machine.operator(ESCAPE);
-    assert_eq!(test_machine.serial().focus(), 0);
+    assert_eq!(test_machine.serial().focus(), Focus::Serial(0));
     assert!(
         test_machine
             .command("exits nobody")

@@ -2,7 +2,7 @@
 
 mod help;
 mod line;
-
+mod outbox;
 mod pages;
 
 use crate::Operator;
@@ -13,8 +13,8 @@ use crate::render::render;
 use alloc::string::String;
 use alloc::vec::Vec;
 use host::Host;
-use line::{Entered, Line, Names, SharedOutbox};
-
+use line::{Entered, Line, Names};
+use outbox::SharedOutbox;
 use pages::{OpenPage, Pager, Rates};
 use terminal::{Key, Keys, Press};
 use time::Instant;

@@ -2,17 +2,14 @@
 //! completed.
 
 use super::help::HELP;
+use super::outbox::SharedOutbox;
 use crate::command::{COMMANDS, Kind, info};
-use alloc::collections::VecDeque;
 use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::convert::Infallible;
-use core::fmt;
 use embedded_cli::arguments::Arg;
 use embedded_cli::cli::{Cli, CliBuilder};
 use embedded_cli::command::RawCommand;
-use spin::Mutex;
 use terminal::Key;
 
 /// Longest command line.
@@ -29,64 +26,6 @@ const UP: &[u8] = b"\x1b[A";
 const DOWN: &[u8] = b"\x1b[B";
 const RIGHT: &[u8] = b"\x1b[C";
 const LEFT: &[u8] = b"\x1b[D";
-
-/// The shell's output, until the console has room for it: nothing of an answer is lost.
-#[derive(Default)]
-pub(super) struct Outbox {
-    waiting: VecDeque<u8>,
-    /// Takes the output instead, while only its text is of interest.
-    captured: Option<Vec<u8>>,
-}
-
-impl Outbox {
-    pub(super) fn write(&mut self, bytes: &[u8]) {
-        match &mut self.captured {
-            Some(captured) => captured.extend(bytes),
-            None => self.waiting.extend(bytes),
-        }
-    }
-
-    /// Writes text: lines get the ends that a terminal wants.
-    pub(super) fn write_text(&mut self, text: &str) {
-        for line in text.split_inclusive('\n') {
-            match line.strip_suffix('\n') {
-                Some(line) => {
-                    self.write(line.as_bytes());
-                    self.write(b"\r\n");
-                }
-                None => self.write(line.as_bytes()),
-            }
-        }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
-    }
-
-    /// Returns whether less than a screenful waits.
-    pub(super) fn is_small(&self) -> bool {
-        self.waiting.len() < 512
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.waiting.clear();
-    }
-
-    /// Takes at most so many bytes.
-    pub(super) fn take(&mut self, limit: usize) -> Vec<u8> {
-        let count = limit.min(self.waiting.len());
-        self.waiting.drain(..count).collect()
-    }
-}
-
-impl fmt::Write for Outbox {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.write_text(text);
-        Ok(())
-    }
-}
-
-pub(super) type SharedOutbox = Arc<Mutex<Outbox>>;
 
 struct Writer(SharedOutbox);
 
@@ -282,13 +221,7 @@ impl Line {
     /// Gives the editor bytes that end no line. Returns whether it wrote anything: that is, whether
     /// it did something.
     fn feed(&mut self, bytes: &[u8]) -> bool {
-        let len = |line: &Self| {
-            let outbox = line.outbox.lock();
-            outbox
-                .captured
-                .as_ref()
-                .map_or(outbox.waiting.len(), Vec::len)
-        };
+        let len = |line: &Self| line.outbox.lock().len();
         let before = len(self);
         for byte in bytes {
             let _ = self.editor.process_byte::<RawCommand<'_>, _>(
@@ -306,9 +239,9 @@ impl Line {
 
     /// Lets `work` write nowhere; returns what it would have written.
     fn captured(&mut self, work: impl FnOnce(&mut Self)) -> Vec<u8> {
-        self.outbox.lock().captured = Some(Vec::new());
+        self.outbox.lock().capture();
         work(self);
-        self.outbox.lock().captured.take().unwrap_or_default()
+        self.outbox.lock().end_capture()
     }
 
     /// Returns how many symbols are behind the cursor.

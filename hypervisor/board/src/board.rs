@@ -23,6 +23,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use guest_boot::MemoryLayout;
 use guest_memory::GuestMemory;
+use pc_map::{lines, ports};
 use vm_spec::VmSpec;
 
 /// What a board is made for.
@@ -99,11 +100,11 @@ impl Board {
         let serial = uart::install(
             &mut pc,
             "com1",
-            0x3f8,
-            4,
+            ports::COM1,
+            lines::COM1,
             Some(config.far_ends.com1.clone()),
         )?;
-        uart::install(&mut pc, "com2", 0x2f8, 3, None)?;
+        uart::install(&mut pc, "com2", ports::COM2, lines::COM2, None)?;
         rtc::install(&mut pc, config.wall_clock, layout, &replaced)?;
         let keyboard = keyboard::install(&mut pc)?;
         let screen = vga::install(&mut pc)?;

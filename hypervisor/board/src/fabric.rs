@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use chipset::{ApicMessage, Delivery, IOAPIC_PINS, IoApic, Ipi, Model, PicPair, Shorthand};
 use core::sync::atomic::{AtomicUsize, Ordering};
 use device::Level;
+use pc_map::lines;
 use pci::PIRQS;
 use spin::Mutex;
 use x86::Vector;
@@ -184,9 +185,6 @@ struct Pirq {
     irq: Option<u8>,
 }
 
-/// IOAPIC pin of PIRQA.
-const PIRQ_PIN: u8 = 16;
-
 /// Inputs of the PIC pair.
 const PIC_INPUTS: usize = 16;
 
@@ -250,7 +248,7 @@ impl Fabric {
         let mut pirq = pirq.lock();
         let irq = pirq.irq;
         count(&mut pirq.holders, level, |level| {
-            self.hold_pin(PIRQ_PIN + number, level);
+            self.hold_pin(lines::PCI_A + number, level);
             if let Some(irq) = irq {
                 self.hold_irq(irq, level);
             }

@@ -4,7 +4,7 @@ use crate::fabric::Fabric;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering};
 use device::Level;
-use guest_acpi::wiring;
+use pc_map::lines;
 use spin::Mutex;
 
 /// One device's share of an interrupt line, which leads to a pin of the IOAPIC and, for ISA lines,
@@ -79,7 +79,7 @@ impl IntxLine {
         Self {
             fabric: fabric.clone(),
             // As the DSDT's _PRT says.
-            pirq: wiring::pci_gsi(device, pin) - wiring::PCI_GSI_BASE,
+            pirq: lines::of_pci(device, pin) - lines::PCI_A,
             state: Mutex::default(),
         }
     }
@@ -87,7 +87,7 @@ impl IntxLine {
     /// Returns the line's number at the IOAPIC.
     #[must_use]
     pub fn gsi(&self) -> u8 {
-        wiring::PCI_GSI_BASE + self.pirq
+        lines::PCI_A + self.pirq
     }
 
     /// Sets whether the function asserts its pin. Its harness only.

@@ -5,7 +5,8 @@ use crate::ends::TextEnd;
 use crate::maker::Maker;
 use crate::slot::Harness;
 use alloc::sync::Arc;
-use chipset::{DEBUG_PORT, DebugPort, FIRMWARE_LOG_PORT};
+use chipset::DebugPort;
+use pc_map::ports;
 
 /// Passes the text on.
 struct DebugHarness {
@@ -23,6 +24,6 @@ impl Harness<DebugPort> for DebugHarness {
 /// Puts both ports on the board.
 pub(crate) fn install(pc: &mut Maker, end: Arc<dyn TextEnd>) -> Result<(), Overlap> {
     let debug = pc.slot("debug", DebugPort::new(), DebugHarness { end });
-    pc.ports(DEBUG_PORT..=DEBUG_PORT, 0, debug.clone())?;
-    pc.ports(FIRMWARE_LOG_PORT..=FIRMWARE_LOG_PORT, 0, debug)
+    pc.ports(ports::DEBUG, 0, debug.clone())?;
+    pc.ports(ports::FIRMWARE_LOG, 0, debug)
 }

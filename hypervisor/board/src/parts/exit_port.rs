@@ -5,7 +5,8 @@ use crate::lifecycle::{Lifecycle, StopReason};
 use crate::maker::Maker;
 use crate::slot::Harness;
 use alloc::sync::Arc;
-use chipset::{EXIT_PORT, ExitPort};
+use chipset::ExitPort;
+use pc_map::ports;
 
 /// Ends the VM.
 struct ExitHarness {
@@ -24,5 +25,5 @@ impl Harness<ExitPort> for ExitHarness {
 pub(crate) fn install(pc: &mut Maker) -> Result<(), Overlap> {
     let lifecycle = pc.lifecycle();
     let exit = pc.slot("exit", ExitPort::new(), ExitHarness { lifecycle });
-    pc.ports(EXIT_PORT..=EXIT_PORT + 3, 0, exit)
+    pc.ports(ports::EXIT, 0, exit)
 }

@@ -7,10 +7,11 @@ use crate::slot::Harness;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use chipset::FwCfg;
-use chipset::fw_cfg::{DESCRIPTOR_BYTES, DMA_LOW_PORT, Items, PieceContent, SELECTOR_PORT, key};
+use chipset::fw_cfg::{DESCRIPTOR_BYTES, Items, PieceContent, key};
 use guest_boot::MemoryLayout;
 use guest_boot::fw_cfg::{CMDLINE_AT, FwCfgKernel, SETUP_AT};
 use guest_memory::GuestMemory;
+use pc_map::ports;
 use vm_spec::VmSpec;
 
 /// Length of an entry of `etc/e820`: start, length, kind.
@@ -54,7 +55,7 @@ pub(crate) fn install<R: GuestMemory + 'static>(
     };
     let items = items(config.spec, config.layout, config.kernel, config.initrd);
     let fw_cfg = pc.slot("fw_cfg", FwCfg::new(items), harness);
-    pc.ports(SELECTOR_PORT..=DMA_LOW_PORT + 3, 0, fw_cfg)
+    pc.ports(ports::FW_CFG, 0, fw_cfg)
 }
 
 /// Returns all it tells.

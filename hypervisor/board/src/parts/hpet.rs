@@ -4,15 +4,11 @@ use crate::bus::Overlap;
 use crate::line::Line;
 use crate::maker::Maker;
 use crate::slot::Harness;
-use addr::{Gpa, GpaRange};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use chipset::{Hpet, HpetSignal};
 use core::sync::atomic::{AtomicBool, Ordering};
-use guest_acpi::wiring;
-
-/// Length of its registers' page.
-const REGISTERS_BYTES: u64 = 0x1000;
+use pc_map::{lines, memory};
 
 /// Tells PIT and RTC whether the HPET has taken their interrupts. (IA-PC HPET specification 2.3.5,
 /// LEG_RT_CNF)
@@ -54,15 +50,11 @@ impl Harness<Hpet> for HpetHarness {
 }
 
 /// Puts the HPET on the board.
-#[expect(
-    clippy::expect_used,
-    reason = "a page at a constant address below 4 GiB does not wrap"
-)]
 pub(crate) fn install(pc: &mut Maker, replaced: &LegacyReplacement) -> Result<(), Overlap> {
     // With legacy replacement pins 2 and 8 stand for IRQ 0 and 8, which the PIC pair has as well.
     let irq = |pin| match pin {
-        2 => Some(0),
-        8 => Some(8),
+        lines::PIT => Some(lines::PIT_IRQ),
+        lines::RTC => Some(lines::RTC),
         _ => None,
     };
     let pins = 0..chipset::IOAPIC_PINS;
@@ -71,7 +63,5 @@ pub(crate) fn install(pc: &mut Maker, replaced: &LegacyReplacement) -> Result<()
         replaced: replaced.clone(),
     };
     let hpet = pc.slot("hpet", Hpet::new(), harness);
-    let range = GpaRange::new(Gpa::new(wiring::HPET.into()), REGISTERS_BYTES)
-        .expect("a page below 4 GiB does not wrap");
-    pc.memory(range, hpet)
+    pc.memory(memory::HPET, hpet)
 }

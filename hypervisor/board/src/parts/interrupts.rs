@@ -5,6 +5,7 @@ use crate::fabric::{Cpus, Fabric, IoApicHarness, PicHarness};
 use crate::maker::{Maker, SlotMaker};
 use alloc::sync::Arc;
 use chipset::{IoApic, PicPair};
+use pc_map::{memory, ports};
 
 /// Makes the controllers, to which all lines lead.
 pub(crate) fn make(slots: &mut SlotMaker, cpus: Arc<Cpus>) -> Arc<Fabric> {
@@ -16,8 +17,8 @@ pub(crate) fn make(slots: &mut SlotMaker, cpus: Arc<Cpus>) -> Arc<Fabric> {
 /// Puts their registers on the board.
 pub(crate) fn install(pc: &mut Maker) -> Result<(), Overlap> {
     // It has registers in several places and sees whole port numbers: base 0.
-    for ports in [0x20..=0x21, 0xa0..=0xa1, 0x4d0..=0x4d1] {
+    for ports in [ports::PIC_MASTER, ports::PIC_SLAVE, ports::ELCR] {
         pc.ports(ports, 0, pc.fabric.pic.clone())?;
     }
-    pc.memory(guest_boot::IO_APIC, pc.fabric.ioapic.clone())
+    pc.memory(memory::IO_APIC, pc.fabric.ioapic.clone())
 }

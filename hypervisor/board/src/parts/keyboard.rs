@@ -10,9 +10,10 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
-use chipset::{I8042, I8042_COMMAND_PORT, I8042_DATA_PORT, MouseButtons};
+use chipset::{I8042, MouseButtons};
 use core::sync::atomic::{AtomicU32, Ordering};
 use device::Device;
+use pc_map::{lines, ports};
 use spin::Mutex;
 
 /// Holds the lines of keyboard and mouse, and resets the VM.
@@ -100,13 +101,13 @@ impl Keyboard {
 /// Puts controller, keyboard and mouse on the board.
 pub(crate) fn install(pc: &mut Maker) -> Result<Keyboard, Overlap> {
     let harness = I8042Harness {
-        keyboard: pc.isa_line(1),
-        mouse: pc.isa_line(12),
+        keyboard: pc.isa_line(lines::KEYBOARD),
+        mouse: pc.isa_line(lines::MOUSE),
         lifecycle: pc.lifecycle(),
     };
     let slot = pc.slot("i8042", I8042::new(), harness);
-    for port in [I8042_DATA_PORT, I8042_COMMAND_PORT] {
-        pc.ports(port..=port, 0, slot.clone())?;
+    for ports in [ports::KEYBOARD_DATA, ports::KEYBOARD_COMMAND] {
+        pc.ports(ports, 0, slot.clone())?;
     }
     Ok(Keyboard {
         slot,

@@ -8,7 +8,7 @@ use crate::slot::Harness;
 use addr::{Gpa, GpaRange};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use guest_acpi::wiring;
+use pc_map::{memory, ports};
 use pci::{BarKind, BarWindow, Bdf, Function, Root};
 
 /// A function that a part brings along.
@@ -76,7 +76,7 @@ fn place(region: &Region, window: Option<BarWindow>) {
 
 /// Puts the host bridge, the LPC bridge and these functions on the board.
 pub(crate) fn install(pc: &mut Maker, plans: Vec<FunctionPlan>) -> Result<(), Overlap> {
-    let mut root = pci::q35(wiring::PM_BASE);
+    let mut root = pci::q35(*ports::PM.start());
     let mut functions = Vec::new();
     for plan in plans {
         // Two parts at one place are our bug; the second one is not seen by the guest.
@@ -93,7 +93,7 @@ pub(crate) fn install(pc: &mut Maker, plans: Vec<FunctionPlan>) -> Result<(), Ov
         functions,
     };
     let root = pc.slot("pci", root, harness);
-    pc.ports(0xcf8..=0xcf8, 0, root.clone())?;
-    pc.ports(0xcfc..=0xcff, 0, root.clone())?;
-    pc.memory(guest_boot::ECAM, root)
+    pc.ports(ports::PCI_ADDRESS, 0, root.clone())?;
+    pc.ports(ports::PCI_DATA, 0, root.clone())?;
+    pc.memory(memory::ECAM, root)
 }

@@ -9,7 +9,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use chipset::Pit;
 use device::Device;
-use guest_acpi::wiring;
+use pc_map::{lines, ports};
 
 /// Sends the PIT's ticks to IRQ 0.
 struct PitHarness {
@@ -35,10 +35,10 @@ impl Harness<Pit> for PitHarness {
 pub(crate) fn install(pc: &mut Maker, replaced: &LegacyReplacement) -> Result<(), Overlap> {
     let harness = PitHarness {
         // IRQ 0 is at pin 2 of the IOAPIC, as the MADT says.
-        line: pc.line(Some(0), wiring::PIT_GSI),
+        line: pc.line(Some(lines::PIT_IRQ), lines::PIT),
         replaced: replaced.clone(),
     };
     let pit = pc.slot("pit", Pit::new(), harness);
-    pc.ports(0x40..=0x43, 0, pit.clone())?;
-    pc.ports(0x61..=0x61, 0, pit)
+    pc.ports(ports::PIT, 0, pit.clone())?;
+    pc.ports(ports::NMI_CONTROL, 0, pit)
 }

@@ -10,7 +10,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use chipset::{PowerManagement, PowerRequest};
 use device::Device;
-use guest_acpi::wiring;
+use pc_map::{lines, ports};
 
 /// Holds the SCI, and carries out what the guest asks for.
 struct PowerHarness {
@@ -58,10 +58,10 @@ impl PowerButton {
 /// Puts the block on the board.
 pub(crate) fn install(pc: &mut Maker) -> Result<PowerButton, Overlap> {
     let harness = PowerHarness {
-        line: pc.isa_line(wiring::SCI_GSI),
+        line: pc.isa_line(lines::SCI),
         lifecycle: pc.lifecycle(),
     };
     let slot = pc.slot("pm", PowerManagement::new(false), harness);
-    pc.ports(wiring::PM_PORTS, wiring::PM_BASE, slot.clone())?;
+    pc.ports(ports::PM, *ports::PM.start(), slot.clone())?;
     Ok(PowerButton { slot })
 }

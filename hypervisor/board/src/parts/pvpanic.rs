@@ -5,7 +5,8 @@ use crate::ends::EventEnd;
 use crate::maker::Maker;
 use crate::slot::Harness;
 use alloc::sync::Arc;
-use chipset::{PVPANIC_PORT, Pvpanic};
+use chipset::Pvpanic;
+use pc_map::ports;
 
 /// Passes the event on.
 struct PvpanicHarness {
@@ -23,5 +24,5 @@ impl Harness<Pvpanic> for PvpanicHarness {
 /// Puts the port on the board.
 pub(crate) fn install(pc: &mut Maker, end: Arc<dyn EventEnd>) -> Result<(), Overlap> {
     let pvpanic = pc.slot("pvpanic", Pvpanic::default(), PvpanicHarness { end });
-    pc.ports(PVPANIC_PORT..=PVPANIC_PORT, PVPANIC_PORT, pvpanic)
+    pc.ports(ports::PVPANIC, *ports::PVPANIC.start(), pvpanic)
 }

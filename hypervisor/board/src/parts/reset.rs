@@ -6,6 +6,7 @@ use crate::maker::Maker;
 use crate::slot::Harness;
 use alloc::sync::Arc;
 use chipset::ResetControl;
+use pc_map::ports;
 
 /// Resets the VM.
 struct ResetHarness {
@@ -24,6 +25,6 @@ impl Harness<ResetControl> for ResetHarness {
 pub(crate) fn install(pc: &mut Maker) -> Result<(), Overlap> {
     let lifecycle = pc.lifecycle();
     let reset = pc.slot("reset", ResetControl::new(), ResetHarness { lifecycle });
-    pc.ports(0x92..=0x92, 0, reset.clone())?;
-    pc.ports(0xcf9..=0xcf9, 0, reset)
+    pc.ports(ports::FAST_RESET, 0, reset.clone())?;
+    pc.ports(ports::RESET, 0, reset)
 }

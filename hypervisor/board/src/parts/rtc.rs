@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use chipset::{CmosMemory, Rtc};
 use device::{Device, Level};
 use guest_boot::MemoryLayout;
+use pc_map::{lines, ports};
 
 /// Holds IRQ 8.
 struct RtcHarness {
@@ -41,9 +42,9 @@ pub(crate) fn install(
         above_4g_bytes: layout.end().raw().saturating_sub(4 << 30),
     };
     let harness = RtcHarness {
-        line: pc.isa_line(8),
+        line: pc.isa_line(lines::RTC),
         replaced: replaced.clone(),
     };
     let rtc = pc.slot("rtc", Rtc::new(wall_clock, memory), harness);
-    pc.ports(0x70..=0x71, 0x70, rtc)
+    pc.ports(ports::RTC, *ports::RTC.start(), rtc)
 }

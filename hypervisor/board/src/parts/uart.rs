@@ -10,14 +10,13 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use chipset::Uart16550;
+use core::ops::RangeInclusive;
 use core::sync::atomic::{AtomicBool, Ordering};
 use device::Device;
 use spin::Mutex;
 
 /// The most bytes of input kept for a guest that does not take them.
 const MAX_TYPED_BYTES: usize = 256;
-/// Its ports.
-const PORTS: u16 = 8;
 
 /// Holds the UART's line, and carries its bytes to the far end.
 struct UartHarness {
@@ -112,12 +111,12 @@ impl SerialPort {
     }
 }
 
-/// Puts a serial port on the board, at `base` and ISA line `irq`. Without an `end` its cable ends
+/// Puts a serial port on the board, at `ports` and ISA line `irq`. Without an `end` its cable ends
 /// nowhere.
 pub(crate) fn install(
     pc: &mut Maker,
     name: &'static str,
-    base: u16,
+    ports: RangeInclusive<u16>,
     irq: u8,
     end: Option<Arc<dyn SerialEnd>>,
 ) -> Result<SerialPort, Overlap> {
@@ -127,7 +126,8 @@ pub(crate) fn install(
         is_held: AtomicBool::new(false),
     };
     let slot = pc.slot(name, Uart16550::new(), harness);
-    pc.ports(base..=base + (PORTS - 1), base, slot.clone())?;
+    let base = *ports.start();
+    pc.ports(ports, base, slot.clone())?;
     Ok(SerialPort {
         slot,
         typed: Mutex::new(VecDeque::with_capacity(MAX_TYPED_BYTES)),

@@ -5,6 +5,7 @@ use crate::maker::Maker;
 use crate::slot::{Silent, Slot};
 use alloc::sync::Arc;
 use chipset::Vga;
+use pc_map::ports;
 
 /// The adapter in its slot, as whoever draws its picture sees it.
 pub type VgaSlot = Slot<Vga, Silent>;
@@ -12,13 +13,7 @@ pub type VgaSlot = Slot<Vga, Silent>;
 /// Puts the adapter on the board.
 pub(crate) fn install(pc: &mut Maker) -> Result<Arc<VgaSlot>, Overlap> {
     let vga = pc.slot("vga", Vga::new(), Silent);
-    for ports in [
-        0x3b4..=0x3b5,
-        0x3ba..=0x3ba,
-        0x3c0..=0x3cf,
-        0x3d4..=0x3d5,
-        0x3da..=0x3da,
-    ] {
+    for ports in ports::VGA {
         pc.ports(ports, 0, vga.clone())?;
     }
     Ok(vga)

@@ -153,6 +153,12 @@ impl Board {
         &self.bus
     }
 
+    /// Carries out what devices want to be changed of the buses, while no vCPU runs: after they were
+    /// reset or restored. A vCPU's exits do so by themselves.
+    pub fn settle(&self) {
+        self.bus.commit(self.fabric.cpus().mailboxes(), None, || ());
+    }
+
     /// Ports where there is no device.
     #[must_use]
     #[inline]

@@ -206,7 +206,10 @@ impl<H: Host> Vm<H> {
         self.clock().set_and_stop(saved.now);
         self.started_ns
             .store(saved.started.as_ns(), Ordering::Relaxed);
-        if let Err(error) = self.restore_devices(saved) {
+        let restored = self.restore_devices(saved);
+        // BARs are where they were, or switched off.
+        self.board.settle();
+        if let Err(error) = restored {
             self.lifecycle().rest();
             return Err(error);
         }

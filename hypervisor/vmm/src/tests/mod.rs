@@ -1,6 +1,7 @@
 //! Whole-VM stories: a VM is put together from its specification, and the exits of its vCPUs are those of the test.
 
 mod bios;
+mod bus;
 mod dump;
 mod exits;
 mod hostile;

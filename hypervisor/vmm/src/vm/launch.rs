@@ -179,6 +179,8 @@ impl<H: Host> Vm<H> {
         for slot in self.board.slots() {
             slot.reset();
         }
+        // BARs are switched off again.
+        self.board.settle();
         self.board.forget_typed();
         Ok(())
     }

@@ -15,8 +15,16 @@
 extern crate alloc;
 
 mod inspect;
+mod state;
+#[cfg(feature = "test-state")]
+#[expect(
+    clippy::indexing_slicing,
+    reason = "for tests, which may panic: places are rolled below the length"
+)]
+pub mod tamper;
 
 pub use inspect::Page;
+pub use state::{BadState, Persist, State, Unreadable, decode, encode, exactly};
 pub use x86::Width;
 
 use time::Instant;

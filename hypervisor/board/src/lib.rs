@@ -51,5 +51,5 @@ pub use parts::uart::SerialPort;
 pub use parts::vga::VgaSlot;
 pub use services::Services;
 pub use slot::{AnySlot, Harness, Silent, Slot};
-pub use state::Persist;
+pub use state::Rejected;
 pub use vm_clock::{VmClock, to_host};

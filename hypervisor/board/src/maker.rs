@@ -8,13 +8,12 @@ use crate::lifecycle::Lifecycle;
 use crate::line::Line;
 use crate::services::Services;
 use crate::slot::{AnySlot, Harness, Slot};
-use crate::state::Persist;
 use crate::vm_clock::VmClock;
 use addr::GpaRange;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
-use device::Device;
+use device::Persist;
 
 /// Makes slots and keeps a list of them.
 pub(crate) struct SlotMaker {
@@ -33,7 +32,7 @@ impl SlotMaker {
         harness: W,
     ) -> Arc<Slot<D, W>>
     where
-        D: Device + Persist + 'static,
+        D: Persist + 'static,
         W: Harness<D> + 'static,
     {
         let alarm = Alarm::new(self.services, self.clock.clone(), self.home.clone());
@@ -61,7 +60,7 @@ impl Maker {
         harness: W,
     ) -> Arc<Slot<D, W>>
     where
-        D: Device + Persist + 'static,
+        D: Persist + 'static,
         W: Harness<D> + 'static,
     {
         self.slots.slot(name, device, harness)

@@ -2,9 +2,9 @@
 
 use crate::alarm::Alarm;
 use crate::bus::{self, MmioTarget, PioTarget};
-use crate::state::Persist;
+use crate::state::{self, Rejected};
 use alloc::vec::Vec;
-use device::{Device, MmioDevice, Page, PioDevice, Refused, Width};
+use device::{Device, MmioDevice, Page, Persist, PioDevice, Refused, Width};
 use spin::mutex::{TicketMutex, TicketMutexGuard};
 use time::Instant;
 
@@ -18,7 +18,7 @@ pub trait Harness<D>: Send + Sync {
         Vec::new()
     }
 
-    /// Makes itself what it was when the device was saved; called when its state was replaced, before `after`, while all wires are low.
+    /// Asks the device for what of its state is here, too; called when that was replaced, before `after`.
     fn restored(&self, _device: &mut D) {}
 }
 
@@ -176,8 +176,12 @@ pub trait AnySlot: Send + Sync {
     fn state_version(&self) -> u32;
     /// The state of its device as of now.
     fn save(&self) -> Vec<u8>;
-    /// Replaces the state of its device by what [`AnySlot::save`] gave; carries nothing outward. Returns false for what it never gave.
-    fn restore(&self, bytes: &[u8]) -> bool;
+    /// Replaces the state of its device as of now by what [`AnySlot::save`] gave, and carries outward
+    /// what follows.
+    ///
+    /// # Errors
+    /// [`Rejected`]; nothing has changed then.
+    fn restore(&self, version: u32, bytes: &[u8]) -> Result<(), Rejected>;
     /// What an operator wants to see.
     fn inspect(&self, page: &mut Page<'_>);
     /// The lines of its own that its interrupts go to, for the operator.
@@ -186,7 +190,7 @@ pub trait AnySlot: Send + Sync {
 
 impl<D, W> AnySlot for Slot<D, W>
 where
-    D: Device + Persist,
+    D: Persist,
     W: Harness<D>,
 {
     fn name(&self) -> &'static str {
@@ -206,21 +210,21 @@ where
     }
 
     fn state_version(&self) -> u32 {
-        D::STATE_VERSION
+        state::version::<D>()
     }
 
     fn save(&self) -> Vec<u8> {
-        self.with(|device| device.to_state())
+        self.with(|device| device::encode(&device.state()))
     }
 
-    fn restore(&self, bytes: &[u8]) -> bool {
+    fn restore(&self, version: u32, bytes: &[u8]) -> Result<(), Rejected> {
         let mut device = self.lock();
-        if !device.set_state(bytes) {
-            return false;
-        }
+        device.advance(self.alarm.now());
+        state::restore(&mut *device, version, bytes)?;
         self.harness.restored(&mut device);
+        self.harness.after(&mut device);
         self.alarm.set(device.deadline());
-        true
+        Ok(())
     }
 
     fn inspect(&self, page: &mut Page<'_>) {

@@ -1,80 +1,61 @@
-//! What of each device model is saved.
+//! Why a slot does not take a state.
 
-use alloc::vec::Vec;
-use chipset::{
-    DebugPort, ExitPort, FwCfg, Hpet, I8042, IoApic, PicPair, Pit, PowerManagement, Pvpanic,
-    ResetControl, Rtc, TestDevice, Uart16550, Vga,
-};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use core::fmt;
+use device::{BadState, Persist, State, Unreadable};
 
-/// A device whose state is plain data.
-pub trait Persist: Sized {
-    /// Its state.
-    fn to_state(&self) -> Vec<u8>;
-    /// Replaces its state by what [`Persist::to_state`] gave. Returns false, and changes nothing, for what it never gave.
-    fn set_state(&mut self, bytes: &[u8]) -> bool;
+/// What is wrong with the saved state of a part of a VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejected {
+    /// A later version than this one wrote it.
+    Newer {
+        /// Its version.
+        saved: u32,
+        /// The last version that is known here.
+        known: u32,
+    },
+    /// The part cannot have been in it, and why.
+    Bad(&'static str),
 }
 
-/// Devices that are nothing but state.
-macro_rules! all_of {
-    ($($device:ty),* $(,)?) => {$(
-        impl $crate::state::Persist for $device {
-            fn to_state(&self) -> alloc::vec::Vec<u8> {
-                $crate::state::encode(self)
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Newer { saved, known } => {
+                write!(
+                    f,
+                    "of version {saved}, of which this one knows {known} at most"
+                )
             }
-
-            fn set_state(&mut self, bytes: &[u8]) -> bool {
-                $crate::state::decode(bytes).map(|device| *self = device).is_some()
-            }
+            Self::Bad(why) => f.write_str(why),
         }
-    )*};
-}
-#[cfg(test)]
-pub(crate) use all_of;
-
-all_of!(
-    PicPair,
-    IoApic,
-    Pit,
-    Uart16550,
-    Rtc,
-    I8042,
-    Vga,
-    ResetControl,
-    PowerManagement,
-    Hpet,
-    pci::Root,
-    DebugPort,
-    ExitPort,
-    Pvpanic,
-    TestDevice,
-);
-
-/// Its items are its VM's.
-impl Persist for FwCfg {
-    fn to_state(&self) -> Vec<u8> {
-        encode(self.state())
-    }
-
-    fn set_state(&mut self, bytes: &[u8]) -> bool {
-        decode(bytes)
-            .map(|state| FwCfg::set_state(self, state))
-            .is_some()
     }
 }
 
-#[expect(
-    clippy::expect_used,
-    reason = "a vector takes all bytes, and all lengths are known"
-)]
-pub(crate) fn encode(state: &impl Serialize) -> Vec<u8> {
-    postcard::to_allocvec(state).expect("a vector takes all bytes, and lengths are known")
+impl From<BadState> for Rejected {
+    fn from(BadState(why): BadState) -> Self {
+        Self::Bad(why)
+    }
 }
 
-pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
-    match postcard::take_from_bytes(bytes) {
-        Ok((state, [])) => Some(state),
-        Ok(_) | Err(_) => None,
+impl From<Unreadable> for Rejected {
+    fn from(unreadable: Unreadable) -> Self {
+        match unreadable {
+            Unreadable::Newer { saved, known } => Self::Newer { saved, known },
+            Unreadable::Bad(bad) => bad.into(),
+        }
     }
+}
+
+/// The version of the state of a device.
+pub(crate) const fn version<D: Persist>() -> u32 {
+    <D::State as State>::VERSION
+}
+
+/// Replaces the state of a device by a saved one.
+pub(crate) fn restore<D: Persist>(
+    device: &mut D,
+    version: u32,
+    bytes: &[u8],
+) -> Result<(), Rejected> {
+    Ok(device.set_state(device::decode(version, bytes)?)?)
 }

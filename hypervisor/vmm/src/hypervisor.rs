@@ -4,11 +4,11 @@ use crate::cpu::home::Home;
 use crate::cpu::inbox::Porch;
 use crate::cpu::run::{self, Chores};
 use crate::registry::{CreateError, DestroyError, Registry};
-use crate::saved::{NotPaused, SavedVm};
+use crate::saved::NotPaused;
+use crate::saved::stream::{Saving, Source};
 use crate::vm::Vm;
 use crate::vm::assemble::AssembleContext;
 use crate::vm::kernel::Module;
-use crate::vm::memory::Original;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -153,21 +153,17 @@ impl<H: Host> Hypervisor<H> {
         let original = self
             .find(original)
             .ok_or_else(|| CreateError::NoVm(original.into()))?;
-        let saved = original
-            .save()
-            .map_err(|NotPaused| CreateError::NotPaused)?;
-        // By way of the bytes, as if it came from far away.
-        let saved = SavedVm::from_bytes(&saved.to_bytes()).map_err(CreateError::Saved)?;
         let spec = original.spec.clone();
-        let original = Box::new(Original::new(original, saved));
-        self.create_as(&spec, name, Some(original))
+        let saving = Saving::new(original).map_err(|NotPaused| CreateError::NotPaused)?;
+        self.create_as(&spec, name, Some(Box::new(saving)))
     }
 
-    fn create_as(
+    /// Makes a VM, with a `source` one that becomes what comes from there.
+    pub(crate) fn create_as(
         &self,
         spec: &VmSpec,
         name: &str,
-        original: Option<Box<Original<H>>>,
+        source: Option<Box<dyn Source>>,
     ) -> Result<Arc<Vm<H>>, CreateError> {
         if !vm_spec::is_name(name) {
             return Err(CreateError::BadName(name.into()));
@@ -183,7 +179,7 @@ impl<H: Host> Hypervisor<H> {
         };
         let vm = self
             .registry
-            .add(&mut list, &self.context(), &spec, false, original)
+            .add(&mut list, &self.context(), &spec, false, source)
             .map_err(CreateError::Assemble)?;
         log::info!("vm {name}: created");
         Ok(vm)

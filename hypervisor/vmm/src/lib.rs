@@ -19,11 +19,6 @@ mod cpu;
 mod exit;
 mod hypervisor;
 mod registry;
-#[expect(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "a vector takes all bytes; a vCPU's number is one of its VM's"
-)]
 mod saved;
 #[cfg(any(test, feature = "test-host"))]
 pub mod test_host;

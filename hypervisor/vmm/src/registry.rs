@@ -1,9 +1,8 @@
 //! Which VMs there are, and how they come and go.
 
-use crate::saved::RestoreError;
+use crate::saved::stream::Source;
 use crate::vm::Vm;
 use crate::vm::assemble::{self, AssembleContext, AssembleError};
-use crate::vm::memory::Original;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -29,8 +28,6 @@ pub enum CreateError {
     NoVm(String),
     /// The VM to copy is not paused.
     NotPaused,
-    /// Its own state cannot be read back: our bug.
-    Saved(RestoreError),
 }
 
 impl fmt::Display for CreateError {
@@ -46,7 +43,6 @@ impl fmt::Display for CreateError {
             Self::Assemble(error) => write!(f, "{error}"),
             Self::NoVm(name) => write!(f, "there is no VM {name:?}"),
             Self::NotPaused => write!(f, "only a paused VM can be copied"),
-            Self::Saved(error) => write!(f, "{error}"),
         }
     }
 }
@@ -115,10 +111,10 @@ impl<H: Host> Registry<H> {
         context: &AssembleContext<'_, H>,
         spec: &VmSpec,
         starts: bool,
-        original: Option<Box<Original<H>>>,
+        source: Option<Box<dyn Source>>,
     ) -> Result<Arc<Vm<H>>, AssembleError> {
         let (id, turn) = (list.next_id, &mut list.turn);
-        let vm = assemble::assemble(context, id, spec, starts, original, turn)?;
+        let vm = assemble::assemble(context, id, spec, starts, source, turn)?;
         list.next_id += 1;
         list.vms.push(vm.clone());
         self.generation.fetch_add(1, Ordering::Release);

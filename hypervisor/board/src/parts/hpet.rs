@@ -43,10 +43,6 @@ impl Harness<Hpet> for HpetHarness {
             }
         }
     }
-
-    fn restored(&self, hpet: &mut Hpet) {
-        hpet.report_again();
-    }
 }
 
 /// Puts the HPET on the board.

@@ -7,7 +7,7 @@ use crate::maker::Maker;
 use crate::slot::{Harness, Silent, Slot};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use device::{Device, Page, PioDevice, Refused, Width};
+use device::{BadState, Device, Page, Persist, PioDevice, Refused, State, Width};
 use serde::{Deserialize, Serialize};
 
 /// What configuration and queues both know.
@@ -18,7 +18,7 @@ struct Shared {
 }
 
 /// Port 0: bit 0 is "ready"; 0 resets the queues.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 struct Configuration {
     status: u8,
 }
@@ -75,17 +75,39 @@ impl PioDevice for Queue {
     }
 }
 
-crate::state::all_of!(Configuration);
+impl State for Configuration {}
 
-/// Its sharing is wiring.
-impl crate::state::Persist for Queue {
-    fn to_state(&self) -> std::vec::Vec<u8> {
-        self.count.to_le_bytes().into()
+impl Persist for Configuration {
+    type State = Self;
+
+    fn state(&self) -> Self {
+        self.clone()
     }
 
-    fn set_state(&mut self, bytes: &[u8]) -> bool {
-        let count = bytes.try_into().map(u64::from_le_bytes);
-        count.map(|count| self.count = count).is_ok()
+    fn set_state(&mut self, state: Self) -> Result<(), BadState> {
+        *self = state;
+        Ok(())
+    }
+}
+
+/// What is saved of a queue. Its sharing is wiring.
+#[derive(Serialize, Deserialize)]
+struct QueueState {
+    count: u64,
+}
+
+impl State for QueueState {}
+
+impl Persist for Queue {
+    type State = QueueState;
+
+    fn state(&self) -> QueueState {
+        QueueState { count: self.count }
+    }
+
+    fn set_state(&mut self, state: QueueState) -> Result<(), BadState> {
+        self.count = state.count;
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ const DAY_S: i64 = 86_400;
 /// Days in 400 years.
 const ERA_DAYS: i64 = 146_097;
 /// The last second of 9999, the last year two digits of century can name.
-const LAST: i64 = 253_402_300_799;
+pub(crate) const MAX_SECONDS: i64 = 253_402_300_799;
 
 /// A date and a time of day, as an RTC keeps them: numbers that may be nonsense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +26,7 @@ pub(crate) struct Calendar {
 
 impl Calendar {
     pub(crate) fn from_seconds(seconds: i64) -> Self {
-        let seconds = seconds.clamp(0, LAST);
+        let seconds = seconds.clamp(0, MAX_SECONDS);
         let (days, rest) = (seconds / DAY_S, seconds % DAY_S);
         // Years are counted from March, so that the leap day is a year's last; day 0 of era 0 is 0000-03-01.
         let shifted = days + 719_468;
@@ -58,7 +58,7 @@ impl Calendar {
         let day = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
         let days = era * ERA_DAYS + day - 719_468;
         let time = i64::from(self.hour) * 3600 + i64::from(self.minute) * 60;
-        (days * DAY_S + time + i64::from(self.second)).clamp(0, LAST)
+        (days * DAY_S + time + i64::from(self.second)).clamp(0, MAX_SECONDS)
     }
 }
 
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn there_and_back_is_the_identity() {
-        for seconds in (0..LAST).step_by(40_000_003) {
+        for seconds in (0..MAX_SECONDS).step_by(40_000_003) {
             assert_eq!(Calendar::from_seconds(seconds).to_seconds(), seconds);
         }
     }
@@ -99,7 +99,7 @@ mod tests {
                 year: fields,
                 century: fields,
             };
-            assert!((0..=LAST).contains(&calendar.to_seconds()));
+            assert!((0..=MAX_SECONDS).contains(&calendar.to_seconds()));
         }
     }
 }

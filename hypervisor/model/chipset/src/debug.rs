@@ -4,7 +4,7 @@
 //! absolute. Both text ports answer 0xE9 to a read, which is how a guest finds them.
 
 use crate::ring::Ring;
-use device::{Device, Page, PioDevice, Refused, Width};
+use device::{BadState, Device, Page, Persist, PioDevice, Refused, State, Width};
 use serde::{Deserialize, Serialize};
 
 /// Text, as Bochs has it.
@@ -16,7 +16,7 @@ pub const EXIT_PORT: u16 = *pc_map::ports::EXIT.start();
 
 const PRESENT: u32 = 0xe9;
 
-/// The text ports.
+/// The text ports. Nothing in it is wiring.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DebugPort {
     bytes: Ring<32>,
@@ -42,6 +42,22 @@ impl DebugPort {
     /// Takes the next byte of text; to be asked until it says no. What nobody takes is lost after 32 bytes.
     pub fn take_byte(&mut self) -> Option<u8> {
         self.bytes.pop()
+    }
+}
+
+impl State for DebugPort {}
+
+impl Persist for DebugPort {
+    type State = Self;
+
+    fn state(&self) -> Self {
+        self.clone()
+    }
+
+    fn set_state(&mut self, state: Self) -> Result<(), BadState> {
+        state.bytes.check()?;
+        *self = state;
+        Ok(())
     }
 }
 
@@ -80,7 +96,7 @@ impl PioDevice for DebugPort {
     }
 }
 
-/// The exit port.
+/// The exit port. Nothing in it is wiring, and it can hold any verdict.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExitPort {
     verdict: Option<u32>,
@@ -96,6 +112,21 @@ impl ExitPort {
     /// Takes the verdict: the value that was written.
     pub fn take_exit(&mut self) -> Option<u32> {
         self.verdict.take()
+    }
+}
+
+impl State for ExitPort {}
+
+impl Persist for ExitPort {
+    type State = Self;
+
+    fn state(&self) -> Self {
+        self.clone()
+    }
+
+    fn set_state(&mut self, state: Self) -> Result<(), BadState> {
+        *self = state;
+        Ok(())
     }
 }
 

@@ -13,7 +13,7 @@ pub use dma::{DESCRIPTOR_BYTES, Piece, PieceContent};
 pub use items::{Items, key};
 
 use addr::Gpa;
-use device::{Device, Page, PioDevice, Refused, Width};
+use device::{BadState, Device, Page, Persist, PioDevice, Refused, State, Width};
 use dma::Transfer;
 use serde::{Deserialize, Serialize};
 use time::Instant;
@@ -38,7 +38,6 @@ const PIECE_NS: u64 = 100_000;
 /// What of the device changes while a guest runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FwCfgState {
-    now: Instant,
     selector: u16,
     /// The next byte of the item.
     offset: u32,
@@ -48,10 +47,14 @@ pub struct FwCfgState {
     busy_until: Instant,
 }
 
+impl State for FwCfgState {}
+
 /// The device, with its items.
 #[derive(Clone, Debug)]
 pub struct FwCfg {
+    /// Wiring.
     items: Items,
+    now: Instant,
     state: FwCfgState,
 }
 
@@ -61,19 +64,9 @@ impl FwCfg {
     pub fn new(items: Items) -> Self {
         Self {
             items,
+            now: Instant::from_ns(0),
             state: FwCfgState::default(),
         }
-    }
-
-    /// What changes while a guest runs.
-    #[must_use]
-    pub const fn state(&self) -> &FwCfgState {
-        &self.state
-    }
-
-    /// Goes on from a state that a device with the same items was in.
-    pub fn set_state(&mut self, state: FwCfgState) {
-        self.state = state;
     }
 
     fn select(&mut self, selector: u16) {
@@ -97,17 +90,41 @@ impl FwCfg {
     }
 }
 
+impl Persist for FwCfg {
+    type State = FwCfgState;
+
+    fn state(&self) -> FwCfgState {
+        self.state.clone()
+    }
+
+    fn set_state(&mut self, state: FwCfgState) -> Result<(), BadState> {
+        let item = self.items.get(state.selector);
+        BadState::unless(
+            state.selector & WRITES == 0 && state.offset as usize <= item.len(),
+            "the next byte lies behind the item",
+        )?;
+        let latest = self.now.after_ns(2 * PIECE_NS);
+        BadState::unless(state.busy_until <= latest, "it copies for too long")?;
+        if let Some(transfer) = state.transfer {
+            transfer.check()?;
+        }
+        self.state = state;
+        Ok(())
+    }
+}
+
 impl Device for FwCfg {
     fn reset(&mut self) {
-        let Self { items: _, state } = self;
-        *state = FwCfgState {
-            now: state.now,
-            ..FwCfgState::default()
-        };
+        let Self {
+            items: _,
+            now: _,
+            state,
+        } = self;
+        *state = FwCfgState::default();
     }
 
     fn advance(&mut self, now: Instant) {
-        self.state.now = now;
+        self.now = now;
     }
 
     fn deadline(&self) -> Option<Instant> {

@@ -3,6 +3,8 @@
 //! Follows the IA-PC HPET specification 1.0a, section 2.3. No FSB (message) delivery. Timers may be routed to IOAPIC pins 20 to
 //! 23, or replace PIT and RTC: then timer 0 drives pin 2 (IRQ 0 at the PIC pair) and timer 1 pin 8 (IRQ 8).
 
+mod state;
+
 use crate::hpet_timer::HpetTimer;
 use device::{Device, Level, MmioDevice, Page, Refused, Width};
 use serde::{Deserialize, Serialize};
@@ -49,7 +51,7 @@ pub struct HpetEvent {
 }
 
 /// The HPET.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hpet {
     now: Instant,
     config: u8,
@@ -133,11 +135,6 @@ impl Hpet {
         Level::when(self.timers.get(index).is_some_and(|timer| {
             self.status >> (index & 7) & 1 != 0 && timer.is_level() && timer.is_interrupting()
         }))
-    }
-
-    /// Forgets which levels were reported: [`Hpet::take_event`] tells of all that are high again.
-    pub const fn report_again(&mut self) {
-        self.driven = 0;
     }
 
     /// Takes the next change at a pin; to be asked until it says no.

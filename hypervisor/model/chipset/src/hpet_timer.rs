@@ -4,6 +4,7 @@
 
 use crate::hpet::NS_PER_TICK;
 use core::fmt;
+use device::BadState;
 use serde::{Deserialize, Serialize};
 
 /// Ticks between two wakes, at least: 20 µs. A guest cannot have the alarm all to itself.
@@ -29,7 +30,21 @@ pub(crate) struct HpetTimer {
     period: u64,
 }
 
+/// Returns whether a configuration names a pin that a timer can be routed to, or none.
+const fn is_routable(config: u64) -> bool {
+    let route = config >> 9 & 0x1f;
+    ROUTES >> route & 1 != 0 || route == 0
+}
+
 impl HpetTimer {
+    /// Checks one that was saved.
+    pub(crate) const fn check(&self) -> Result<(), BadState> {
+        BadState::unless(
+            self.config & !WRITABLE == 0 && is_routable(self.config),
+            "a timer has reserved bits, or a route that is not there",
+        )
+    }
+
     pub(crate) const fn is_level(&self) -> bool {
         self.config & LEVEL != 0
     }
@@ -70,9 +85,7 @@ impl HpetTimer {
             0x00 => {
                 let config = merged(self.config) & WRITABLE;
                 // A route that does not exist reads back as it was: that is how drivers find out.
-                let route = config >> 9 & 0x1f;
-                let is_routable = ROUTES >> route & 1 != 0 || route == 0;
-                self.config = if is_routable {
+                self.config = if is_routable(config) {
                     config
                 } else {
                     config & !0x3e00 | self.config & 0x3e00

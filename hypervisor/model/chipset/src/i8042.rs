@@ -5,6 +5,7 @@
 //! first, then keyboard and mouse in turn.
 
 mod output;
+mod state;
 
 use crate::keyboard::{Keyboard, translate};
 use crate::power::PowerRequest;
@@ -57,7 +58,7 @@ impl Port {
 }
 
 /// The controller.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct I8042 {
     now: Instant,
     mode: u8,
@@ -275,9 +276,6 @@ impl I8042 {
 }
 
 impl Device for I8042 {
-    /// 2: the mouse, and the byte that was read last.
-    const STATE_VERSION: u32 = 2;
-
     fn reset(&mut self) {
         let Self {
             now: _,

@@ -4,7 +4,7 @@
 //! datasheets ("I/O APIC", EOIR). Pins are logical (asserted or not), so the polarity bit is stored and means nothing.
 
 use crate::message::{ApicMessage, Delivery, DestinationMode, Trigger, widen};
-use device::{Device, Level, MmioDevice, Page, Refused, Width};
+use device::{BadState, Device, Level, MmioDevice, Page, Persist, Refused, State, Width};
 use serde::{Deserialize, Serialize};
 use x86::Vector;
 
@@ -24,9 +24,11 @@ const ENTRY_LEVEL: u32 = 1 << 15;
 const ENTRY_MASKED: u32 = 1 << 16;
 /// What a guest can write in the low half; delivery status and remote IRR are read-only.
 const ENTRY_LOW_WRITABLE: u32 = 0x1_afff;
+/// What it can write in the high half.
+const ENTRY_HIGH_WRITABLE: u32 = 0xfffe_0000;
 
 /// The IOAPIC.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IoApic {
     id: u8,
     selected: u8,
@@ -167,7 +169,7 @@ impl IoApic {
                 let (pin, is_high) = entry_index(index);
                 if is_high {
                     if let Some(high) = self.high.get_mut(pin) {
-                        *high = value & 0xfffe_0000;
+                        *high = value & ENTRY_HIGH_WRITABLE;
                     }
                 } else {
                     self.write_low(pin, value & ENTRY_LOW_WRITABLE);
@@ -215,6 +217,78 @@ fn delivery(low: u32) -> Option<Delivery> {
 fn entry_index(index: u8) -> (usize, bool) {
     let offset = usize::from(index).wrapping_sub(0x10);
     (offset / 2, offset % 2 == 1)
+}
+
+/// Its registers, and what is under way. Not the levels of its lines, which are theirs who hold them.
+#[derive(Serialize, Deserialize)]
+pub struct IoApicState {
+    id: u8,
+    selected: u8,
+    low: [u32; PINS],
+    high: [u32; PINS],
+    edges: u32,
+    remote_irr: u32,
+}
+
+impl State for IoApicState {}
+
+impl Persist for IoApic {
+    type State = IoApicState;
+
+    fn state(&self) -> IoApicState {
+        let Self {
+            id,
+            selected,
+            low,
+            high,
+            lines: _,
+            edges,
+            remote_irr,
+            // Both follow from `low`.
+            masked: _,
+            level: _,
+        } = *self;
+        IoApicState {
+            id,
+            selected,
+            low,
+            high,
+            edges,
+            remote_irr,
+        }
+    }
+
+    fn set_state(&mut self, state: IoApicState) -> Result<(), BadState> {
+        let has_only =
+            |halves: &[u32], writable: u32| halves.iter().all(|half| half & !writable == 0);
+        BadState::unless(state.id <= 0xf, "the id has more than four bits")?;
+        BadState::unless(
+            has_only(&state.low, ENTRY_LOW_WRITABLE) && has_only(&state.high, ENTRY_HIGH_WRITABLE),
+            "an entry has reserved bits",
+        )?;
+        let mut restored = Self {
+            id: state.id,
+            selected: state.selected,
+            high: state.high,
+            lines: self.lines,
+            ..Self::new()
+        };
+        for (pin, low) in state.low.into_iter().enumerate() {
+            restored.write_low(pin, low);
+        }
+        let pins = (1 << IOAPIC_PINS) - 1;
+        BadState::unless(
+            state.edges & !(pins & !restored.level) == 0,
+            "an edge waits at a pin that has none",
+        )?;
+        BadState::unless(
+            state.remote_irr & !restored.level == 0,
+            "the EOI of an edge is awaited",
+        )?;
+        (restored.edges, restored.remote_irr) = (state.edges, state.remote_irr);
+        *self = restored;
+        Ok(())
+    }
 }
 
 impl Device for IoApic {

@@ -3,7 +3,7 @@
 //! Follows the IBM PS/2 technical reference, "Keyboard": commands from the system, scan code sets 1 and 2.
 
 use crate::ring::Ring;
-use device::Page;
+use device::{BadState, Page};
 use serde::{Deserialize, Serialize};
 
 const ACK: u8 = 0xfa;
@@ -32,6 +32,19 @@ impl Keyboard {
             leds: 0,
             last: 0,
         }
+    }
+
+    /// Checks one that was saved.
+    pub(crate) fn check(&self) -> Result<(), BadState> {
+        self.queue.check()?;
+        BadState::unless(
+            matches!(self.awaiting, None | Some(0xed | 0xf0 | 0xf3 | 0xfb..=0xfd)),
+            "the keyboard awaits what no command has",
+        )?;
+        BadState::unless(
+            self.scan_set == 2 && self.leds <= 7,
+            "the keyboard has other codes or lights",
+        )
     }
 
     /// What an operator wants to see.

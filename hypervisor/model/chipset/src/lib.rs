@@ -37,18 +37,20 @@ mod pvpanic;
 mod reset;
 mod ring;
 mod rtc;
+#[cfg(test)]
+mod tampered;
 mod test_device;
 mod uart16550;
 mod vga;
 
 pub use debug::{DEBUG_PORT, DebugPort, EXIT_PORT, ExitPort, FIRMWARE_LOG_PORT};
-pub use fw_cfg::{FwCfg, FwCfgState};
+pub use fw_cfg::FwCfg;
 pub use hpet::{HPET_BLOCK_ID, HPET_BYTES, HPET_HZ, Hpet, HpetEvent, HpetSignal};
 pub use i8042::{I8042, I8042_COMMAND_PORT, I8042_DATA_PORT};
 pub use ioapic::{IOAPIC_PINS, IoApic};
 pub use local_apic::{
-    APIC_BYTES, APIC_DEFAULT_BASE, APIC_TIMER_HZ, Addressing, Ipi, LocalApic, Model,
-    PendingSummary, Shorthand,
+    APIC_BYTES, APIC_DEFAULT_BASE, APIC_TIMER_HZ, Addressing, Ipi, LocalApic, LocalApicState,
+    Model, PendingSummary, Shorthand,
 };
 pub use message::{ApicMessage, BROADCAST, Delivery, DestinationMode, Trigger};
 pub use pic::PicPair;

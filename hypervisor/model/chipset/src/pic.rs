@@ -5,7 +5,7 @@
 //! until it is acknowledged even if its line falls, and the cascade is a level, so a slave request never needs a new edge.
 
 use crate::pic_chip::{CASCADE, Chip};
-use device::{Device, Level, Page, PioDevice, Refused, Width};
+use device::{BadState, Device, Level, Page, Persist, PioDevice, Refused, State, Width};
 use serde::{Deserialize, Serialize};
 use x86::Vector;
 
@@ -13,7 +13,7 @@ use x86::Vector;
 const ELCR_WRITABLE: [u8; 2] = [0xf8, 0xde];
 
 /// Master and slave.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PicPair {
     master: Chip,
     slave: Chip,
@@ -90,6 +90,37 @@ impl PicPair {
             }
             None => Vector(self.master.base | 7),
         }
+    }
+}
+
+/// Both chips without the levels of their lines.
+#[derive(Serialize, Deserialize)]
+pub struct PicPairState {
+    master: Chip,
+    slave: Chip,
+}
+
+impl State for PicPairState {}
+
+impl Persist for PicPair {
+    type State = PicPairState;
+
+    fn state(&self) -> PicPairState {
+        let Self { master, slave } = self.clone();
+        PicPairState { master, slave }
+    }
+
+    fn set_state(&mut self, state: PicPairState) -> Result<(), BadState> {
+        let PicPairState { master, slave } = state;
+        master.check(ELCR_WRITABLE[0])?;
+        slave.check(ELCR_WRITABLE[1])?;
+        BadState::unless(
+            master.latched & 1 << CASCADE == 0,
+            "an edge is latched at the cascade",
+        )?;
+        self.master.take_over(master);
+        self.slave.take_over(slave);
+        Ok(())
     }
 }
 

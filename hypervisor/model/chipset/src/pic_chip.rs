@@ -2,7 +2,7 @@
 //!
 //! Follows the 8259A datasheet (Intel order 231468). The pair is [`crate::PicPair`].
 
-use device::Level;
+use device::{BadState, Level};
 use serde::{Deserialize, Serialize};
 
 /// The master's line that the slave drives.
@@ -20,7 +20,8 @@ enum Expecting {
 /// One 8259A.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Chip {
-    /// What the eight lines carry.
+    /// What the eight lines carry. Theirs who hold them, and so no part of the state.
+    #[serde(skip)]
     lines: u8,
     /// Edges not acknowledged yet.
     pub(crate) latched: u8,
@@ -246,6 +247,22 @@ impl Chip {
             }
             None => 0,
         }
+    }
+
+    /// Checks one that was saved; `elcr_writable` is what ELCR can be.
+    pub(crate) fn check(&self, elcr_writable: u8) -> Result<(), BadState> {
+        BadState::unless(
+            self.elcr & !elcr_writable == 0,
+            "a line is level-triggered that cannot be",
+        )?;
+        BadState::unless(self.base & 7 == 0, "the first vector is no multiple of 8")?;
+        BadState::unless(self.lowest < 8, "no line has the lowest priority")
+    }
+
+    /// Takes the state of another; the lines stay as they are held.
+    pub(crate) fn take_over(&mut self, state: Self) {
+        let lines = self.lines;
+        *self = Self { lines, ..state };
     }
 
     pub(crate) fn reset(&mut self) {

@@ -4,10 +4,11 @@
 //! 0x43 and 0x61. The input clock runs at 1,193,182 Hz. A count written to a running channel takes effect at once, not at the
 //! end of the period.
 
+mod state;
+
 use crate::frequency::Hertz;
 use crate::pit_channel::Channel;
 use device::{Device, Level, Page, PioDevice, Refused, Width};
-use serde::{Deserialize, Serialize};
 use time::Instant;
 
 /// The input clock.
@@ -25,7 +26,7 @@ const MIN_SPACING: u64 = 24;
 const REFRESH_NS: u64 = 15_085;
 
 /// The timer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pit {
     now: Instant,
     channels: [Channel; 3],

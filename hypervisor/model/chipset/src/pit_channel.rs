@@ -3,6 +3,7 @@
 //! Follows the 82C54 datasheet (Intel order 231244), "Mode Definitions".
 
 use core::fmt;
+use device::BadState;
 use serde::{Deserialize, Serialize};
 
 /// How far a counter is.
@@ -38,6 +39,8 @@ pub(crate) struct Channel {
     status: Option<u8>,
     /// A control word was written and no count since.
     is_null: bool,
+    /// Channel 2's follows from port 0x61; the others' are wired open.
+    #[serde(skip)]
     gate: bool,
     progress: Progress,
 }
@@ -56,6 +59,27 @@ impl Channel {
             gate,
             progress: Progress::Idle,
         }
+    }
+
+    /// Checks one that was saved before `clock`, and gives it its gate.
+    pub(crate) fn restored(self, clock: u64, gate: bool) -> Result<Self, BadState> {
+        let restored = Self { gate, ..self };
+        BadState::unless(
+            restored.control <= 0x3f && restored.access() != 0,
+            "a counter has no control word",
+        )?;
+        BadState::unless(
+            matches!(restored.initial, 1..=0x1_0000),
+            "a counter counts from a number that it does not have",
+        )?;
+        let is_possible = match (restored.progress, restored.mode()) {
+            (Progress::Idle, _) => true,
+            (Progress::Since(start), 1 | 5) => start <= clock,
+            (Progress::Since(start), _) => gate && start <= clock,
+            (Progress::Paused(elapsed), _) => !gate && elapsed <= clock,
+        };
+        BadState::unless(is_possible, "a counter is where it cannot be by now")?;
+        Ok(restored)
     }
 
     /// Modes 0 to 5; 6 and 7 are 2 and 3.

@@ -5,7 +5,7 @@
 
 use crate::frequency::Hertz;
 use crate::power::PowerRequest;
-use device::{Device, Level, Page, PioDevice, Refused, Width};
+use device::{BadState, Device, Level, Page, Persist, PioDevice, Refused, State, Width};
 use serde::{Deserialize, Serialize};
 use time::Instant;
 
@@ -42,7 +42,7 @@ const CONTROL_SLEEP: u16 = 1 << 13;
 const CONTROL_WRITABLE: u16 = 0x1c02;
 
 /// The power-management block.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PowerManagement {
     /// 32 bits of timer, else 24; wiring, as FADT says.
     is_wide: bool,
@@ -153,6 +153,75 @@ impl PowerManagement {
         if kind == SLEEP_TYPE_S5 || kind == 0 {
             self.request = Some(PowerRequest::Off);
         }
+    }
+}
+
+/// Its registers.
+#[derive(Serialize, Deserialize)]
+pub struct PowerManagementState {
+    status: u16,
+    enable: u16,
+    control: u16,
+    gpe_status: u16,
+    gpe_enable: u16,
+    request: Option<PowerRequest>,
+}
+
+impl State for PowerManagementState {}
+
+impl Persist for PowerManagement {
+    type State = PowerManagementState;
+
+    fn state(&self) -> PowerManagementState {
+        let Self {
+            is_wide: _,
+            now: _,
+            // Follows from the time.
+            wraps_seen: _,
+            status,
+            enable,
+            control,
+            gpe_status,
+            gpe_enable,
+            request,
+        } = *self;
+        PowerManagementState {
+            status,
+            enable,
+            control,
+            gpe_status,
+            gpe_enable,
+            request,
+        }
+    }
+
+    fn set_state(&mut self, state: PowerManagementState) -> Result<(), BadState> {
+        let PowerManagementState {
+            status,
+            enable,
+            control,
+            gpe_status,
+            gpe_enable,
+            request,
+        } = state;
+        BadState::unless(
+            status & !STATUS_CLEARABLE == 0
+                && enable & !ENABLE_WRITABLE == 0
+                && control & !CONTROL_WRITABLE == 0,
+            "a register has reserved bits",
+        )?;
+        *self = Self {
+            is_wide: self.is_wide,
+            now: self.now,
+            wraps_seen: self.wraps(),
+            status,
+            enable,
+            control,
+            gpe_status,
+            gpe_enable,
+            request,
+        };
+        Ok(())
     }
 }
 

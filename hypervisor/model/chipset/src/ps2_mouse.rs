@@ -12,7 +12,7 @@ mod motion;
 pub use motion::MouseButtons;
 
 use crate::ring::Ring;
-use device::Page;
+use device::{BadState, Page};
 use motion::{Form, Motion, Scaling};
 use serde::{Deserialize, Serialize};
 use time::Instant;
@@ -27,6 +27,7 @@ const FIRST_COMMAND: u8 = 0xe6;
 const SECOND_NS: u64 = 1_000_000_000;
 /// Reports a second.
 const DEFAULT_RATE: u8 = 100;
+const MIN_RATE: u8 = 10;
 /// Four counts per millimetre.
 const DEFAULT_RESOLUTION: u8 = 2;
 const MAX_RESOLUTION: u8 = 3;
@@ -77,7 +78,29 @@ pub(crate) struct Mouse {
     report_at: Instant,
 }
 
+/// Returns whether a mouse can send so many reports a second.
+const fn is_rate(value: u8) -> bool {
+    matches!(value, MIN_RATE | 20 | 40 | 60 | 80 | 100 | 200)
+}
+
 impl Mouse {
+    /// Checks one that was saved at `now`.
+    pub(crate) fn check(&self, now: Instant) -> Result<(), BadState> {
+        self.answers.check()?;
+        self.report.check()?;
+        self.last.check()?;
+        self.motion.check()?;
+        let is_or_was_rate = |rate: &u8| *rate == 0 || is_rate(*rate);
+        BadState::unless(
+            is_rate(self.rate)
+                && self.rates.iter().all(is_or_was_rate)
+                && self.resolution <= MAX_RESOLUTION,
+            "the mouse has a rate or a resolution that none has",
+        )?;
+        let latest = now.after_ns(SECOND_NS / u64::from(MIN_RATE));
+        BadState::unless(self.report_at <= latest, "the mouse is silent for too long")
+    }
+
     /// A mouse after its self-test, whose result was read: reporting is disabled.
     pub(crate) const fn new() -> Self {
         Self {
@@ -131,8 +154,7 @@ impl Mouse {
         if self.report.is_empty() && self.wants_to_report() && now >= self.report_at {
             self.report = self.motion.take_report(self.form, self.scaling);
             self.last = self.report.clone();
-            // A saved state could say zero.
-            let period_ns = SECOND_NS / u64::from(self.rate.max(1));
+            let period_ns = SECOND_NS / u64::from(self.rate.max(MIN_RATE));
             self.report_at = now.after_ns(period_ns);
         }
         self.report.pop()
@@ -196,7 +218,7 @@ impl Mouse {
 
     fn parameter(&mut self, awaiting: Awaiting, value: u8) {
         match (awaiting, value) {
-            (Awaiting::SampleRate, 10 | 20 | 40 | 60 | 80 | 100 | 200) => {
+            (Awaiting::SampleRate, _) if is_rate(value) => {
                 self.rate = value;
                 let [_, before, last] = self.rates;
                 self.rates = [before, last, value];

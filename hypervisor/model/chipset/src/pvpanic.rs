@@ -3,7 +3,7 @@
 //! Follows QEMU's `docs/specs/pvpanic.rst`, "ISA Interface": one byte, which reads as the events
 //! that are known and takes the event that happened.
 
-use device::{Device, Page, PioDevice, Refused, Width};
+use device::{BadState, Device, Page, Persist, PioDevice, Refused, State, Width};
 use serde::{Deserialize, Serialize};
 
 /// The port.
@@ -48,7 +48,7 @@ impl GuestEvent {
     }
 }
 
-/// The device.
+/// The device. Nothing in it is wiring, and its events and their count are only told.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pvpanic {
     /// To be told.
@@ -71,6 +71,21 @@ impl Pvpanic {
     /// Takes the event that was reported last, if it was not taken yet.
     pub fn take_event(&mut self) -> Option<GuestEvent> {
         self.event.take()
+    }
+}
+
+impl State for Pvpanic {}
+
+impl Persist for Pvpanic {
+    type State = Self;
+
+    fn state(&self) -> Self {
+        self.clone()
+    }
+
+    fn set_state(&mut self, state: Self) -> Result<(), BadState> {
+        *self = state;
+        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@
 //! stored and read back, and masks nothing.
 
 use crate::power::PowerRequest;
-use device::{Device, Page, PioDevice, Refused, Width};
+use device::{BadState, Device, Page, Persist, PioDevice, Refused, State, Width};
 use serde::{Deserialize, Serialize};
 
 /// Reset control.
@@ -17,11 +17,13 @@ pub const FAST_RESET_PORT: u16 = *pc_map::ports::FAST_RESET.start();
 const RESET_CPU: u8 = 1 << 2;
 /// System reset, CPU reset, full reset.
 const CONTROL_WRITABLE: u8 = 0b1110;
+const CONTROL_KEPT: u8 = CONTROL_WRITABLE & !RESET_CPU;
 
 const FAST_RESET: u8 = 1 << 0;
 const FAST_A20: u8 = 1 << 1;
+const FAST_WRITABLE: u8 = FAST_RESET | FAST_A20;
 
-/// Both doors.
+/// Both ports. Nothing in it is wiring.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResetControl {
     control: u8,
@@ -49,6 +51,23 @@ impl ResetControl {
     /// Takes the request for a reset, if there was one.
     pub fn take_request(&mut self) -> Option<PowerRequest> {
         core::mem::take(&mut self.is_requested).then_some(PowerRequest::Reset)
+    }
+}
+
+impl State for ResetControl {}
+
+impl Persist for ResetControl {
+    type State = Self;
+
+    fn state(&self) -> Self {
+        self.clone()
+    }
+
+    fn set_state(&mut self, state: Self) -> Result<(), BadState> {
+        let is_possible = state.control & !CONTROL_KEPT == 0 && state.port92 & !FAST_WRITABLE == 0;
+        BadState::unless(is_possible, "a register has reserved bits")?;
+        *self = state;
+        Ok(())
     }
 }
 
@@ -86,11 +105,11 @@ impl PioDevice for ResetControl {
             (RESET_PORT, Width::Byte) => {
                 self.is_requested |= value & !self.control & RESET_CPU != 0;
                 // The CPU-reset bit does not stay: the reset it starts clears it.
-                self.control = value & CONTROL_WRITABLE & !RESET_CPU;
+                self.control = value & CONTROL_KEPT;
             }
             (FAST_RESET_PORT, Width::Byte) => {
                 self.is_requested |= value & !self.port92 & FAST_RESET != 0;
-                self.port92 = value & (FAST_RESET | FAST_A20);
+                self.port92 = value & FAST_WRITABLE;
             }
             (RESET_PORT | FAST_RESET_PORT, _) => return Err(Refused::WrongWidth),
             _ => return Err(Refused::NoRegister),

@@ -1,5 +1,6 @@
 //! A small queue of bytes that lives inside a device.
 
+use device::BadState;
 use serde::{Deserialize, Serialize};
 
 /// The longest ring: what serde derives for arrays.
@@ -21,6 +22,14 @@ impl<const N: usize> Ring<N> {
             head: 0,
             len: 0,
         }
+    }
+
+    /// Checks one that was saved.
+    pub(crate) const fn check(&self) -> Result<(), BadState> {
+        BadState::unless(
+            (self.head as usize) < MAX && self.len as usize <= N,
+            "a FIFO holds more than fits",
+        )
     }
 
     pub(crate) const fn len(&self) -> usize {

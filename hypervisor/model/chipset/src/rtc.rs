@@ -3,11 +3,15 @@
 //! Follows the MC146818A datasheet, and the PC's conventions for the RAM: memory size in 0x15–0x18, 0x30/0x31, 0x34/0x35 and
 //! 0x5B–0x5D, century in 0x32. The index port's NMI bit is ignored. Seconds change on whole seconds of [`Instant`].
 
+mod cmos;
+mod state;
+
+pub use cmos::CmosMemory;
+
 use crate::calendar::Calendar;
 use crate::frequency::Hertz;
 use alloc::vec::Vec;
 use device::{Device, Level, Page, PioDevice, Refused, Width};
-use serde::{Deserialize, Serialize};
 use time::Instant;
 
 /// Crystal.
@@ -40,20 +44,15 @@ const C_IRQ: u8 = 1 << 7;
 /// An alarm byte from here on matches everything.
 const DONT_CARE: u8 = 0xc0;
 
-/// RAM of the VM as firmware wants to read it from CMOS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CmosMemory {
-    /// Bytes of RAM from 0 to the hole below 4 GiB.
-    pub below_4g_bytes: u64,
-    /// Bytes of RAM from 4 GiB on.
-    pub above_4g_bytes: u64,
-}
-
 /// The clock and its RAM.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rtc {
     /// Seconds since 1970 at [`Instant`] zero: wiring.
     epoch: i64,
+    /// What firmware finds in the RAM at every start: wiring.
+    memory: CmosMemory,
+    /// Seconds that are added to `epoch` until the next reset: in a VM whose state is of another host.
+    shift: i64,
     now: Instant,
     /// What the guest has set its clock ahead, in seconds.
     ahead: i64,
@@ -75,26 +74,10 @@ impl Rtc {
     /// A clock that shows `epoch` seconds since 1970-01-01 at [`Instant`] zero, with the memory's size in its RAM.
     #[must_use]
     pub fn new(epoch: u64, memory: CmosMemory) -> Self {
-        const KIB: u64 = 1024;
-        let mut cmos = alloc::vec![0; CMOS_BYTES];
-        let mut put = |at: usize, bytes: &[u8]| {
-            if let Some(place) = cmos.get_mut(at..at + bytes.len()) {
-                place.copy_from_slice(bytes);
-            }
-        };
-        let units = |bytes: u64, unit: u64, most: u64| (bytes / unit).min(most).to_le_bytes();
-        let extended = memory.below_4g_bytes.saturating_sub(1024 * KIB);
-        let above_16m = memory.below_4g_bytes.saturating_sub(16 * 1024 * KIB);
-        put(0x15, &640u16.to_le_bytes());
-        put(0x17, &units(extended, KIB, 0xffff)[..2]);
-        put(0x30, &units(extended, KIB, 0xffff)[..2]);
-        put(0x34, &units(above_16m, 64 * KIB, 0xffff)[..2]);
-        put(
-            0x5b,
-            &units(memory.above_4g_bytes, 64 * KIB, 0xff_ffff)[..3],
-        );
         let mut rtc = Self {
             epoch: i64::try_from(epoch).unwrap_or(i64::MAX),
+            memory,
+            shift: 0,
             now: Instant::from_ns(0),
             ahead: 0,
             held: None,
@@ -102,24 +85,32 @@ impl Rtc {
             a: 0x26,
             b: B_24_HOURS,
             flags: 0,
-            cmos,
+            cmos: alloc::vec![0; CMOS_BYTES],
             seen: 0,
             next_periodic: 0,
         };
+        memory.write_to(&mut rtc.cmos);
         rtc.seen = rtc.seconds();
         rtc
+    }
+
+    /// Seconds since 1970 at [`Instant`] zero.
+    const fn zero(&self) -> i64 {
+        self.epoch.saturating_add(self.shift)
     }
 
     /// What the clock shows, in seconds since 1970.
     fn seconds(&self) -> i64 {
         let passed = (self.now.as_ns() / NS_PER_S) as i64;
-        self.epoch.saturating_add(passed).saturating_add(self.ahead)
+        self.zero()
+            .saturating_add(passed)
+            .saturating_add(self.ahead)
     }
 
     /// When the clock will show `seconds`.
     fn instant_of(&self, seconds: i64) -> Instant {
         let from_zero = seconds
-            .saturating_sub(self.epoch)
+            .saturating_sub(self.zero())
             .saturating_sub(self.ahead);
         Instant::from_ns(
             u64::try_from(from_zero)
@@ -221,6 +212,12 @@ impl Rtc {
         }
     }
 
+    /// Nothing that is before now is due.
+    fn follow_time(&mut self) {
+        self.seen = self.seconds();
+        self.restart_periodic();
+    }
+
     fn restart_periodic(&mut self) {
         let period = self.periodic_ticks().unwrap_or(1);
         self.next_periodic = (CLOCK.ticks_at(self.now) / period + 1).saturating_mul(period);
@@ -294,20 +291,26 @@ impl Device for Rtc {
         let Self {
             // The battery keeps the time, the RAM and the rate.
             epoch: _,
+            memory: _,
             now: _,
             ahead: _,
             held: _,
             cmos: _,
             a: _,
+            // They follow from the time, which a new life begins anew.
             seen: _,
             next_periodic: _,
+            shift,
             index,
             b,
             flags,
         } = self;
+        *shift = 0;
         *index = 0;
         *b &= B_SET | B_BINARY | B_24_HOURS | 1;
         *flags = 0;
+        self.memory.write_to(&mut self.cmos);
+        self.follow_time();
     }
 
     fn advance(&mut self, now: Instant) {

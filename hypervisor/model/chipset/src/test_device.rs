@@ -10,7 +10,9 @@
 //!
 //! All are doublewords. The first four registers are at ports, too.
 
-use device::{Device, Level, MmioDevice, Page, PioDevice, Refused, Width};
+use device::{
+    BadState, Device, Level, MmioDevice, Page, Persist, PioDevice, Refused, State, Width,
+};
 use serde::{Deserialize, Serialize};
 
 /// Length of its registers.
@@ -21,12 +23,27 @@ pub const TEST_DEVICE_PORTS: u16 = 16;
 const ID: u32 = 0x7e57_de71;
 const FIRST_PROBE: u64 = 0x100;
 
-/// The device.
+/// The device. Nothing in it is wiring, and every value can be.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TestDevice {
     number: u32,
     is_held: bool,
     probes: u32,
+}
+
+impl State for TestDevice {}
+
+impl Persist for TestDevice {
+    type State = Self;
+
+    fn state(&self) -> Self {
+        self.clone()
+    }
+
+    fn set_state(&mut self, state: Self) -> Result<(), BadState> {
+        *self = state;
+        Ok(())
+    }
 }
 
 impl Device for TestDevice {

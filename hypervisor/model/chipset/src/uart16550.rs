@@ -4,9 +4,10 @@
 //! leaves as soon as it is written. The character timeout has no delay: what lies below the trigger level interrupts at once.
 //! [`Device::line`] is the chip's INTR pin; the gate that some boards build from OUT2 is not in it.
 
+mod state;
+
 use crate::ring::Ring;
 use device::{Device, Level, Page, PioDevice, Refused, Width};
-use serde::{Deserialize, Serialize};
 
 const IER_RECEIVED: u8 = 1 << 0;
 const IER_THR_EMPTY: u8 = 1 << 1;
@@ -38,6 +39,9 @@ const FCR_ENABLE: u8 = 1 << 0;
 const FCR_CLEAR_RX: u8 = 1 << 1;
 const FCR_CLEAR_TX: u8 = 1 << 2;
 
+/// Trigger level, DMA mode and enable bit stay.
+const FCR_KEPT: u8 = 0xc9;
+
 const FIFO_BYTES: usize = 16;
 
 /// Interrupt identification, in falling priority. (PC16550D table IV)
@@ -49,7 +53,7 @@ const IIR_MODEM_STATUS: u8 = 0x0;
 const IIR_NONE: u8 = 0x1;
 
 /// The UART.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Uart16550 {
     ier: u8,
     fcr: u8,
@@ -217,7 +221,7 @@ impl Uart16550 {
         }
         // The other bits only take while the enable bit is written as one.
         self.fcr = if value & FCR_ENABLE != 0 {
-            value & 0xc9
+            value & FCR_KEPT
         } else {
             0
         };

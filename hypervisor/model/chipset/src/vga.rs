@@ -7,6 +7,7 @@
 mod dac;
 mod picture;
 mod registers;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -15,7 +16,6 @@ pub use picture::{MAX_COLUMNS, MAX_ROWS, Picture, TextMode};
 use dac::Dac;
 use device::{Device, Page, PioDevice, Refused, Width};
 use registers::Indexed;
-use serde::{Deserialize, Serialize};
 use time::Instant;
 
 /// One frame: 449 lines of 31.78 us, 70 Hz.
@@ -59,7 +59,7 @@ const ATTRIBUTE_TEXT: [u8; 21] = [
 const ATTRIBUTE_SCREEN_ON: u8 = 1 << 5;
 
 /// The adapter's registers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vga {
     now: Instant,
     misc_output: u8,

@@ -66,9 +66,6 @@ impl Level {
 
 /// What every device model has.
 pub trait Device: Send {
-    /// The version of its saved state: what serde makes of it. A change to that is a new version.
-    const STATE_VERSION: u32 = 1;
-
     /// Back to the state after power-on. Wiring and size stay.
     fn reset(&mut self);
 

@@ -3,10 +3,11 @@
 //! Follows PCI Local Bus 3.0, chapter 6, and PCI Express Base 5.0, section 7.5. The space is bytes with a mask of what the guest can
 //! write; a BAR is a register whose low bits cannot be written, so sizing it needs no code of its own.
 
+mod state;
+
 use alloc::vec;
 use alloc::vec::Vec;
 use device::{Refused, Width};
-use serde::{Deserialize, Serialize};
 
 /// Bytes of a conventional configuration space.
 const CONVENTIONAL_BYTES: usize = 0x100;
@@ -30,7 +31,7 @@ const COMMAND_WRITABLE: u16 = 0x0547;
 const STATUS_CAPABILITIES: u8 = 1 << 4;
 
 /// What a function says it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// Vendor id.
     pub vendor: u16,
@@ -47,7 +48,7 @@ pub struct Identity {
 }
 
 /// What a BAR decodes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BarKind {
     /// I/O ports.
     Io,
@@ -58,7 +59,7 @@ pub enum BarKind {
 }
 
 /// Where a BAR decodes at the moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BarWindow {
     /// Ports or memory.
     pub kind: BarKind,
@@ -69,8 +70,9 @@ pub struct BarWindow {
 }
 
 /// A function's configuration space.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Function {
+    /// `initial` where a guest cannot write.
     bytes: Vec<u8>,
     /// The bits a guest can write: wiring.
     writable: Vec<u8>,

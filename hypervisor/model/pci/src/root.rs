@@ -6,7 +6,7 @@
 use crate::bdf::Bdf;
 use crate::function::{BarWindow, Function};
 use alloc::vec::Vec;
-use device::{Device, MmioDevice, Page, PioDevice, Refused, Width};
+use device::{BadState, Device, MmioDevice, Page, Persist, PioDevice, Refused, State, Width};
 use serde::{Deserialize, Serialize};
 
 /// CONFIG_ADDRESS: only a doubleword access is one; bytes from here to 0xCFB are others' (0xCF9 is the reset port).
@@ -23,20 +23,14 @@ const ADDRESS_WRITABLE: u32 = 0x80ff_fffc;
 pub struct Occupied(pub Bdf);
 
 /// All functions of a VM.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Root {
     /// CONFIG_ADDRESS.
     address: u32,
-    /// Sorted by place.
+    /// Sorted by place. Which ones there are is wiring.
     functions: Vec<(Bdf, Function)>,
     /// A register has been written since the board last asked.
-    #[serde(skip, default = "yes")]
     is_changed: bool,
-}
-
-/// Whoever has been restored looks different to the board.
-const fn yes() -> bool {
-    true
 }
 
 impl Root {
@@ -127,6 +121,59 @@ impl Default for Root {
     }
 }
 
+/// CONFIG_ADDRESS, and what guests have written to each function.
+#[derive(Serialize, Deserialize)]
+pub struct RootState {
+    address: u32,
+    functions: Vec<(Bdf, Vec<u8>)>,
+}
+
+impl State for RootState {}
+
+impl Persist for Root {
+    type State = RootState;
+
+    fn state(&self) -> RootState {
+        let Self {
+            address,
+            functions,
+            is_changed: _,
+        } = self;
+        let functions = functions.iter();
+        RootState {
+            address: *address,
+            functions: functions
+                .map(|(at, function)| (*at, function.state()))
+                .collect(),
+        }
+    }
+
+    fn set_state(&mut self, state: RootState) -> Result<(), BadState> {
+        let RootState { address, functions } = state;
+        BadState::unless(
+            address & !ADDRESS_WRITABLE == 0,
+            "CONFIG_ADDRESS has reserved bits",
+        )?;
+        let are_same = self
+            .functions
+            .iter()
+            .map(|(at, _)| at)
+            .eq(functions.iter().map(|(at, _)| at));
+        BadState::unless(are_same, "there are other functions on the bus")?;
+        let restored = self.functions.iter().zip(&functions);
+        let restored: Vec<Vec<u8>> = restored
+            .map(|((_, function), (_, state))| function.restored(state))
+            .collect::<Result<_, _>>()?;
+        // It looks different to the board.
+        self.is_changed = true;
+        self.address = address;
+        for ((_, function), bytes) in self.functions.iter_mut().zip(restored) {
+            function.set_bytes(bytes);
+        }
+        Ok(())
+    }
+}
+
 impl Device for Root {
     fn reset(&mut self) {
         let Self {
@@ -210,6 +257,7 @@ fn ecam(at: u64) -> Result<(Bdf, u16), Refused> {
 mod tests {
     use super::*;
     use crate::board::{HOST_BRIDGE, LPC, q35};
+    use device::tamper::tamper;
 
     fn pio_read(root: &mut Root, at: u16, width: Width) -> Result<u32, Refused> {
         PioDevice::read(root, at, width)
@@ -266,6 +314,37 @@ mod tests {
         let mut root = q35(0x600);
         let bridge = root.function(HOST_BRIDGE).expect("a host bridge").clone();
         assert_eq!(root.add(HOST_BRIDGE, bridge), Err(Occupied(HOST_BRIDGE)));
+    }
+
+    #[test]
+    fn no_saved_state_changes_what_a_function_is() {
+        let fresh = q35(0x600);
+        let mut used = fresh.clone();
+        for (register, value) in [(0x04, 0x547), (0x3c, 0x0b), (0x0c, 0x10)] {
+            let at = u64::from(LPC.to_bits()) << 12 | register;
+            MmioDevice::write(&mut used, at, Width::Dword, value).expect("a register");
+        }
+        select(&mut used, 0x8000_f804);
+        let tally = tamper(&used, &fresh, |mut root, accesses, dice| {
+            for _ in 0..accesses {
+                let at = [0xcf8, 0xcfc, 0xcfd, 0xcfe][dice.roll(4) as usize];
+                let width = [Width::Byte, Width::Word, Width::Dword][dice.roll(3) as usize];
+                let _ = PioDevice::write(&mut root, at, width, dice.roll(1 << 32) as u32);
+                let _ = pio_read(&mut root, at, width);
+                let at = dice.roll(1 << 20) & 0xf_8fff;
+                let _ = MmioDevice::write(&mut root, at, width, dice.roll(1 << 32));
+                let _ = MmioDevice::read(&mut root, at, width);
+            }
+            root.reset();
+            // Ids, masks, initial values and places are all of it.
+            assert_eq!(root, fresh);
+        });
+        assert!(tally.taken > 1_000 && tally.refused > 1_000, "{tally:?}");
+        // As a state could say: a function that is another one.
+        let mut state = fresh.state();
+        let (_, bytes) = state.functions.first_mut().expect("the host bridge");
+        bytes[0] = 0x11;
+        assert!(fresh.clone().set_state(state).is_err());
     }
 
     #[test]

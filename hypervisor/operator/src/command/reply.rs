@@ -271,9 +271,6 @@ impl From<CreateError> for NotCreated {
             CreateError::Assemble(error) => Self::Other {
                 reason: alloc::format!("{error}"),
             },
-            CreateError::Saved(error) => Self::Other {
-                reason: alloc::format!("{error}"),
-            },
         }
     }
 }

@@ -1,38 +1,66 @@
-//! A VM as plain data: what is saved of it, and how it comes back.
+//! A VM as plain data, in sections: what is saved of it, and how it comes back.
 //!
-//! Everything but RAM, which is copied beside. All times are the VM's own, so they hold in whatever VM the state is put; levels of
-//! wires follow from the devices and are not saved. A saved state is input like any other: what no VM can have been in is refused.
+//! | section | what |
+//! |---|---|
+//! | `vm` | its shape and its time |
+//! | `vcpu/0`, … | a vCPU |
+//! | `device/pic`, … | a device, by its name on the board |
+//! | `ram/0`, … | RAM from this address on: [`ram`] |
+//!
+//! Wiring is in none of them: a VM takes the state of one that is made like it, and stays what it was made as. All times are the VM's
+//! own, so they hold in whatever VM the state is put; levels of wires follow from the devices. A saved state is input like any other:
+//! what no VM can have been in is refused. Older versions of a section are migrated; see [`device::State`].
 
-use crate::vcpu::VirtualCpu;
-use crate::vcpu::local::SavedLocal;
+mod error;
+pub(crate) mod format;
+pub(crate) mod ram;
+pub(crate) mod stream;
+mod vcpu;
+
+pub use error::{NotPaused, RestoreError};
+pub(crate) use vcpu::SavedVcpu;
+
 use crate::vm::Vm;
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use board::SavedMail;
-use board::{StopReason, VmState};
-use core::fmt;
+use board::{SavedMail, VmState};
 use core::sync::atomic::Ordering;
+use device::{BadState, State};
 use host::Host;
 use serde::{Deserialize, Serialize};
 use time::Instant;
-use vcpu::{ArchState, BadState, HiddenState, Vcpu};
 
-/// What the bytes of a saved VM begin with.
-const MAGIC: [u8; 8] = *b"CAISSON\0";
-/// The version of what follows. Another one means that a field came, went or changed its meaning.
-const VERSION: u32 = 1;
+/// The section of the VM itself.
+const VM: &str = "vm";
+const VCPU: &str = "vcpu/";
+const DEVICE: &str = "device/";
 
 /// A paused VM, RAM apart.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SavedVm {
+    pub(crate) sections: Vec<SavedSection>,
+}
+
+/// One section of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SavedSection {
+    pub(crate) name: String,
+    pub(crate) version: u32,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// What is saved of the VM itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct SavedMachine {
     shape: Shape,
     /// Its time when it was paused.
     now: Instant,
     started: Instant,
-    vcpus: Vec<SavedVcpu>,
-    pub(crate) devices: Vec<SavedDevice>,
 }
+
+impl State for SavedMachine {}
 
 /// What two VMs have in common that can take each other's state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,94 +73,55 @@ struct Shape {
     xcr0_allowed: u64,
 }
 
-/// One vCPU.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct SavedVcpu {
-    state: ArchState,
-    hidden: HiddenState,
-    vector: Vec<u8>,
-    local: SavedLocal,
-    /// Its TSC at the time of the pause.
-    tsc: u64,
-    has_nmi: bool,
-    was_kicked: bool,
-    mail: SavedMail,
-}
-
-/// One device, by its name on the board.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct SavedDevice {
-    pub(crate) name: String,
-    version: u32,
-    pub(crate) bytes: Vec<u8>,
-}
-
-/// The VM is not paused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotPaused;
-
-/// Why a VM could not take a saved state.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RestoreError {
-    /// These are not the bytes of a saved VM.
-    NotSaved,
-    /// They are of another version.
-    Version(u32),
-    /// It was saved of a VM of another shape.
-    Shape,
-    /// The VM is not stopped, or not ready yet.
-    NotStopped,
-    /// A vCPU can never have been in this state.
-    Vcpu(usize, BadState),
-    /// There is no state for this device, or none that it can have had.
-    Device(&'static str),
-}
-
-impl fmt::Display for RestoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotSaved => write!(f, "this is no saved VM"),
-            Self::Version(version) => {
-                write!(
-                    f,
-                    "saved by another version: {version}, this one is {VERSION}"
-                )
-            }
-            Self::Shape => write!(
-                f,
-                "saved of a VM with other vCPUs, memory or CPU features than this one"
-            ),
-            Self::NotStopped => write!(f, "only a stopped VM takes a saved state"),
-            Self::Vcpu(id, BadState(why)) => write!(f, "bad saved state of vCPU {id}: {why}"),
-            Self::Device(name) => write!(f, "no good saved state of device {name}"),
-        }
-    }
+/// What of a saved VM is checked before anything is touched.
+pub(crate) struct Checked {
+    machine: SavedMachine,
+    vcpus: Vec<SavedVcpu>,
 }
 
 impl SavedVm {
-    /// As bytes, with a version in front.
-    #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        bytes.extend(MAGIC);
-        bytes.extend(VERSION.to_le_bytes());
-        postcard::to_extend(self, bytes).expect("a vector takes all bytes, and lengths are known")
+    /// Nothing is saved.
+    pub(crate) const fn new() -> Self {
+        Self {
+            sections: Vec::new(),
+        }
     }
 
-    /// From what [`SavedVm::to_bytes`] gave.
-    ///
-    /// # Errors
-    /// [`RestoreError::NotSaved`], [`RestoreError::Version`].
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, RestoreError> {
-        let rest = bytes.strip_prefix(&MAGIC).ok_or(RestoreError::NotSaved)?;
-        let (version, rest) = rest.split_first_chunk().ok_or(RestoreError::NotSaved)?;
-        let version = u32::from_le_bytes(*version);
-        if version != VERSION {
-            return Err(RestoreError::Version(version));
+    /// Adds a section that is not there yet.
+    pub(crate) fn add(&mut self, section: SavedSection) -> Result<(), RestoreError> {
+        if self.sections.iter().any(|other| other.name == section.name) {
+            return Err(RestoreError::Twice(section.name));
         }
-        match postcard::take_from_bytes(rest) {
-            Ok((saved, [])) => Ok(saved),
-            Ok(_) | Err(_) => Err(RestoreError::NotSaved),
+        self.sections.push(section);
+        Ok(())
+    }
+
+    fn put<S: State>(&mut self, name: String, state: &S) {
+        self.sections.push(SavedSection {
+            name,
+            version: S::VERSION,
+            bytes: device::encode(state),
+        });
+    }
+
+    fn section(&self, name: &str) -> Result<&SavedSection, RestoreError> {
+        let found = self.sections.iter().find(|section| section.name == name);
+        found.ok_or_else(|| RestoreError::Missing(name.into()))
+    }
+
+    fn get<S: State>(&self, name: &str) -> Result<S, RestoreError> {
+        let section = self.section(name)?;
+        let state = device::decode(section.version, &section.bytes);
+        state.map_err(|why| RestoreError::section(name, why))
+    }
+
+    /// Appends it as the beginning of a saved VM, with the header in front and nothing behind.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        format::write_header(out);
+        for section in &self.sections {
+            format::write_section(out, &section.name, section.version, |out| {
+                out.extend(&section.bytes);
+            });
         }
     }
 }
@@ -161,28 +150,29 @@ impl<H: Host> Vm<H> {
         for slot in self.board.slots() {
             slot.advance();
         }
-        let mut vcpus = Vec::new();
-        for (held, mailbox) in self.held.iter().zip(self.cpus().mailboxes()) {
+        let mut saved = SavedVm::new();
+        let machine = SavedMachine {
+            shape: self.shape(),
+            now: self.now(),
+            started: self.started(),
+        };
+        saved.put(VM.into(), &machine);
+        let vcpus = self.held.iter().zip(self.cpus().mailboxes());
+        for (id, (held, mailbox)) in vcpus.enumerate() {
             let held = held.lock();
             let mut vcpu = held.as_deref().ok_or(NotPaused)?.clone();
             vcpu.mail = mailbox.save();
             vcpu.tsc = vcpu.tsc.wrapping_add(self.paused_tsc());
-            vcpus.push(vcpu);
+            saved.put(format!("{VCPU}{id}"), &vcpu);
         }
-        let slots = self.board.slots().iter();
-        Ok(SavedVm {
-            shape: self.shape(),
-            now: self.now(),
-            started: self.started(),
-            vcpus,
-            devices: slots
-                .map(|slot| SavedDevice {
-                    name: slot.name().into(),
-                    version: slot.state_version(),
-                    bytes: slot.save(),
-                })
-                .collect(),
-        })
+        for slot in self.board.slots() {
+            saved.sections.push(SavedSection {
+                name: format!("{DEVICE}{}", slot.name()),
+                version: slot.state_version(),
+                bytes: slot.save(),
+            });
+        }
+        Ok(saved)
     }
 
     /// The host's TSC at the time of the pause.
@@ -196,16 +186,24 @@ impl<H: Host> Vm<H> {
     /// # Errors
     /// [`RestoreError`]; the VM is stopped then.
     pub fn restore(&self, saved: &SavedVm) -> Result<(), RestoreError> {
-        self.check(saved)?;
-        if !self.is_ready() || !self.lifecycle().claim() {
+        if !self.is_ready() {
+            return Err(RestoreError::NotStopped);
+        }
+        self.become_saved(saved)
+    }
+
+    /// As [`Vm::restore`], also while its RAM is not ready for a start. It is when this ends well.
+    pub(crate) fn become_saved(&self, saved: &SavedVm) -> Result<(), RestoreError> {
+        let Checked { machine, vcpus } = self.check(saved)?;
+        if !self.lifecycle().claim() {
             return Err(RestoreError::NotStopped);
         }
         self.restart_at.set(None);
         self.stops_hard_at.set(None);
         self.board.forget_typed();
-        self.clock().set_and_stop(saved.now);
+        self.clock().set_and_stop(machine.now);
         self.started_ns
-            .store(saved.started.as_ns(), Ordering::Relaxed);
+            .store(machine.started.as_ns(), Ordering::Relaxed);
         let restored = self.restore_devices(saved);
         // BARs are where they were, or switched off.
         self.board.settle();
@@ -213,25 +211,53 @@ impl<H: Host> Vm<H> {
             self.lifecycle().rest();
             return Err(error);
         }
-        for (held, vcpu) in self.held.iter().zip(&saved.vcpus) {
-            *held.lock() = Some(Box::new(vcpu.clone()));
+        let mail: Vec<SavedMail> = vcpus.iter().map(|vcpu| vcpu.mail).collect();
+        for (held, vcpu) in self.held.iter().zip(vcpus) {
+            *held.lock() = Some(Box::new(vcpu));
         }
         self.is_done.store(false, Ordering::SeqCst);
-        let mail: Vec<SavedMail> = saved.vcpus.iter().map(|vcpu| vcpu.mail).collect();
+        self.ram_work.set_done();
         self.lifecycle().begin_paused(&mail);
         Ok(())
     }
 
-    fn check(&self, saved: &SavedVm) -> Result<(), RestoreError> {
-        if saved.shape != self.shape() || saved.vcpus.len() != self.held.len() {
+    /// Checks that a section of this name, which is not one of RAM, has a place here.
+    pub(crate) fn check_name(&self, name: &str) -> Result<(), RestoreError> {
+        let is_vcpu = |id: &str| (0..self.held.len()).any(|own| format!("{own}") == id);
+        let is_device = |name| self.board.slots().iter().any(|slot| slot.name() == name);
+        let is_known = name == VM
+            || name.strip_prefix(VCPU).is_some_and(is_vcpu)
+            || name.strip_prefix(DEVICE).is_some_and(is_device);
+        if is_known {
+            Ok(())
+        } else {
+            Err(RestoreError::Unknown(name.into()))
+        }
+    }
+
+    pub(crate) fn check(&self, saved: &SavedVm) -> Result<Checked, RestoreError> {
+        let machine: SavedMachine = saved.get(VM)?;
+        if machine.shape != self.shape() {
             return Err(RestoreError::Shape);
         }
-        for (id, vcpu) in saved.vcpus.iter().enumerate() {
-            let bad = |error| RestoreError::Vcpu(id, error);
-            self.model.check_state(&vcpu.state).map_err(bad)?;
-            vcpu.local.check(id as u32, &self.model).map_err(bad)?;
+        let is_time = machine.now.as_ns() <= MAX_TIME_NS && machine.started <= machine.now;
+        BadState::unless(is_time, "its time is none")
+            .map_err(|why| RestoreError::section(VM, why))?;
+        for section in &saved.sections {
+            self.check_name(&section.name)?;
         }
-        Ok(())
+        for slot in self.board.slots() {
+            saved.section(&format!("{DEVICE}{}", slot.name()))?;
+        }
+        let mut vcpus = Vec::with_capacity(self.held.len());
+        for id in 0..self.spec.cpus {
+            let name = format!("{VCPU}{id}");
+            let vcpu: SavedVcpu = saved.get(&name)?;
+            vcpu.check(id, &self.model)
+                .map_err(|::vcpu::BadState(why)| RestoreError::section(name, BadState(why)))?;
+            vcpus.push(vcpu);
+        }
+        Ok(Checked { machine, vcpus })
     }
 
     fn restore_devices(&self, saved: &SavedVm) -> Result<(), RestoreError> {
@@ -239,87 +265,17 @@ impl<H: Host> Vm<H> {
         for slot in self.board.slots() {
             slot.reset();
         }
-        for slot in self.board.slots() {
-            let device = saved
-                .devices
-                .iter()
-                .find(|saved| saved.name == slot.name() && saved.version == slot.state_version());
-            let bytes = device.map(|device| device.bytes.as_slice());
-            if !bytes.is_some_and(|bytes| slot.restore(bytes)) {
-                return Err(RestoreError::Device(slot.name()));
-            }
-        }
-        // Now the wires get their levels, where both ends know them already. Backwards: the HPET says whether PIT and RTC have wires
-        // at all, and the interrupt controllers come last.
+        // Backwards: the HPET says whether PIT and RTC have wires at all, and the interrupt controllers come last, when their inputs
+        // have the levels that belong to the state. What an input did until then is forgotten with what the controller was before.
         for slot in self.board.slots().iter().rev() {
-            slot.advance();
+            let name = format!("{DEVICE}{}", slot.name());
+            let section = saved.section(&name)?;
+            let restored = slot.restore(section.version, &section.bytes);
+            restored.map_err(|why| RestoreError::section(name, why))?;
         }
         Ok(())
     }
 }
 
-impl<H: Host> VirtualCpu<H> {
-    /// Its state while it holds still. The TSC's part of it is what it is ahead of the host's.
-    pub(crate) fn save(&self) -> SavedVcpu {
-        let mut state = ArchState::after_reset();
-        self.backend.save(&mut state);
-        state.activity = self.activity;
-        SavedVcpu {
-            state,
-            hidden: self.backend.hidden(),
-            vector: self.backend.vector_image(),
-            local: self.local.save(),
-            tsc: self.local.tsc_offset,
-            has_nmi: self.has_nmi,
-            was_kicked: self.was_kicked,
-            mail: SavedMail::default(),
-        }
-    }
-
-    /// Takes what [`Vm::restore`] has left for it, and holds still.
-    pub(crate) fn restore(&mut self) {
-        let saved = self.vm.held[self.id].lock().take();
-        let restored = match saved {
-            Some(saved) => self.take_over(&saved),
-            None => Err(BadState("there is none")),
-        };
-        if let Err(BadState(why)) = restored {
-            self.vm.lifecycle().end(StopReason::BadSavedState { why });
-        }
-    }
-
-    fn take_over(&mut self, saved: &SavedVcpu) -> Result<(), BadState> {
-        let SavedVcpu {
-            state,
-            hidden,
-            vector,
-            local,
-            tsc,
-            has_nmi,
-            was_kicked,
-            mail: _,
-        } = saved;
-        let allowed = self.vm.model().xcr0_allowed();
-        self.backend.set_vector_image(vector, allowed)?;
-        self.backend.load(state);
-        self.backend.set_hidden(hidden)?;
-        let tsc_offset = tsc.wrapping_sub(self.vm.paused_tsc());
-        let behind_ns = self.vm.clock().behind_ns();
-        self.local.restore(local, tsc_offset, behind_ns);
-        self.backend.set_tsc_offset(tsc_offset);
-        self.mailbox().publish(self.local.apic.addressing());
-        self.activity = state.activity;
-        self.has_nmi = *has_nmi;
-        self.was_kicked = *was_kicked;
-        self.has_window = false;
-        self.exits_at_restore = Some(self.stats.total_exits());
-        Ok(())
-    }
-
-    /// Whether the state that was restored has never been entered with success.
-    pub(crate) fn is_unproven(&self) -> bool {
-        // The refusal itself is counted.
-        self.exits_at_restore
-            .is_some_and(|before| self.stats.total_exits() <= before + 1)
-    }
-}
+/// The latest time that a VM can have: 292 years. Clocks go on behind it and must not wrap.
+const MAX_TIME_NS: u64 = i64::MAX as u64;

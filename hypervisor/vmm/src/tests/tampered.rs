@@ -1,8 +1,12 @@
-//! Saved states of VMs whose devices have been through a lot, and states that somebody has tampered with: nobody is harmed.
+//! Saved states of VMs whose devices have been through a lot, and states that somebody has tampered with: nobody is harmed, and a VM
+//! stays what it was made as. Each device's own states are tampered with where its model is.
 
 use super::saved::state;
 use crate::saved::SavedVm;
-use crate::test_host::{TestMachine, input, out, out_wide};
+use crate::test_host::{TestHost, TestMachine, input, out, out_wide};
+use crate::vm::Vm;
+use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
 use board::VmState;
 use vcpu::{Access, Exit, Vcpu};
@@ -97,81 +101,191 @@ fn whatever_a_guest_did_its_copy_is_the_same() {
     }
 }
 
-#[test]
-fn a_state_that_was_tampered_with_is_refused_or_harmless() {
-    let mut rig = TestMachine::new();
-    let mut dice = Dice(0x1234_5678_9abc_def1);
-    rig.mistreat(0, &mut dice, 100);
-    rig.vm(0).start();
-    rig.settle();
-    rig.pause();
-    let bytes = state(&rig.vm(0)).to_bytes();
-    let target = rig.hypervisor.create("vm", Some("copy")).expect("memory");
-    rig.settle();
-    let (mut taken, mut refused) = (0, 0);
-    for _ in 0..400 {
-        let mut bad: Vec<u8> = bytes.clone();
-        for _ in 0..=dice.roll(4) {
-            let at = 12 + dice.roll(bytes.len() as u64 - 12) as usize;
-            bad[at] = dice.roll(256) as u8;
+/// What guests can read of the wiring of their VM.
+fn wiring(rig: &mut TestMachine, vm: usize) -> Vec<u32> {
+    let mut seen = Vec::new();
+    let mut read = |exits: Vec<Exit>| {
+        rig.run_on(vm, 0, exits);
+        seen.push(rig.vcpu(vm, 0).backend.gpr(Gpr::Rax) as u32);
+    };
+    // Of host bridge and LPC bridge: ids, command after a write of all ones, class, BAR, base of PM.
+    for function in [0x8000_0000, 0x8000_f800] {
+        for register in [0x00, 0x04, 0x08, 0x10, 0x2c, 0x34, 0x40, 0x44] {
+            read(vec![
+                out_wide(0xcf8, Width::Dword, function + register),
+                out_wide(0xcfc, Width::Dword, u32::MAX),
+                input(0xcfc, Width::Dword),
+            ]);
         }
-        let answer = SavedVm::from_bytes(&bad).and_then(|saved| target.restore(&saved));
-        if answer.is_err() {
-            refused += 1;
-            continue;
-        }
-        taken += 1;
-        rig.settle();
-        target.resume();
-        rig.settle();
-        rig.mistreat(1, &mut dice, 5);
-        rig.pass_ns(dice.roll(SECOND_NS));
-        target.kill();
-        rig.settle();
-        rig.pass_ns(2 * sched::SLICE_NS);
-        assert_eq!(target.lifecycle().state(), VmState::Stopped);
     }
-    assert!(taken > 20 && refused > 20, "{taken} and {refused}");
-    rig.vm(0).resume();
-    rig.settle();
-    rig.run([out_wide(0x604, Width::Word, 0)]);
+    // Sizes of the memory, in CMOS and by fw_cfg.
+    for index in [
+        0x15, 0x16, 0x17, 0x18, 0x30, 0x31, 0x34, 0x35, 0x5b, 0x5c, 0x5d,
+    ] {
+        read(vec![out(0x70, index), input(0x71, Width::Byte)]);
+    }
+    for item in [0x00, 0x03, 0x05, 0x0f, 0x19] {
+        read(vec![out_wide(0x510, Width::Word, item)]);
+        for _ in 0..8 {
+            read(vec![input(0x511, Width::Byte)]);
+        }
+    }
+    // Ports that answer, and one that does not.
+    for port in [
+        0x3f9, 0x2f9, 0x4d0, 0x64, 0x3cc, 0x92, 0xf4, 0x505, 0xe9, 0x90,
+    ] {
+        read(vec![input(port, Width::Byte)]);
+    }
+    seen
+}
+
+/// A machine whose second VM takes what was saved of the first one.
+struct Victim {
+    rig: TestMachine,
+    dice: Dice,
+    good: SavedVm,
+    target: Arc<Vm<TestHost>>,
+    wiring: Vec<u32>,
+}
+
+impl Victim {
+    fn new(seed: u64) -> Self {
+        let mut rig = TestMachine::new();
+        let mut dice = Dice(seed);
+        rig.mistreat(0, &mut dice, 100);
+        rig.vm(0).start();
+        rig.settle();
+        rig.pause();
+        let good = state(&rig.vm(0));
+        let target = rig.hypervisor.create("vm", Some("copy")).expect("memory");
+        rig.settle();
+        target.start();
+        rig.settle();
+        let wiring = wiring(&mut rig, 1);
+        let mut victim = Self {
+            rig,
+            dice,
+            good,
+            target,
+            wiring,
+        };
+        victim.stop();
+        victim
+    }
+
+    fn stop(&mut self) {
+        self.target.kill();
+        self.rig.settle();
+        self.rig.pass_ns(2 * sched::SLICE_NS);
+        assert_eq!(self.target.lifecycle().state(), VmState::Stopped);
+    }
+
+    /// Restores a state that may be bad, lets its guest do something, and looks whether the VM is
+    /// what it was made as in its next life. Returns whether the state was taken.
+    fn suffer(&mut self, bad: &SavedVm) -> bool {
+        if self.target.restore(bad).is_err() {
+            return false;
+        }
+        self.rig.settle();
+        self.target.resume();
+        self.rig.settle();
+        self.rig.mistreat(1, &mut self.dice, 4);
+        let ns = self.dice.roll(SECOND_NS);
+        self.rig.pass_ns(ns);
+        self.stop();
+        assert!(self.target.start());
+        self.rig.settle();
+        // Others may have had their turn first.
+        self.rig.pass_ns(sched::SLICE_NS);
+        assert_eq!(self.target.lifecycle().state(), VmState::Running);
+        assert_eq!(wiring(&mut self.rig, 1), self.wiring);
+        self.stop();
+        true
+    }
+
+    fn change(&mut self, bytes: &mut [u8]) {
+        let at = self.dice.roll(bytes.len() as u64) as usize;
+        // With a liking for the ends.
+        let values = [0, 1, 0x7f, 0xff, self.dice.roll(256) as u8];
+        bytes[at] = match self.dice.roll(6) {
+            5 => bytes[at] ^ 1 << self.dice.roll(8),
+            index => values[index as usize],
+        };
+    }
 }
 
 #[test]
-fn no_state_of_a_device_harms_the_hypervisor() {
-    /// Variants of each device's state.
-    const VARIANTS: usize = 40;
-    let mut rig = TestMachine::new();
-    let mut dice = Dice(0xfeed_5eed_1234_5679);
-    rig.mistreat(0, &mut dice, 60);
-    rig.vm(0).start();
-    rig.settle();
-    rig.pause();
-    let good = state(&rig.vm(0));
-    let target = rig.hypervisor.create("vm", Some("copy")).expect("memory");
-    rig.settle();
-    for device in 0..good.devices.len() {
-        let name = good.devices[device].name.as_str();
+fn whatever_a_section_says_the_vm_stays_what_it_was_made_as() {
+    /// Variants of each section.
+    const VARIANTS: usize = 16;
+    let mut victim = Victim::new(0xfeed_5eed_1234_5679);
+    let good = victim.good.clone();
+    assert!(victim.suffer(&good));
+    let (mut taken, mut refused) = (0, 0);
+    for index in 0..good.sections.len() {
         for _ in 0..VARIANTS {
             let mut bad = good.clone();
-            let bytes = &mut bad.devices[device].bytes;
-            for _ in 0..=dice.roll(6) {
-                let at = dice.roll(bytes.len() as u64) as usize;
-                // With a liking for the ends.
-                bytes[at] = [0, 1, 0x7f, 0xff, dice.roll(256) as u8][dice.roll(5) as usize];
+            for _ in 0..=victim.dice.roll(4) {
+                victim.change(&mut bad.sections[index].bytes);
             }
-            if target.restore(&bad).is_err() {
-                continue;
+            if victim.suffer(&bad) {
+                taken += 1;
+            } else {
+                refused += 1;
             }
-            rig.settle();
-            target.resume();
-            rig.settle();
-            rig.mistreat(1, &mut dice, 4);
-            rig.pass_ns(dice.roll(SECOND_NS));
-            target.kill();
-            rig.settle();
-            rig.pass_ns(2 * sched::SLICE_NS);
-            assert_eq!(target.lifecycle().state(), VmState::Stopped, "{name}");
         }
     }
+    assert!(taken > 40 && refused > 40, "{taken} and {refused}");
+}
+
+/// Each byte of a section in ten ways, and 100,000 pairs: those that are taken are few enough to be
+/// lived through now and then.
+fn try_all_of(name: &str, live_every: usize) {
+    let mut victim = Victim::new(0x1234_5678_9abc_def1);
+    let good = victim.good.clone();
+    let index = good
+        .sections
+        .iter()
+        .position(|section| section.name == name);
+    let index = index.expect("there is one");
+    let mut bad = good.clone();
+    let (mut taken, mut refused) = (0, 0);
+    let mut attempt = |victim: &mut Victim, bad: &SavedVm| {
+        if victim.target.check(bad).is_err() {
+            refused += 1;
+            return;
+        }
+        taken += 1;
+        if taken % live_every == 1 {
+            victim.suffer(bad);
+        }
+    };
+    for at in 0..good.sections[index].bytes.len() {
+        let byte = good.sections[index].bytes[at];
+        for value in device::tamper::variants(byte) {
+            bad.sections[index].bytes[at] = value;
+            attempt(&mut victim, &bad);
+        }
+        bad.sections[index].bytes[at] = byte;
+    }
+    for _ in 0..100_000 {
+        for _ in 0..2 {
+            victim.change(&mut bad.sections[index].bytes);
+        }
+        attempt(&mut victim, &bad);
+        bad.sections[index]
+            .bytes
+            .copy_from_slice(&good.sections[index].bytes);
+    }
+    assert!(taken > 100 && refused > 100, "{taken} and {refused}");
+}
+
+#[test]
+fn whatever_is_said_of_the_vm_itself_it_stays_what_it_was_made_as() {
+    try_all_of("vm", 400);
+}
+
+#[test]
+fn whatever_is_said_of_a_vcpu_its_vm_stays_what_it_was_made_as() {
+    try_all_of("vcpu/0", 1_000);
 }

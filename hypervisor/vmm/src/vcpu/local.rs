@@ -3,9 +3,9 @@
 use crate::vcpu::kvm_steal::{SavedSteal, StealTime};
 use crate::vcpu::stats::Waiting;
 use addr::Gpa;
-use chipset::LocalApic;
+use chipset::{LocalApic, LocalApicState};
 use cpu_model::{CpuModel, Dynamic, MsrFile};
-use device::Device;
+use device::{Device, Persist};
 use serde::{Deserialize, Serialize};
 use time::Instant;
 use vcpu::{BadState, Vcpu};
@@ -33,7 +33,7 @@ pub(crate) struct Local {
 /// What is saved of a vCPU's private devices.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SavedLocal {
-    apic: LocalApic,
+    apic: LocalApicState,
     msrs: MsrFile,
     system_time_msr: u64,
     system_time_version: u32,
@@ -44,14 +44,18 @@ pub(crate) struct SavedLocal {
 impl SavedLocal {
     /// Whether vCPU `id` of a VM with this model can have been so.
     pub(crate) fn check(&self, id: u32, model: &CpuModel) -> Result<(), BadState> {
-        if !self.apic.is_of(id, id == 0) {
-            return Err(BadState("its local APIC is another vCPU's"));
-        }
+        set_apic(&mut LocalApic::new(id, id == 0), &self.apic)?;
         if !model.fits(&self.msrs) {
             return Err(BadState("its MSRs are not those of this CPU"));
         }
         Ok(())
     }
+}
+
+/// Replaces the state of a local APIC, whose id and role stay.
+fn set_apic(apic: &mut LocalApic, state: &LocalApicState) -> Result<(), BadState> {
+    let set = apic.set_state(state.clone());
+    set.map_err(|device::BadState(why)| BadState(why))
 }
 
 impl Local {
@@ -87,7 +91,7 @@ impl Local {
             has_moved_timer: _,
         } = self;
         SavedLocal {
-            apic: apic.clone(),
+            apic: apic.state(),
             msrs: msrs.clone(),
             system_time_msr: *system_time_msr,
             system_time_version: *system_time_version,
@@ -97,7 +101,15 @@ impl Local {
     }
 
     /// Takes what [`Local::save`] gave.
-    pub(crate) fn restore(&mut self, saved: &SavedLocal, tsc_offset: u64, behind_ns: u64) {
+    ///
+    /// # Errors
+    /// [`BadState`] for a local APIC that no vCPU has; nothing has changed then.
+    pub(crate) fn restore(
+        &mut self,
+        saved: &SavedLocal,
+        tsc_offset: u64,
+        behind_ns: u64,
+    ) -> Result<(), BadState> {
         let SavedLocal {
             apic,
             msrs,
@@ -106,8 +118,9 @@ impl Local {
             wall_clock_msr,
             steal,
         } = saved;
+        set_apic(&mut self.apic, apic)?;
         *self = Self {
-            apic: apic.clone(),
+            apic: self.apic.clone(),
             msrs: msrs.clone(),
             system_time_msr: *system_time_msr,
             system_time_version: *system_time_version,
@@ -117,6 +130,7 @@ impl Local {
             behind_ns,
             has_moved_timer: true,
         };
+        Ok(())
     }
 
     /// The offset of `at` in the local APIC's page, while there is one.

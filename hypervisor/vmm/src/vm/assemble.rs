@@ -1,9 +1,10 @@
 //! From a specification to a VM: RAM, second-level tables, board, vCPUs on their home CPUs.
 
 use crate::cpu::inbox::{Arrival, Porch};
+use crate::saved::stream::Source;
 use crate::vcpu::stats::Stats;
 use crate::vm::kernel::{self, Image, Module, NoFile};
-use crate::vm::memory::{Original, RamWork};
+use crate::vm::memory::{Incoming, RamWork};
 use crate::vm::{Messages, Vm};
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -85,13 +86,13 @@ pub(crate) struct AssembleContext<'a, H: Host> {
 
 /// Builds VM number `id` and sends its vCPUs to their homes; `turn` says where the next vCPU goes.
 ///
-/// `starts`: as soon as all vCPUs are there; otherwise it waits for the operator. With an `original` it becomes a copy of that.
+/// `starts`: as soon as all vCPUs are there; otherwise it waits for the operator. With a `source` it becomes what comes from there.
 pub(crate) fn assemble<H: Host>(
     context: &AssembleContext<'_, H>,
     id: usize,
     spec: &VmSpec,
     starts: bool,
-    original: Option<Box<Original<H>>>,
+    source: Option<Box<dyn Source>>,
     turn: &mut usize,
 ) -> Result<Arc<Vm<H>>, AssembleError> {
     if let Some(problem) = &spec.problem {
@@ -128,6 +129,7 @@ pub(crate) fn assemble<H: Host>(
         far_ends: context.cables.connect(id, &spec.name),
     })
     .map_err(AssembleError::Overlap)?;
+    let incoming = source.map(|source| Box::new(Incoming::new(source, layout.backed())));
     let vm = Arc::new(Vm {
         host: context.host,
         id,
@@ -136,7 +138,7 @@ pub(crate) fn assemble<H: Host>(
         layout,
         image,
         ram,
-        ram_work: RamWork::new(original),
+        ram_work: RamWork::new(incoming),
         slat,
         model,
         board,

@@ -4,10 +4,6 @@ pub(crate) mod assemble;
 pub(crate) mod control;
 pub(crate) mod kernel;
 pub(crate) mod launch;
-#[expect(
-    clippy::indexing_slicing,
-    reason = "a piece is never longer than the buffer it is copied through"
-)]
 pub(crate) mod memory;
 
 use crate::saved::SavedVcpu;
@@ -42,7 +38,7 @@ pub struct Vm<H: Host> {
     pub(crate) layout: MemoryLayout,
     pub(crate) image: Image,
     pub(crate) ram: Arc<H::Ram>,
-    pub(crate) ram_work: RamWork<H>,
+    pub(crate) ram_work: RamWork,
     pub(crate) slat: H::Slat,
     pub(crate) model: CpuModel,
     pub(crate) board: Board,

@@ -2,6 +2,7 @@
 
 use super::{FwCfg, PIECE_NS};
 use addr::Gpa;
+use device::BadState;
 use serde::{Deserialize, Serialize};
 use time::Instant;
 
@@ -32,6 +33,18 @@ pub(super) enum Transfer {
     },
     /// This goes into its control field.
     Done { descriptor: u64, control: u32 },
+}
+
+impl Transfer {
+    /// Checks one that was saved.
+    pub(super) fn check(self) -> Result<(), BadState> {
+        let is_possible = match self {
+            Self::Ordered(_) => true,
+            Self::Copying { left_bytes, .. } => left_bytes != 0,
+            Self::Done { control, .. } => matches!(control, 0 | CONTROL_ERROR),
+        };
+        BadState::unless(is_possible, "a copy is under way that nobody ordered")
+    }
 }
 
 /// What is to be written to guest memory next.
@@ -114,7 +127,7 @@ impl FwCfg {
         let Some(Transfer::Copying { to, left_bytes, .. }) = self.state.transfer else {
             return None;
         };
-        if self.state.now < self.next_piece_at() {
+        if self.now < self.next_piece_at() {
             return None;
         }
         let most = left_bytes.min(PIECE_BYTES);
@@ -161,7 +174,7 @@ impl FwCfg {
     /// Counts what a piece of this length costs, whatever order it belongs to: new orders win no time.
     fn wait_for(&mut self, len_bytes: u32) {
         let cost_ns = PIECE_NS * u64::from(len_bytes) / u64::from(PIECE_BYTES);
-        self.state.busy_until = self.state.busy_until.max(self.state.now).after_ns(cost_ns);
+        self.state.busy_until = self.state.busy_until.max(self.now).after_ns(cost_ns);
     }
 
     /// When the next piece may be copied. Less than a whole one is no reason to wait, so short items and an item's end come at once.

@@ -1,6 +1,7 @@
 //! The output buffer: one byte at a time, of the controller, the keyboard or the mouse.
 
 use super::Port;
+use device::BadState;
 use serde::{Deserialize, Serialize};
 use time::Instant;
 
@@ -40,6 +41,21 @@ impl OutputBuffer {
             ready_at: Instant::from_ns(0),
             turn: Port::Keyboard,
         }
+    }
+
+    /// Checks one that was saved at `now`.
+    pub(super) fn check(&self, now: Instant) -> Result<(), BadState> {
+        let waiting = self.answers.iter().take_while(|answer| answer.is_some());
+        let is_gapless = waiting.count() == self.answers.iter().flatten().count();
+        let is_full_first = self.held.is_some() || self.answers.iter().all(Option::is_none);
+        BadState::unless(
+            is_gapless && is_full_first,
+            "an answer waits for a buffer that is free",
+        )?;
+        BadState::unless(
+            self.ready_at <= now.after_ns(BYTE_NS),
+            "the controller is silent for too long",
+        )
     }
 
     /// Returns the port whose byte it holds, if it is full.

@@ -8,11 +8,13 @@
 mod addressing;
 mod deliver;
 mod registers;
+mod state;
 mod timer;
 mod vector_set;
 
 pub use addressing::{Addressing, Model};
 pub use deliver::PendingSummary;
+pub use state::LocalApicState;
 pub use timer::APIC_TIMER_HZ;
 
 use crate::message::ApicMessage;
@@ -36,6 +38,7 @@ const BASE_ENABLED: u64 = 1 << 11;
 const BASE_ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
 const SVR_ENABLED: u32 = 1 << 8;
+const SVR_WRITABLE: u32 = SVR_ENABLED | 0xff;
 
 const LVT_COUNT: usize = 6;
 const LVT_TIMER: usize = 0;
@@ -69,7 +72,7 @@ pub struct Ipi {
 }
 
 /// The local APIC.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalApic {
     /// x2APIC id: wiring.
     id: u32,
@@ -120,12 +123,6 @@ impl LocalApic {
             ipi: None,
             eoi: None,
         }
-    }
-
-    /// Whether it is that of the vCPU with this x2APIC id.
-    #[must_use]
-    pub const fn is_of(&self, id: u32, is_bsp: bool) -> bool {
-        self.id == id && self.is_bsp == is_bsp
     }
 
     /// INIT arrived: as after reset, but IA32_APIC_BASE stays. (Intel SDM vol. 3A 11.4.7.3, 11.12.5.1)

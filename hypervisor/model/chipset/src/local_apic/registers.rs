@@ -6,7 +6,7 @@ use super::addressing::logical_x2apic_id;
 use super::timer::TimerMode;
 use super::{
     ERROR_REGISTER, ERROR_SEND_VECTOR, Ipi, LVT_COUNT, LVT_LINT0, LVT_LINT1, LVT_MASKED, LVT_TIMER,
-    LocalApic, SVR_ENABLED, Shorthand,
+    LocalApic, SVR_ENABLED, SVR_WRITABLE, Shorthand,
 };
 use crate::message::{ApicMessage, Delivery, DestinationMode, Trigger, widen};
 use x86::{GeneralProtection, Vector};
@@ -40,8 +40,11 @@ const VERSION_VALUE: u32 = (LVT_COUNT as u32 - 1) << 16 | 0x14;
 /// Reserved in x2APIC's ICR. Bit 12, delivery status in xAPIC, is ignored as everywhere.
 const ICR_RESERVED: u64 = 0xfff3_2000;
 
+/// The bits of DFR that read as ones.
+pub(super) const DFR_RESERVED: u32 = 0x0fff_ffff;
+
 /// What can be written of each LVT entry: timer, thermal, performance, LINT0, LINT1, error.
-const LVT_WRITABLE: [u32; LVT_COUNT] = [
+pub(super) const LVT_WRITABLE: [u32; LVT_COUNT] = [
     0x0007_00ff,
     0x0001_07ff,
     0x0001_07ff,
@@ -122,7 +125,7 @@ impl LocalApic {
             // The id is the board's; newer CPUs do not let it be written either.
             ID => {}
             LDR => self.logical = (value >> 24) as u8,
-            DFR => self.dfr = value | 0x0fff_ffff,
+            DFR => self.dfr = value | DFR_RESERVED,
             ICR_HIGH => {
                 self.icr = self.icr & 0xffff_ffff | u64::from(value & 0xff00_0000) << 32;
             }
@@ -186,7 +189,7 @@ impl LocalApic {
     }
 
     fn write_svr(&mut self, value: u32) {
-        self.svr = value & (SVR_ENABLED | 0xff);
+        self.svr = value & SVR_WRITABLE;
         if value & SVR_ENABLED == 0 {
             for lvt in &mut self.lvt {
                 *lvt |= LVT_MASKED;

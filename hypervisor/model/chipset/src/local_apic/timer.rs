@@ -2,11 +2,14 @@
 //!
 //! Follows Intel SDM vol. 3A 11.5.4. The input clock runs at 1 GHz, so a count at divide 1 is a nanosecond.
 
+use device::BadState;
 use serde::{Deserialize, Serialize};
 use time::Instant;
 
 /// The timer's input clock, before the divider.
 pub const APIC_TIMER_HZ: u64 = 1_000_000_000;
+
+const DIVIDE_WRITABLE: u8 = 0b1011;
 
 /// A shorter period is stretched to this: a guest cannot have the alarm all to itself.
 const MIN_PERIOD_NS: u64 = 20_000;
@@ -43,6 +46,14 @@ pub(super) struct Timer {
 }
 
 impl Timer {
+    /// Checks one that was saved.
+    pub(super) const fn check(&self) -> Result<(), BadState> {
+        BadState::unless(
+            self.divide & !DIVIDE_WRITABLE == 0,
+            "the timer's divider has reserved bits",
+        )
+    }
+
     pub(super) const fn divide(&self) -> u8 {
         self.divide
     }
@@ -88,7 +99,7 @@ impl Timer {
     /// Changes the divider; what is left of the count goes on at the new speed.
     pub(super) fn write_divide(&mut self, now: Instant, mode: TimerMode, value: u8) {
         let left = self.current(now, mode);
-        self.divide = value & 0b1011;
+        self.divide = value & DIVIDE_WRITABLE;
         if mode != TimerMode::TscDeadline && self.expires.is_some() {
             self.expires = Some(now.after_ns(u64::from(left) * self.count_ns()));
         }

@@ -1,9 +1,9 @@
 //! A set of vectors: IRR, ISR or TMR.
 
-use serde::{Deserialize, Serialize};
+use device::BadState;
 
 /// A bit for each of the 256 vectors, and the highest one at hand.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct VectorSet {
     words: [u64; 4],
     /// The highest member; 0 when there is none, for vectors below 16 are never members.
@@ -11,6 +11,21 @@ pub(super) struct VectorSet {
 }
 
 impl VectorSet {
+    pub(super) const fn words(&self) -> [u64; 4] {
+        self.words
+    }
+
+    /// Returns the set with these members, which were saved.
+    pub(super) fn restored(words: [u64; 4]) -> Result<Self, BadState> {
+        BadState::unless(
+            words[0] & 0xffff == 0,
+            "an exception's vector is an interrupt's",
+        )?;
+        let mut set = Self { words, top: 0 };
+        set.find_top();
+        Ok(set)
+    }
+
     /// The highest member, 0 when there is none.
     #[inline]
     pub(super) const fn top(&self) -> u8 {

@@ -3,6 +3,7 @@
 //! A report has three bytes: buttons, signs and overflows; X; Y. Wheel mice add a fourth.
 
 use crate::ring::Ring;
+use device::BadState;
 use serde::{Deserialize, Serialize};
 
 /// Counts that are kept for an axis: four reports' worth. What goes beyond is lost.
@@ -28,6 +29,7 @@ const RIGHT: u8 = 1 << 1;
 const MIDDLE: u8 = 1 << 2;
 const BACK: u8 = 1 << 3;
 const FORWARD: u8 = 1 << 4;
+const BUTTONS: u8 = LEFT | RIGHT | MIDDLE | BACK | FORWARD;
 
 /// The buttons of a mouse that are held down.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,7 +94,7 @@ impl Form {
     const fn buttons(self) -> u8 {
         match self {
             Self::Standard | Self::Wheel => LEFT | RIGHT | MIDDLE,
-            Self::FiveButtons => LEFT | RIGHT | MIDDLE | BACK | FORWARD,
+            Self::FiveButtons => BUTTONS,
         }
     }
 }
@@ -129,6 +131,21 @@ impl Motion {
             pressed: 0,
             told: Some(0),
         }
+    }
+
+    /// Checks one that was saved.
+    pub(super) fn check(&self) -> Result<(), BadState> {
+        BadState::unless(
+            self.x.unsigned_abs() <= MAX_COUNTS.unsigned_abs()
+                && self.y.unsigned_abs() <= MAX_COUNTS.unsigned_abs()
+                && self.wheel.unsigned_abs() <= MAX_STEPS.unsigned_abs(),
+            "the mouse has counted further than it does",
+        )?;
+        let buttons = self.held | self.pressed | self.told.unwrap_or(0);
+        BadState::unless(
+            buttons & !BUTTONS == 0,
+            "the mouse has more buttons than five",
+        )
     }
 
     /// Forgets movement and reports; the buttons stay as they are held.

@@ -343,13 +343,16 @@ fn answers_that_nobody_reads_do_not_pile_up() {
 }
 
 #[test]
-fn a_saved_state_that_nobody_gave_does_no_harm() {
-    let mut mouse = Mouse {
-        rate: 0,
-        is_enabled: true,
-        ..Mouse::new()
+fn a_saved_state_that_no_mouse_had_is_refused() {
+    let now = Instant::from_ns(0);
+    let mouse = |change: fn(&mut Mouse)| {
+        let mut mouse = Mouse::new();
+        change(&mut mouse);
+        mouse.check(now)
     };
-    mouse.count(1, 1, 1);
-    assert_eq!(mouse.next_byte(Instant::from_ns(0)), Some(0x08));
-    assert_eq!(mouse.report_at, Instant::from_ns(SECOND_NS));
+    assert!(mouse(|_| {}).is_ok());
+    assert!(mouse(|mouse| mouse.rate = 0).is_err());
+    assert!(mouse(|mouse| mouse.rates[1] = 30).is_err());
+    assert!(mouse(|mouse| mouse.resolution = 4).is_err());
+    assert!(mouse(|mouse| mouse.report_at = Instant::from_ns(SECOND_NS)).is_err());
 }

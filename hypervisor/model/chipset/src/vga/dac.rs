@@ -1,9 +1,13 @@
 //! The palette: 256 colours of three times six bits.
 
+use device::BadState;
 use serde::{Deserialize, Serialize};
 
 /// Rows and columns, as serde derives no array of 256.
 const SIDE: usize = 16;
+
+/// Six bits.
+const COLOUR: u8 = 0x3f;
 
 /// The digital-to-analog converter with its palette.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +41,15 @@ impl Dac {
             is_reading: false,
             colours,
         }
+    }
+
+    /// Checks one that was saved.
+    pub(super) fn check(&self) -> Result<(), BadState> {
+        let mut components = self.colours.iter().flatten().flatten();
+        BadState::unless(
+            self.component < 3 && components.all(|component| component & !COLOUR == 0),
+            "the palette has other colours than it can have",
+        )
     }
 
     pub(super) fn start_reading(&mut self, index: u8) {
@@ -76,7 +89,7 @@ impl Dac {
     }
 
     pub(super) fn write(&mut self, value: u8) {
-        *self.at(self.write_index) = value & 0x3f;
+        *self.at(self.write_index) = value & COLOUR;
         if self.next_component() {
             self.write_index = self.write_index.wrapping_add(1);
         }

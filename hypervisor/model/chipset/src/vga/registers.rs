@@ -1,17 +1,26 @@
 //! Registers behind an index.
 
 use core::fmt;
+use device::BadState;
 use serde::{Deserialize, Serialize};
 
 /// The most a set has: what serde derives for arrays.
 const ROOM: usize = 32;
 
+/// What is saved of a set.
+#[derive(Serialize, Deserialize)]
+pub(super) struct IndexedState {
+    index: u8,
+    values: [u8; ROOM],
+}
+
 /// A set of registers, of which the index chooses one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Indexed {
     pub(super) index: u8,
-    /// The bits of the index that choose.
+    /// The bits of the index that choose: wiring.
     mask: u8,
+    /// How many there are: wiring.
     count: u8,
     pub(super) values: [u8; ROOM],
 }
@@ -29,6 +38,31 @@ impl Indexed {
             count: values.len().min(ROOM) as u8,
             values: all,
         }
+    }
+
+    pub(super) const fn state(&self) -> IndexedState {
+        let Self {
+            index,
+            mask: _,
+            count: _,
+            values,
+        } = *self;
+        IndexedState { index, values }
+    }
+
+    /// Returns it in another state.
+    pub(super) fn restored(&self, state: IndexedState) -> Result<Self, BadState> {
+        let IndexedState { index, values } = state;
+        let mut behind = values.iter().skip(usize::from(self.count));
+        BadState::unless(
+            behind.all(|value| *value == 0),
+            "a register holds something that is not there",
+        )?;
+        Ok(Self {
+            index,
+            values,
+            ..*self
+        })
     }
 
     /// Which one is chosen; it need not exist.

@@ -309,6 +309,22 @@ mod tests {
     }
 
     #[test]
+    fn a_counter_from_nowhere_is_refused() {
+        let counter = |change: fn(&mut Channel)| {
+            let mut channel = Channel::new(true);
+            change(&mut channel);
+            channel.restored(100, true)
+        };
+        assert!(counter(|counter| counter.progress = Progress::Since(100)).is_ok());
+        assert!(counter(|counter| counter.progress = Progress::Since(101)).is_err());
+        assert!(counter(|counter| counter.progress = Progress::Paused(1)).is_err());
+        assert!(counter(|counter| counter.initial = 0).is_err());
+        assert!(counter(|counter| counter.initial = 0x1_0001).is_err());
+        assert!(counter(|counter| counter.control = 0x4).is_err());
+        assert!(counter(|counter| counter.control = 0x70).is_err());
+    }
+
+    #[test]
     fn counts_go_down_and_wrap() {
         let mut channel = loaded(0, 1000, false);
         assert_eq!(latched(&mut channel, 100), 1000);

@@ -70,6 +70,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn more_than_fits_is_refused() {
+        let ring = |head, len| Ring::<16> {
+            bytes: [0; MAX],
+            head,
+            len,
+        };
+        assert!(ring(31, 16).check().is_ok());
+        assert!(ring(32, 0).check().is_err());
+        assert!(ring(0, 17).check().is_err());
+    }
+
+    #[test]
     fn bytes_leave_in_the_order_they_came() {
         let mut ring = Ring::<3>::new();
         for round in 0..100u8 {

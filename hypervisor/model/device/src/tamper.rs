@@ -9,7 +9,7 @@ const PAIRS: u32 = 100_000;
 const LONG_EVERY: u32 = 1_000;
 /// How often a device is used: at length, after one changed byte, after two.
 const LONG: usize = 3_000;
-const SHORT: usize = 20;
+const SHORT: usize = 100;
 const SHORTEST: usize = 3;
 
 /// Numbers that look random.
@@ -49,6 +49,13 @@ pub fn variants(byte: u8) -> [u8; 10] {
         8 => 0,
         _ => u8::MAX,
     })
+}
+
+/// Returns whether a device refuses its own state after a change.
+pub fn refuses<D: Persist + Clone>(device: &D, change: impl FnOnce(&mut D::State)) -> bool {
+    let mut state = device.state();
+    change(&mut state);
+    device.clone().set_state(state).is_err()
 }
 
 /// How many states were taken and how many were refused.

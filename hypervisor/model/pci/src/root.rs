@@ -325,7 +325,18 @@ mod tests {
             MmioDevice::write(&mut used, at, Width::Dword, value).expect("a register");
         }
         select(&mut used, 0x8000_f804);
+        let ids = |root: &Root| {
+            let functions = root.functions.iter();
+            let identity =
+                |function: &Function| [0, 8, 0x2c].map(|at| function.read(at, Width::Dword));
+            let ids: Vec<_> = functions
+                .map(|(at, function)| (*at, identity(function)))
+                .collect();
+            ids
+        };
+        let identities = ids(&fresh);
         let tally = tamper(&used, &fresh, |mut root, accesses, dice| {
+            assert_eq!(ids(&root), identities);
             for _ in 0..accesses {
                 let at = [0xcf8, 0xcfc, 0xcfd, 0xcfe][dice.roll(4) as usize];
                 let width = [Width::Byte, Width::Word, Width::Dword][dice.roll(3) as usize];

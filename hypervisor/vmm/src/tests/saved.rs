@@ -186,6 +186,33 @@ fn lines_are_held_and_edges_are_not_seen_twice() {
 }
 
 #[test]
+fn the_pic_pair_sees_no_edge_of_a_line_that_was_high() {
+    let mut rig = TestMachine::new();
+    // Vectors from 20h on, EOI by itself, line 4 open.
+    for (port, value) in [
+        (0x20, 0x11),
+        (0x21, 0x20),
+        (0x21, 4),
+        (0x21, 3),
+        (0x21, 0xef),
+    ] {
+        rig.out(port, value);
+    }
+    rig.set_interrupts(0, 0, true);
+    rig.out(0x3f9, 2);
+    rig.turns();
+    assert_eq!(rig.delivered(0, 0), [Event::Interrupt(Vector(0x24))]);
+    rig.pause();
+    rig.copy();
+    rig.resume_copy();
+    rig.pass_ns(SECOND_NS);
+    assert_eq!(rig.delivered(1, 0), []);
+    rig.run_on(1, 0, [out(0x3f9, 0), out(0x3f9, 2)]);
+    rig.turns();
+    assert_eq!(rig.delivered(1, 0), [Event::Interrupt(Vector(0x24))]);
+}
+
+#[test]
 fn what_waits_for_a_vcpu_waits_in_the_copy() {
     let mut rig = TestMachine::with(2, [spec("vm", 3)]);
     rig.start_second();

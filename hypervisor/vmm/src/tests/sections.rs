@@ -1,6 +1,7 @@
 //! The sections of a saved VM: which there have to be, in which versions, and the oldest file.
 
 use super::saved::state;
+use crate::saved::stream::Intake;
 use crate::saved::{RestoreError, SavedVm, format};
 use crate::test_host::{TestHost, TestMachine, input};
 use crate::vm::Vm;
@@ -238,4 +239,45 @@ fn errors_name_the_section() {
         text,
         String::from("bad section \"device/pci\": it does not have the form of its version")
     );
+}
+
+#[test]
+fn no_change_to_what_frames_the_sections_is_overlooked() {
+    let (rig, saved, target) = with_target();
+    let mut good = Vec::new();
+    saved.write(&mut good);
+    // Where contents lie: all else is header, names, versions and lengths.
+    let mut is_content = alloc::vec![false; good.len()];
+    let mut rest = format::read_header(&good).expect("a header");
+    while !rest.is_empty() {
+        let (section, behind) = format::read_section(rest).expect("a section");
+        let end = good.len() - behind.len();
+        is_content[end - section.bytes.len()..end].fill(true);
+        rest = behind;
+    }
+    let taken = |bytes: &[u8]| {
+        let mut intake = Intake::new(rig.vm(0).layout.backed());
+        intake.take(&target, bytes)?;
+        target.check(&intake.into_saved())
+    };
+    assert!(taken(&good).is_ok());
+    let mut bad = good.clone();
+    let frame = (0..good.len()).filter(|at| !is_content[*at]);
+    for at in frame {
+        for value in device::tamper::variants(good[at]) {
+            bad[at] = value;
+            if value != good[at] && taken(&bad).is_ok() {
+                // The version of a device: its slot looks at that.
+                let mut intake = Intake::new(rig.vm(0).layout.backed());
+                intake.take(&target, &bad).expect("a second time");
+                let refused = target.restore(&intake.into_saved());
+                assert!(
+                    matches!(refused, Err(RestoreError::Section(..))),
+                    "{at}: {refused:?}"
+                );
+            }
+        }
+        bad[at] = good[at];
+    }
+    assert_eq!(target.lifecycle().state(), VmState::Stopped);
 }

@@ -289,3 +289,29 @@ fn whatever_is_said_of_the_vm_itself_it_stays_what_it_was_made_as() {
 fn whatever_is_said_of_a_vcpu_its_vm_stays_what_it_was_made_as() {
     try_all_of("vcpu/0", 1_000);
 }
+
+#[test]
+fn a_port_whose_cable_ends_nowhere_is_held_back_by_no_state() {
+    let mut victim = Victim::new(0x0dd_ba11);
+    let mut bad = victim.good.clone();
+    let com2 = bad.sections.iter_mut();
+    let com2 = com2.filter(|section| section.name == "device/com2");
+    for section in com2 {
+        // Its last byte tells whether the far end holds it back.
+        *section.bytes.last_mut().expect("a state") = 1;
+    }
+    assert!(bad != victim.good);
+    victim
+        .target
+        .restore(&bad)
+        .expect("a state that a UART can be in");
+    victim.rig.settle();
+    victim.rig.resume_copy();
+    victim.rig.run_on(
+        1,
+        0,
+        [out(0x2fb, 3), out(0x2f8, b'x'), input(0x2fd, Width::Byte)],
+    );
+    let status = victim.rig.vcpu(1, 0).backend.gpr(Gpr::Rax) as u8;
+    assert_eq!(status & 0x20, 0x20, "THR is empty");
+}

@@ -1,5 +1,6 @@
 use super::*;
 use alloc::vec::Vec;
+use device::tamper::refuses;
 
 /// Where the tests' descriptor lies, in memory of 16 MiB.
 const DESCRIPTOR: usize = 0x100;
@@ -272,4 +273,27 @@ fn the_last_item_of_a_number_counts() {
     assert_eq!(bytes(&mut fw, key::MAX_CPUS, 3), [4, 0, 0]);
     assert_eq!(bytes(&mut fw, key::NB_CPUS, 2), [3, 0]);
     assert_eq!(bytes(&mut fw, key::SIGNATURE, 4), b"QEMU");
+}
+
+#[test]
+fn what_no_device_with_these_items_was_is_refused() {
+    let fw = device();
+    assert!(!refuses(&fw, |state| state.selector = 0x7fff & !WRITES));
+    assert!(refuses(&fw, |state| state.selector = WRITES));
+    assert!(refuses(&fw, |state| state.offset = 1 << 30));
+    assert!(refuses(&fw, |state| {
+        state.busy_until = fw.now.after_ns(2 * PIECE_NS + 1);
+    }));
+    let copying = |left_bytes| Transfer::Copying {
+        descriptor: 0,
+        to: 0,
+        left_bytes,
+    };
+    assert!(!refuses(&fw, |state| state.transfer = Some(copying(1))));
+    assert!(refuses(&fw, |state| state.transfer = Some(copying(0))));
+    let done = Transfer::Done {
+        descriptor: 0,
+        control: 2,
+    };
+    assert!(refuses(&fw, |state| state.transfer = Some(done)));
 }

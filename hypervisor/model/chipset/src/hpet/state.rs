@@ -82,3 +82,18 @@ impl Persist for Hpet {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use device::tamper::refuses;
+
+    #[test]
+    fn what_no_hpet_was_is_refused() {
+        let hpet = Hpet::new();
+        assert!(!refuses(&hpet, |state| state.counter = u64::MAX));
+        assert!(refuses(&hpet, |state| state.config = 4));
+        assert!(refuses(&hpet, |state| state.status = 1));
+        assert!(refuses(&hpet, |state| state.pulses = 8));
+    }
+}

@@ -58,6 +58,12 @@ impl OutputBuffer {
         )
     }
 
+    /// Returns it as no controller leaves it: answers wait, and nothing is held.
+    #[cfg(test)]
+    pub(super) fn without_held(self) -> Self {
+        Self { held: None, ..self }
+    }
+
     /// Returns the port whose byte it holds, if it is full.
     pub(super) fn holds(&self) -> Option<Port> {
         self.held.map(|output| output.from)

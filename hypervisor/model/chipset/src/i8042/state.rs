@@ -86,3 +86,32 @@ impl Persist for I8042 {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use device::tamper::refuses;
+
+    use super::super::I8042_COMMAND_PORT;
+    use device::{Device, PioDevice, Width};
+    use time::Instant;
+
+    #[test]
+    fn what_no_controller_was_is_refused() {
+        let mut controller = I8042::new();
+        controller.advance(Instant::from_ns(1_000_000));
+        for _ in 0..2 {
+            let asked = controller.write(I8042_COMMAND_PORT, Width::Byte, 0x20);
+            asked.expect("the command port");
+        }
+        assert!(!refuses(&controller, |_| ()));
+        assert!(refuses(&controller, |state| state.awaiting = Some(0xd0)));
+        assert!(refuses(&controller, |state| {
+            // Its first answer is read, and the second one waits on.
+            state.output = state.output.clone().without_held();
+        }));
+        let _ = controller.read(0x60, Width::Byte);
+        // Of later.
+        assert!(I8042::new().set_state(controller.state()).is_err());
+    }
+}

@@ -1,6 +1,7 @@
 //! What drivers and devices expect of the IOAPIC.
 
 use super::*;
+use device::tamper::refuses;
 
 fn program(ioapic: &mut IoApic, pin: u8, low: u32) {
     ioapic
@@ -108,4 +109,20 @@ fn the_extended_destination_and_the_broadcast_are_decoded() {
     program(&mut ioapic, 2, 0x30);
     ioapic.pulse(2);
     assert_eq!(ioapic.next_message().map(|m| m.destination), Some(0x201));
+}
+
+#[test]
+fn what_no_ioapic_was_is_refused() {
+    let mut ioapic = IoApic::new();
+    ioapic.write_low(3, ENTRY_LEVEL | 0x30);
+    assert!(!refuses(&ioapic, |state| (state.edges, state.remote_irr) = (1, 8)));
+    assert!(refuses(&ioapic, |state| state.id = 0x10));
+    assert!(refuses(&ioapic, |state| state.low[0] |= ENTRY_REMOTE_IRR));
+    assert!(refuses(&ioapic, |state| state.high[0] = 1));
+    assert!(
+        refuses(&ioapic, |state| state.edges = 1 << 24),
+        "no such pin"
+    );
+    assert!(refuses(&ioapic, |state| state.edges = 8), "a level");
+    assert!(refuses(&ioapic, |state| state.remote_irr = 1), "an edge");
 }

@@ -139,3 +139,26 @@ impl Persist for LocalApic {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use device::tamper::refuses;
+
+    #[test]
+    fn what_no_local_apic_was_is_refused() {
+        let apic = LocalApic::new(0, true);
+        assert!(!refuses(&apic, |_| ()));
+        assert!(refuses(&apic, |state| state.base |= 1));
+        assert!(refuses(&apic, |state| state.base = BASE_X2APIC));
+        assert!(refuses(&apic, |state| state.svr = 1 << 9));
+        assert!(refuses(&apic, |state| state.dfr = 0));
+        assert!(refuses(&apic, |state| state.esr = 1));
+        // Open while the local APIC is off.
+        assert!(refuses(&apic, |state| state.lvt = [0; LVT_COUNT]));
+        assert!(refuses(&apic, |state| state.lvt = [LVT_MASKED | 1 << 20; LVT_COUNT]));
+        assert!(refuses(&apic, |state| state.irr = [1 << 15, 0, 0, 0]));
+        assert!(refuses(&apic, |state| state.isr = [1, 0, 0, 0]));
+        assert!(refuses(&apic, |state| state.tmr = [2, 0, 0, 0]));
+    }
+}

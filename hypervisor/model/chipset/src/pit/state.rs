@@ -70,3 +70,32 @@ impl Persist for Pit {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use device::tamper::refuses;
+    use device::{Device, PioDevice, Width};
+    use time::Instant;
+
+    #[test]
+    fn what_no_pit_was_is_refused() {
+        let mut pit = Pit::new();
+        pit.advance(Instant::from_ns(5_000_000));
+        for (port, value) in [(0x43, 0x34), (0x40, 0xff), (0x40, 4), (0x61, 1)] {
+            pit.write(port, Width::Byte, value).expect("a register");
+        }
+        assert!(!refuses(&pit, |_| ()));
+        assert!(refuses(&pit, |state| state.control = 0x10));
+        assert!(refuses(&pit, |state| state.owed = MAX_OWED + 1));
+        assert!(refuses(&pit, |state| state.last_pulse = 1 << 40));
+        // The first counter counts, which it would not with the third one's gate.
+        assert!(refuses(&pit, |state| {
+            state.channels.swap(0, 2);
+            state.control = 0;
+        }));
+        // Of later.
+        let mut earlier = Pit::new();
+        assert!(earlier.set_state(pit.state()).is_err());
+    }
+}

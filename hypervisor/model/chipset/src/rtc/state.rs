@@ -101,3 +101,30 @@ impl Persist for Rtc {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use device::tamper::refuses;
+
+    use crate::CmosMemory;
+
+    #[test]
+    fn what_no_clock_was_is_refused() {
+        let memory = CmosMemory {
+            below_4g_bytes: 2 << 20,
+            above_4g_bytes: 0,
+        };
+        let rtc = Rtc::new(1_767_225_600, memory);
+        assert!(!refuses(&rtc, |state| state.zero = 0));
+        assert!(refuses(&rtc, |state| state.zero = -1));
+        assert!(refuses(&rtc, |state| state.ahead = i64::MIN));
+        assert!(refuses(&rtc, |state| state.b |= B_SET));
+        assert!(refuses(&rtc, |state| state.held = Some(Calendar::from_seconds(0))));
+        assert!(refuses(&rtc, |state| state.index = 0x80));
+        assert!(refuses(&rtc, |state| state.a |= A_UIP));
+        assert!(refuses(&rtc, |state| state.flags = 1));
+        assert!(refuses(&rtc, |state| state.cmos.truncate(127)));
+        assert!(refuses(&rtc, |state| state.cmos.push(0)));
+    }
+}

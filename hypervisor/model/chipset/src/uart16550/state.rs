@@ -108,3 +108,31 @@ impl Persist for Uart16550 {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use device::tamper::refuses;
+
+    #[test]
+    fn what_no_uart_was_is_refused() {
+        let uart = Uart16550::new();
+        let full = || {
+            let mut ring = Ring::new();
+            while ring.push(1) {}
+            ring
+        };
+        assert!(refuses(&uart, |state| state.rx = full()), "without a FIFO");
+        assert!(!refuses(&uart, |state| {
+            (state.rx, state.fcr) = (full(), FCR_ENABLE);
+        }));
+        assert!(
+            refuses(&uart, |state| state.fcr = 0x80),
+            "a trigger without a FIFO"
+        );
+        assert!(refuses(&uart, |state| state.ier = 0x10));
+        assert!(refuses(&uart, |state| state.mcr = 0x20));
+        assert!(refuses(&uart, |state| state.errors = 1));
+        assert!(refuses(&uart, |state| state.deltas = 0x10));
+    }
+}

@@ -95,3 +95,20 @@ impl Dac {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_colours_than_there_are_are_refused() {
+        let dac = |change: fn(&mut Dac)| {
+            let mut dac = Dac::new();
+            change(&mut dac);
+            dac.check()
+        };
+        assert!(dac(|dac| dac.component = 2).is_ok());
+        assert!(dac(|dac| dac.component = 3).is_err());
+        assert!(dac(|dac| dac.colours[9][9][1] = 0x40).is_err());
+    }
+}

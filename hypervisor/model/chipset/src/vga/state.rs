@@ -74,3 +74,19 @@ impl Persist for Vga {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use device::tamper::refuses;
+
+    #[test]
+    fn what_no_adapter_was_is_refused() {
+        let vga = Vga::new();
+        assert!(!refuses(&vga, |state| state.misc_output = 0xff));
+        // A sequencer has five registers, the CRTC has more.
+        assert!(refuses(&vga, |state| {
+            core::mem::swap(&mut state.sequencer, &mut state.crtc);
+        }));
+    }
+}

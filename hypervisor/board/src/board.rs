@@ -89,7 +89,7 @@ impl Board {
         let fabric = interrupts::make(&mut slots, config.cpus.clone());
         let mut pc = Maker {
             slots,
-            bus: Arc::new(Bus::new(layout.ram())),
+            bus: Arc::new(Bus::new()),
             fabric,
             lifecycle,
         };
@@ -130,6 +130,7 @@ impl Board {
             fabric,
             lifecycle,
         } = pc;
+        bus.seal();
         Ok(Self {
             bus,
             empty_ports: EmptyPorts::default(),

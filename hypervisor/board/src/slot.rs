@@ -10,7 +10,9 @@ use time::Instant;
 
 /// Carries outward what a device has to say: level, messages, bytes, requests. The only place where it leaves.
 pub trait Harness<D>: Send + Sync {
-    /// Asks the device and passes on; called after every access, with the device's lock held.
+    /// Asks the device and passes on; called after every access, with the device's lock held. A
+    /// region that it moves is moved before the guest goes on, but not by a read of a port: there
+    /// it waits for the next write.
     fn after(&self, device: &mut D);
 
     /// The lines of its own that its interrupts go to, for the operator.

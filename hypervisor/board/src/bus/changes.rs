@@ -1,9 +1,9 @@
 //! How the bus changes while the VM runs.
 
-use super::{BusTable, MmioBus, MmioTarget, Overlap, PioBus, PioTarget};
+use super::{BusTable, MmioTarget, Overlap, PioTarget};
 use crate::mailbox::Mailbox;
 use addr::GpaRange;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -19,16 +19,14 @@ enum Wish {
 pub struct Bus {
     /// Devices at fixed places; complete before the VM runs.
     fixed: Mutex<BusTable>,
-    /// RAM: no region answers there.
-    ram: Vec<GpaRange>,
     /// Leaf lock; a device's harness takes it.
     wishes: Mutex<Vec<Wish>>,
     /// [`STALE`] and [`CHANGING`]. It is zero only when every wish is carried out.
     pending: AtomicU8,
     /// Counts the tables.
     generation: AtomicU64,
-    /// The newest table. Leaf lock, held for a copy of the reference.
-    table: Mutex<Arc<BusTable>>,
+    /// The newest table. Leaf lock, held while it is made or copied.
+    table: Mutex<BusTable>,
 }
 
 /// A wish has changed since a table was made of them.
@@ -41,17 +39,18 @@ const CHANGING: u8 = 1 << 1;
 /// A region that is mapped where RAM, a device at a fixed place or an earlier region is does not
 /// answer there.
 pub struct Region {
-    bus: Arc<Bus>,
+    /// Weak: the device that moves it is on this bus.
+    bus: Weak<Bus>,
     index: usize,
 }
 
 impl Bus {
-    /// An empty bus beside `ram`.
+    /// An empty bus. RAM is no concern of it: an access to RAM never comes here, whatever region
+    /// lies over it.
     #[must_use]
-    pub(crate) fn new(ram: Vec<GpaRange>) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             fixed: Mutex::default(),
-            ram,
             wishes: Mutex::default(),
             pending: AtomicU8::new(0),
             generation: AtomicU64::new(0),
@@ -67,15 +66,25 @@ impl Bus {
         &self,
         claim: impl FnOnce(&mut BusTable) -> Result<(), Overlap>,
     ) -> Result<(), Overlap> {
-        claim(&mut self.fixed.lock())?;
-        self.publish();
-        Ok(())
+        claim(&mut self.fixed.lock())
     }
 
-    /// Returns the newest table.
+    /// Returns a copy of the newest table.
     #[must_use]
-    pub fn table(&self) -> Arc<BusTable> {
+    pub fn table(&self) -> BusTable {
         self.table.lock().clone()
+    }
+
+    /// Copies the newest table to `table`; allocates nothing where that has been one before, or
+    /// [`Bus::empty_table`].
+    pub fn copy_table_to(&self, table: &mut BusTable) {
+        table.clone_from(&self.table.lock());
+    }
+
+    /// Returns a table with room for every device and region.
+    #[must_use]
+    pub fn empty_table(&self) -> BusTable {
+        BusTable::with_room(&self.fixed.lock(), self.wishes.lock().len())
     }
 
     /// Returns the number of the newest table. It is read before the table is.
@@ -107,7 +116,7 @@ impl Bus {
         let mut wishes = self.wishes.lock();
         wishes.push(wish);
         Region {
-            bus: self.clone(),
+            bus: Arc::downgrade(self),
             index: wishes.len() - 1,
         }
     }
@@ -170,61 +179,28 @@ impl Bus {
             .is_ok()
     }
 
-    /// Makes a table of what is wished; returns its generation.
+    /// Makes a table of what is wished, in place of the newest one; returns its generation.
     fn publish(&self) -> u64 {
-        let table = self.make();
-        let mut newest = self.table.lock();
-        // A vCPU reads the generation first and the table then: it may find a newer table than that
-        // says, never an older one.
-        let old = core::mem::replace(&mut *newest, Arc::new(table));
-        let generation = self.generation.fetch_add(1, Ordering::SeqCst) + 1;
-        drop(newest);
-        // Freed by whoever reads it last.
-        drop(old);
-        generation
-    }
-
-    fn make(&self) -> BusTable {
-        let mut table = self.fixed.lock().clone();
+        let mut table = self.table.lock();
+        table.clone_from(&self.fixed.lock());
         for wish in self.wishes.lock().iter() {
             match wish {
-                Wish::Ports(Some(ports), target) => fill_ports(&mut table.pio, ports, target),
-                Wish::Memory(Some(range), target) => {
-                    fill_memory(&mut table.mmio, *range, &self.ram, target);
-                }
+                Wish::Ports(Some(ports), target) => table.pio.fill(ports.clone(), target),
+                Wish::Memory(Some(range), target) => table.mmio.fill(*range, target),
                 Wish::Ports(None, _) | Wish::Memory(None, _) => {}
             }
         }
-        table
+        // A vCPU reads the generation first and the table then: it may find a newer table than that
+        // says, never an older one.
+        self.generation.fetch_add(1, Ordering::SeqCst) + 1
     }
-}
 
-fn fill_ports(pio: &mut PioBus, ports: &RangeInclusive<u16>, target: &Arc<dyn PioTarget>) {
-    if !pio.fill(ports.clone(), target) {
-        log::debug!(
-            "{}: ports {:#x} to {:#x} are taken, at least in part",
-            target.name(),
-            ports.start(),
-            ports.end()
-        );
-    }
-}
-
-fn fill_memory(
-    mmio: &mut MmioBus,
-    range: GpaRange,
-    ram: &[GpaRange],
-    target: &Arc<dyn MmioTarget>,
-) {
-    // Accesses to RAM never come to the bus: that it wins needs no entry in the table.
-    let is_in_ram = ram.iter().any(|ram| ram.overlaps(&range));
-    if !mmio.fill(range, target) || is_in_ram {
-        log::debug!(
-            "{}: {:#x} to {:#x} is taken, at least in part",
-            target.name(),
-            range.start().raw(),
-            range.end().raw()
-        );
+    /// Makes room in the newest table for every device and region, so that no change allocates.
+    /// Before the VM runs.
+    pub(crate) fn seal(&self) {
+        let room = self.empty_table();
+        *self.table.lock() = room;
+        self.publish();
     }
 }
 
@@ -247,14 +223,17 @@ impl Region {
     /// Leaves a wish, which [`Bus::commit`] carries out. Costs a short lock, and nothing more when
     /// nothing changes.
     fn wish(&self, new_ports: Option<RangeInclusive<u16>>, new_range: Option<GpaRange>) {
-        let mut wishes = self.bus.wishes.lock();
+        let Some(bus) = self.bus.upgrade() else {
+            return;
+        };
+        let mut wishes = bus.wishes.lock();
         let has_changed = match wishes.get_mut(self.index) {
             Some(Wish::Ports(ports, _)) => replace(ports, new_ports),
             Some(Wish::Memory(range, _)) => replace(range, new_range),
             None => false,
         };
         if has_changed {
-            self.bus.pending.fetch_or(STALE, Ordering::SeqCst);
+            bus.pending.fetch_or(STALE, Ordering::SeqCst);
         }
     }
 }

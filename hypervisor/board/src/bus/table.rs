@@ -51,6 +51,11 @@ impl<T: ?Sized> Clone for Ranges<T> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
+
+    fn clone_from(&mut self, other: &Self) {
+        // Keeps its allocation.
+        self.0.clone_from(&other.0);
+    }
 }
 
 impl<T: ?Sized> Ranges<T> {
@@ -78,42 +83,45 @@ impl<T: ?Sized> Ranges<T> {
         Ok(())
     }
 
-    /// Adds what of a range is free: whoever was there first stays. Returns whether all of it was.
-    fn fill(&mut self, place: &Place<T>) -> bool {
-        let mut is_whole = true;
-        let mut next = Some(place.first);
-        while let Some(first) = next.filter(|first| *first <= place.last) {
+    /// Adds what of a range is free: whoever was there first stays. Of a range that is cut into more
+    /// than [`MAX_PIECES`], the first ones count.
+    fn fill(&mut self, place: &Place<T>) {
+        let mut first = place.first;
+        for _ in 0..MAX_PIECES {
             let at = self.index(first);
             let other = self.0.get(at).map(|other| (other.first, other.last));
-            match other.filter(|(other, _)| *other <= place.last) {
-                None => {
-                    let piece = Place {
-                        first,
-                        ..place.clone()
-                    };
-                    self.0.insert(at, piece);
-                    return is_whole;
-                }
-                Some((other_first, other_last)) => {
-                    is_whole = false;
-                    if first < other_first {
-                        let piece = Place {
-                            first,
-                            last: other_first - 1,
-                            ..place.clone()
-                        };
-                        self.0.insert(at, piece);
-                    }
-                    next = other_last.checked_add(1);
-                }
+            let other = other.filter(|(other, _)| *other <= place.last);
+            let last = match other {
+                Some((other, _)) if other <= first => None,
+                Some((other, _)) => Some(other - 1),
+                None => Some(place.last),
+            };
+            if let Some(last) = last {
+                let piece = Place {
+                    first,
+                    last,
+                    ..place.clone()
+                };
+                self.0.insert(at, piece);
+            }
+            match other.and_then(|(_, last)| last.checked_add(1)) {
+                Some(next) if next <= place.last => first = next,
+                Some(_) | None => return,
             }
         }
-        is_whole
+    }
+
+    /// An empty one with room for `others` and so many regions besides.
+    fn with_room(others: &Self, regions: usize) -> Self {
+        Self(Vec::with_capacity(others.0.len() + regions * MAX_PIECES))
     }
 }
 
+/// Pieces of one region that answer, where others lie in the middle of it.
+const MAX_PIECES: usize = 4;
+
 /// The port bus. An access belongs to the device at its first port; what nobody answers floats high.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct PioBus {
     ranges: Ranges<dyn PioTarget>,
 }
@@ -144,15 +152,15 @@ impl PioBus {
         })
     }
 
-    /// Puts `target` at what of `ports` is free. Returns whether all of it was.
-    pub(super) fn fill(&mut self, ports: RangeInclusive<u16>, target: &Arc<dyn PioTarget>) -> bool {
+    /// Puts `target` at what of `ports` is free.
+    pub(super) fn fill(&mut self, ports: RangeInclusive<u16>, target: &Arc<dyn PioTarget>) {
         let (first, last) = ports.into_inner();
         self.ranges.fill(&Place {
             first: first.into(),
             last: last.into(),
             base: first.into(),
             target: target.clone(),
-        })
+        });
     }
 
     /// Returns who answers where: the slot's name, its first and its last port.
@@ -247,7 +255,7 @@ impl PioBus {
 }
 
 /// The memory bus, for everything that is not RAM.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct MmioBus {
     ranges: Ranges<dyn MmioTarget>,
 }
@@ -273,15 +281,15 @@ impl MmioBus {
         })
     }
 
-    /// Puts `target` at what of `range` is free. Returns whether all of it was.
-    pub(super) fn fill(&mut self, range: GpaRange, target: &Arc<dyn MmioTarget>) -> bool {
+    /// Puts `target` at what of `range` is free.
+    pub(super) fn fill(&mut self, range: GpaRange, target: &Arc<dyn MmioTarget>) {
         let first = range.start().raw();
         self.ranges.fill(&Place {
             first,
             last: range.end().raw().wrapping_sub(1),
             base: first,
             target: target.clone(),
-        })
+        });
     }
 
     /// Returns who answers where: the slot's name, its first and its last address.
@@ -290,6 +298,12 @@ impl MmioBus {
             .0
             .iter()
             .map(|place| (place.target.name(), place.first, place.last))
+    }
+
+    /// Returns how many ranges there is room for.
+    #[cfg(test)]
+    pub(super) fn room(&self) -> usize {
+        self.ranges.0.capacity()
     }
 
     #[inline]
@@ -317,10 +331,38 @@ impl MmioBus {
 }
 
 /// Both buses.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct BusTable {
     /// Ports.
     pub pio: PioBus,
     /// Memory beside RAM.
     pub mmio: MmioBus,
+}
+
+impl BusTable {
+    /// An empty one with room for the devices of `fixed` and so many regions besides.
+    pub(super) fn with_room(fixed: &Self, regions: usize) -> Self {
+        Self {
+            pio: PioBus {
+                ranges: Ranges::with_room(&fixed.pio.ranges, regions),
+            },
+            mmio: MmioBus {
+                ranges: Ranges::with_room(&fixed.mmio.ranges, regions),
+            },
+        }
+    }
+}
+
+impl Clone for BusTable {
+    fn clone(&self) -> Self {
+        let mut table = Self::default();
+        table.clone_from(self);
+        table
+    }
+
+    fn clone_from(&mut self, other: &Self) {
+        let Self { pio, mmio } = other;
+        self.pio.ranges.clone_from(&pio.ranges);
+        self.mmio.ranges.clone_from(&mmio.ranges);
+    }
 }

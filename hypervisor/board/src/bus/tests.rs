@@ -106,7 +106,7 @@ pub(super) fn range(start: u64, bytes: u64) -> GpaRange {
 }
 
 pub(super) fn bus_with_probe() -> (Arc<Bus>, Arc<Probe>, Region) {
-    let bus = Arc::new(Bus::new(std::vec![range(0, 0x10_0000)]));
+    let bus = Arc::new(Bus::new());
     let probe = Arc::new(Probe::default());
     let region = bus.memory_region(probe.clone());
     (bus, probe, region)
@@ -172,4 +172,26 @@ fn a_region_at_the_end_of_everything_does_not_wrap() {
     commit(&bus);
     let at = Gpa::new(u64::MAX - 0x10);
     assert_eq!(bus.table().mmio.read(at, Width::Byte), 0xffef);
+}
+
+#[test]
+fn a_region_that_is_cut_into_many_pieces_answers_in_the_first_ones_and_takes_no_room() {
+    let (bus, _, region) = bus_with_probe();
+    let fixed = Arc::new(Probe::default());
+    for number in 0..10 {
+        let page = range(0xc000_1000 + number * 0x2000, 0x1000);
+        bus.claim(|table| table.mmio.claim(page, fixed.clone()))
+            .expect("free");
+    }
+    bus.seal();
+    let mut table = bus.empty_table();
+    let room = table.mmio.room();
+    region.map(range(0xc000_0000, 0x10_0000));
+    commit(&bus);
+    bus.copy_table_to(&mut table);
+    let read = |at: u64| table.mmio.read(Gpa::new(at), Width::Dword);
+    assert_eq!(read(0xc000_6000), 0x6000, "the fourth piece");
+    assert_eq!(read(0xc000_8000), 0xffff_ffff, "the fifth");
+    assert_eq!(read(0xc000_9000), 0, "a device at a fixed place");
+    assert_eq!(table.mmio.room(), room, "nothing was allocated");
 }

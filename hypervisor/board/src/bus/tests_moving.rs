@@ -118,7 +118,7 @@ impl MmioTarget for Slow {
 
 #[test]
 fn a_change_is_over_when_accesses_under_way_have_ended() {
-    let bus = Arc::new(Bus::new(std::vec![]));
+    let bus = Arc::new(Bus::new());
     let slow = Arc::new(Slow::default());
     let region = bus.memory_region(slow.clone());
     region.map(range(0xc000_0000, 0x1000));

@@ -53,7 +53,7 @@ impl TestPc {
         let fabric = interrupts::make(&mut slots, cpus);
         let maker = Maker {
             slots,
-            bus: Arc::new(Bus::new(Vec::new())),
+            bus: Arc::new(Bus::new()),
             fabric,
             lifecycle: Arc::new(lifecycle),
         };

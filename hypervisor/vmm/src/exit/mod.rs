@@ -7,6 +7,7 @@ pub(crate) mod mmio;
 pub(crate) mod msr;
 pub(crate) mod ports;
 
+use crate::exit::bios_calls::BiosView;
 use crate::exit::ports::Ports;
 use crate::vcpu::{Next, VirtualCpu};
 use board::StopReason;
@@ -113,7 +114,11 @@ impl<H: Host> VirtualCpu<H> {
 
     fn hypercall(&mut self, call: Hypercall) -> Next {
         if let Some(interrupt) = bios::called(&self.backend) {
-            let then = bios::answer(&mut self.backend, &*self.vm, interrupt);
+            let view = BiosView {
+                vm: &self.vm,
+                pio: &self.bus.pio,
+            };
+            let then = bios::answer(&mut self.backend, &view, interrupt);
             self.settle_bus();
             return match then {
                 Then::Return | Then::Halt => Next::Resume,

@@ -84,3 +84,15 @@ fn a_restored_vm_has_its_bars_where_they_were() {
     assert_eq!(value, u64::from(ID));
     assert!(!vm.board().bus().is_pending());
 }
+
+#[test]
+fn a_destroyed_vm_with_bars_gives_its_memory_back() {
+    let mut test_machine = test_machine();
+    test_machine.place(PLACE);
+    assert_ne!(test_machine.host.ram_bytes(), 0);
+    test_machine.vm(0).end(After::Stop);
+    test_machine.settle();
+    test_machine.hypervisor.destroy("vm").expect("stopped");
+    test_machine.settle();
+    assert_eq!(test_machine.host.ram_bytes(), 0);
+}

@@ -9,7 +9,7 @@ impl<H: Host> VirtualCpu<H> {
         let bus = self.vm.board().bus();
         let generation = bus.generation();
         if generation != self.bus_generation {
-            self.bus = bus.table();
+            bus.copy_table_to(&mut self.bus);
             self.bus_generation = generation;
             self.mailbox().note_table(generation);
         }

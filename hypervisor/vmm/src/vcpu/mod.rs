@@ -56,7 +56,7 @@ pub(crate) struct VirtualCpu<H: Host> {
     pub(crate) stats: Arc<Stats>,
     mailbox: Arc<Mailbox>,
     /// The buses as it knows them; renewed when it begins to run, and when its mail says so.
-    pub(crate) bus: Arc<BusTable>,
+    pub(crate) bus: BusTable,
     bus_generation: u64,
     /// Exits because it spins, since it last gave way.
     pub(crate) spins: u32,
@@ -90,6 +90,7 @@ impl<H: Host> VirtualCpu<H> {
             physical_bits: vm.model().physical_bits(),
         };
         let backend = host.new_vcpu(cpu, &plan)?;
+        let bus = vm.board().bus().empty_table();
         Ok(Self {
             host,
             backend,
@@ -99,7 +100,7 @@ impl<H: Host> VirtualCpu<H> {
             id,
             activity: Activity::WaitForSipi,
             mailbox,
-            bus: Arc::default(),
+            bus,
             // Older than any.
             bus_generation: 0,
             spins: 0,

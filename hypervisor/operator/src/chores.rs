@@ -93,6 +93,9 @@ impl<H: Host> OperatorChores<H> {
             self.generation = generation;
             self.vms = self.operator.hypervisor.vms();
             let is_there = |id| self.vms.iter().any(|vm| vm.id() == id);
+            for session in &mut self.sessions {
+                session.leave_destroyed(is_there);
+            }
             self.operator.outputs.retain(is_there);
         }
     }

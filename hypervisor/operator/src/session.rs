@@ -101,6 +101,18 @@ impl<H: Host> Session<H> {
         self.is_display_new = true;
     }
 
+    /// Leaves the screen of a VM that another session has destroyed, for the shell: the VM's memory is
+    /// free only when nobody looks at it. To be called while its output is still there.
+    pub(crate) fn leave_destroyed(&mut self, is_there: impl Fn(usize) -> bool) {
+        if let Focus::Screen(vm) = self.console.focus()
+            && !is_there(vm)
+        {
+            self.typing.change();
+            self.shell.open();
+            self.follow_focus();
+        }
+    }
+
     /// Does what time brings: pictures and tables that change, keys that come up, answers that wait
     /// for room.
     pub(crate) fn keep(&mut self, now: Instant) {

@@ -222,3 +222,21 @@ fn each_vm_that_is_destroyed_leaves_its_session() {
     assert_eq!(test_machine.screen().focus(), Focus::Shell);
     assert_eq!(test_machine.serial().focus(), Focus::Serial(0));
 }
+
+#[test]
+fn a_session_leaves_the_screen_of_a_vm_that_another_one_destroys() {
+    let mut test_machine = two();
+    test_machine.operator_at_screen(ESCAPE);
+    test_machine.operator_at_screen("attach back screen\r");
+    let vm = test_machine.vm(1);
+    assert_eq!(test_machine.screen().focus(), Focus::Screen(vm.id()));
+    vm.end(vm_spec::After::Stop);
+    drop(vm);
+    test_machine.settle();
+    let before = test_machine.host.ram_bytes();
+    let text = test_machine.operator(&std::format!("{ESCAPE}destroy back\r"));
+    assert!(text.contains("back is gone"), "{text:?}");
+    test_machine.settle();
+    assert_eq!(test_machine.screen().focus(), Focus::Shell);
+    assert!(test_machine.host.ram_bytes() < before, "its memory is free");
+}

@@ -1,4 +1,4 @@
-//! Points in time, the TSC as a clock, deadlines that others may move.
+//! Points in time, the TSC as a clock and how TSCs compare, deadlines that others may move.
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(
@@ -12,7 +12,9 @@
 mod clock;
 mod deadline;
 mod instant;
+mod tsc_offset;
 
 pub use clock::Clock;
 pub use deadline::{Deadline, earliest};
 pub use instant::Instant;
+pub use tsc_offset::{TscExchange, TscOffset, TscVerdict};

@@ -54,6 +54,20 @@ pub fn read_tsc() -> u64 {
     unsafe { core::arch::x86_64::_rdtsc() }
 }
 
+/// Reads the time-stamp counter after all earlier instructions and before all later ones.
+/// (Intel SDM vol. 2B RDTSC; AMD APM vol. 3 LFENCE)
+#[inline]
+pub fn read_tsc_ordered() -> u64 {
+    let (low, high): (u32, u32);
+    // SAFETY: LFENCE and RDTSC have no effect but the result. Not `nomem`: the compiler is not to
+    // move loads and stores across it either.
+    unsafe {
+        asm!("lfence", "rdtsc", "lfence", out("eax") low, out("edx") high,
+            options(nostack, preserves_flags));
+    }
+    u64::from(high) << 32 | u64::from(low)
+}
+
 /// Drops one page from this CPU's TLB.
 pub fn invalidate_page(address: usize) {
     // SAFETY: a TLB entry that goes is only read again from the tables.

@@ -29,8 +29,8 @@ pub use exceptions::{ExceptionFrame, machine_check_arrived, nmi_arrived, park, p
 pub use features::{Cpuid, cpuid, cpuid_count, has_cpuid_leaf, has_extended_leaf, vendor_name};
 pub use instructions::{
     disable_interrupts, halt, halt_forever, idle, interrupt_window, invalidate_page, pause,
-    read_cr0, read_cr2, read_cr3, read_cr4, read_tsc, read_xcr0, write_back_invalidate, write_cr0,
-    write_cr2, write_cr3, write_cr4,
+    read_cr0, read_cr2, read_cr3, read_cr4, read_tsc, read_tsc_ordered, read_xcr0,
+    write_back_invalidate, write_cr0, write_cr2, write_cr3, write_cr4,
 };
 pub use live::{LiveRegisters, LiveSlot, VendorRegisters};
 pub use msr::{read_msr, write_msr};

@@ -17,7 +17,7 @@ use time::Clock;
 use crate::acpi::{self, Facts, Physical};
 use crate::cpus::{self, Home, Whom};
 use crate::host::EarlyStack;
-use crate::{console, logger, power, rtc, tsc};
+use crate::{console, logger, power, rtc, tsc, tsc_sync};
 
 /// A file of the boot volume, in memory for good.
 #[derive(Clone, Debug)]
@@ -140,6 +140,7 @@ extern "C" fn go_on(info: usize) -> ! {
     console::start_keyboard();
     let whom = whom_to_wake(&info, &facts);
     cpus::start_others(&whom, khz);
+    tsc_sync::compare_others(cpus::count(), khz);
     log::info!("{} CPUs, {}, {}", cpus::count(), Apic, Timer(khz));
     let cargo = take_cargo(&info);
     log::info!("{}", memory::LogReport);

@@ -13,6 +13,7 @@ use host::NoMemory;
 use memory::{STACK_BYTES, Stack};
 
 use crate::trampoline::Trampoline;
+use crate::tsc_sync::Answerer;
 
 /// Size of each stack for #DF, NMI and #MC. A panic prints its epitaph on one of them.
 const IST_BYTES: usize = 16 << 10;
@@ -256,8 +257,10 @@ extern "C" fn ap_main() -> ! {
     area.set_apic_id(apic::id());
     apic::start_timer(TSC_KHZ.load(Ordering::Acquire) as u64);
     STARTED.fetch_add(1, Ordering::AcqRel);
+    let mut answerer = Answerer::new(area.id());
     loop {
         cpu::park();
+        answerer.answer();
         let work = WORK.load(Ordering::Acquire);
         if !work.is_null() {
             // SAFETY: only `release` stores here, and it stores a `Work`.

@@ -19,6 +19,7 @@ mod power;
 mod rtc;
 mod trampoline;
 mod tsc;
+mod tsc_sync;
 mod vendor;
 mod vendor_svm;
 mod vendor_vmx;

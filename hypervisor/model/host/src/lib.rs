@@ -11,9 +11,11 @@
     clippy::wildcard_enum_match_arm
 )]
 
+mod interrupts;
 mod noted;
 mod terminals;
 
+pub use interrupts::{InterruptHandler, Interrupts, NoVector};
 pub use noted::NotedName;
 pub use terminals::{Terminal, Terminals};
 
@@ -41,7 +43,7 @@ pub enum HostVector {
     Alarm,
     /// Another CPU wants attention.
     Kick,
-    /// A device.
+    /// A device. Its handler has run.
     Device(Vector),
 }
 
@@ -125,7 +127,7 @@ pub enum PowerAction {
 }
 
 /// The machine.
-pub trait Host: Terminals + Sync + 'static {
+pub trait Host: Interrupts + Terminals + Sync + 'static {
     /// A physical CPU with the vendor's extension on; never leaves it.
     type Cpu;
     /// The backend.
@@ -157,7 +159,8 @@ pub trait Host: Terminals + Sync + 'static {
     /// A time that has passed fires at once. An alarm may also come early; never late by design.
     fn set_alarm(&self, cpu: &mut Self::Cpu, at: Option<Instant>);
 
-    /// Takes the next pending physical interrupt, acknowledged.
+    /// Takes the next pending physical interrupt, acknowledged. This is where a device's handler is
+    /// called, and the only place: see [`Interrupts`].
     fn next_interrupt(&self, cpu: &mut Self::Cpu) -> Option<HostVector>;
 
     /// Sleeps until a physical interrupt is pending. One that came before is not slept through.

@@ -6,12 +6,15 @@
 #![no_std]
 #![expect(unsafe_code, reason = "APIC registers in memory and MSRs")]
 
+extern crate alloc;
+
 mod ioapic;
 mod ipi;
 mod local;
 mod pic;
 mod registers;
 mod timer;
+pub mod vectors;
 
 pub use ioapic::{IoApic, IoApicError};
 pub use ipi::{
@@ -20,15 +23,3 @@ pub use ipi::{
 pub use local::{Mode, choose_mode, enable, end_of_interrupt, id, mode};
 pub use pic::silence_pic;
 pub use timer::{Timer, arm, disarm, start_timer, timer};
-
-/// Vectors of the hypervisor's own interrupts. Devices get those from 0x30 up to below these.
-pub mod vectors {
-    /// The alarm: the local APIC timer.
-    pub const ALARM: u8 = 0xf0;
-    /// Another CPU wants attention.
-    pub const KICK: u8 = 0xf1;
-    /// The local APIC found an error.
-    pub const ERROR: u8 = 0xfe;
-    /// An interrupt that vanished before it was taken; it is not in service and gets no EOI.
-    pub const SPURIOUS: u8 = 0xff;
-}

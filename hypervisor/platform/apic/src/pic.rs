@@ -2,13 +2,12 @@
 
 use cpu::IoPorts;
 
+use crate::vectors;
+
 // SAFETY: the master PIC; its registers reach interrupt lines only.
 const MASTER: IoPorts = unsafe { IoPorts::claim(0x20, 2) }.expect("below the last port");
 // SAFETY: the slave PIC; as above.
 const SLAVE: IoPorts = unsafe { IoPorts::claim(0xa0, 2) }.expect("below the last port");
-
-/// Vector of the master's first line; the slave's follow. Spurious ones would arrive here.
-const BASE_VECTOR: u8 = 0x20;
 
 /// Masks all sixteen lines. Harmless where there is no PIC.
 pub fn silence_pic() {
@@ -16,7 +15,7 @@ pub fn silence_pic() {
     const MODE_8086: u8 = 0x01;
     const COMMAND: u16 = 0;
     const DATA: u16 = 1;
-    for (pic, base, cascade) in [(MASTER, BASE_VECTOR, 1 << 2), (SLAVE, BASE_VECTOR + 8, 2)] {
+    for (pic, base, cascade) in [(MASTER, vectors::PIC, 1 << 2), (SLAVE, vectors::PIC + 8, 2)] {
         pic.write_u8(COMMAND, INIT_WITH_ICW4);
         for word in [base, cascade, MODE_8086, 0xff] {
             pic.write_u8(DATA, word);

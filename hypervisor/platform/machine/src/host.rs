@@ -11,8 +11,8 @@ use addr::GpaRange;
 use apic::vectors;
 use cpu::IstStacks;
 use host::{
-    CpuId, Host, HostVector, MemoryReport, NoMemory, NotedName, PowerAction, Terminal, Terminals,
-    VcpuPlan,
+    CpuId, Host, HostVector, InterruptHandler, Interrupts, MemoryReport, NoMemory, NoVector,
+    NotedName, PowerAction, Terminal, Terminals, VcpuPlan,
 };
 use memory::GuestRam;
 use time::Clock;
@@ -98,6 +98,16 @@ extern "C" fn enter<V: Vendor, T: Sync + 'static>() -> ! {
     }
 }
 
+impl<V: Vendor> Interrupts for Machine<V> {
+    fn allocate_vector(&self, handler: &'static dyn InterruptHandler) -> Result<Vector, NoVector> {
+        vectors::allocate(handler)
+    }
+
+    fn free_vector(&self, vector: Vector) {
+        vectors::free(vector);
+    }
+}
+
 impl<V: Vendor> Host for Machine<V> {
     type Cpu = V::Cpu;
     type Vcpu = V::Vcpu;
@@ -158,8 +168,11 @@ impl<V: Vendor> Host for Machine<V> {
                     area.take_interrupt()?
                 }
             };
-            if vector == vectors::SPURIOUS {
-                continue;
+            match vector {
+                vectors::SPURIOUS => continue,
+                vectors::ALARM | vectors::KICK | vectors::ERROR => {}
+                // Before the interrupt is ended: by then its line is quiet or masked.
+                device => vectors::dispatch(device),
             }
             apic::end_of_interrupt();
             match vector {

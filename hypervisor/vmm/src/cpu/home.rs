@@ -73,7 +73,8 @@ impl<H: Host> Home<H> {
             HostVector::Alarm => {}
             // Whoever kicked left mail for the vCPU that ran, which is looked at before each entry, or rang before.
             HostVector::Kick => {}
-            HostVector::Device(vector) => log::debug!("interrupt {:#x}: nobody asked", vector.0),
+            // Its handler has run, and has rung whoever works on it.
+            HostVector::Device(_) => {}
         }
     }
 

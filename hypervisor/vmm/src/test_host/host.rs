@@ -1,6 +1,7 @@
 //! A machine made of plain memory: runs the VMM on a PC.
 
 use addr::{Gpa, GpaRange, Hpa};
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -9,20 +10,22 @@ use core::fmt;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use guest_memory::{GuestMemory, TestRam, Unbacked};
 use host::{
-    Backing, CpuId, Host, HostVector, MemoryReport, NoMemory, NotedName, Permissions, PowerAction,
-    Slat, Terminal, Terminals, VcpuPlan,
+    Backing, CpuId, Host, HostVector, InterruptHandler, Interrupts, MemoryReport, NoMemory,
+    NoVector, NotedName, Permissions, PowerAction, Slat, Terminal, Terminals, VcpuPlan,
 };
 use spin::Mutex;
 use std::thread_local;
 use time::Clock;
 use time::Instant;
 use vcpu::TestVcpu;
-use x86::CpuidResult;
+use x86::{CpuidResult, Vector};
 
 /// Family, model and stepping of its CPUs.
 pub const SIGNATURE: u32 = 0x0003_06c3;
 /// What the machine has.
 const MEMORY_BYTES: u64 = 64 << 20;
+/// What devices get.
+const DEVICE_VECTORS: core::ops::Range<u8> = 0x30..0x34;
 
 /// A machine whose clock moves when a test says so. Its CPUs are one thread that is now here, now there: see [`CPU`].
 pub struct TestHost {
@@ -30,6 +33,9 @@ pub struct TestHost {
     next_run_ns: AtomicU64,
     clock: Clock,
     kicks: Vec<AtomicU32>,
+    /// By vector.
+    handlers: Mutex<BTreeMap<u8, &'static dyn InterruptHandler>>,
+    raised: Mutex<Vec<Vector>>,
     /// How often a CPU went idle.
     pub idles: AtomicU32,
     /// How much the serial port takes until the test says otherwise.
@@ -57,6 +63,8 @@ impl TestHost {
             next_run_ns: AtomicU64::new(0),
             clock: Clock::new(1_000_000, 0),
             kicks: (0..cpus).map(|_| AtomicU32::new(0)).collect(),
+            handlers: Mutex::default(),
+            raised: Mutex::default(),
             idles: AtomicU32::new(0),
             takes: AtomicUsize::new(usize::MAX),
             printed: Mutex::new(Vec::new()),
@@ -114,6 +122,11 @@ impl TestHost {
     /// Takes the kicks that wait for a CPU.
     pub fn take_kicks(&self, cpu: u32) -> u32 {
         self.kicks[cpu as usize].swap(0, Ordering::SeqCst)
+    }
+
+    /// Lets a device interrupt; the next CPU that looks takes it.
+    pub fn raise(&self, vector: Vector) {
+        self.raised.lock().push(vector);
     }
 }
 
@@ -199,6 +212,21 @@ thread_local! {
     pub static ALARM: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
+impl Interrupts for TestHost {
+    fn allocate_vector(&self, handler: &'static dyn InterruptHandler) -> Result<Vector, NoVector> {
+        let mut handlers = self.handlers.lock();
+        let free = DEVICE_VECTORS
+            .clone()
+            .find(|vector| !handlers.contains_key(vector));
+        let vector = free.ok_or(NoVector)?;
+        handlers.insert(vector, handler);
+        Ok(Vector(vector))
+    }
+    fn free_vector(&self, vector: Vector) {
+        self.handlers.lock().remove(&vector.0);
+    }
+}
+
 impl Host for TestHost {
     type Cpu = ();
     type Vcpu = TestVcpu;
@@ -227,6 +255,15 @@ impl Host for TestHost {
         ALARM.set(at);
     }
     fn next_interrupt(&self, (): &mut ()) -> Option<HostVector> {
+        // Neither lock is held while the handler runs: it may raise another one.
+        let raised = self.raised.lock().pop();
+        if let Some(vector) = raised {
+            let handler = self.handlers.lock().get(&vector.0).copied();
+            if let Some(handler) = handler {
+                handler.interrupt();
+            }
+            return Some(HostVector::Device(vector));
+        }
         (self.take_kicks(CPU.get()) != 0).then_some(HostVector::Kick)
     }
     fn idle(&self, (): &mut ()) {
@@ -329,5 +366,51 @@ impl Terminals for TestHost {
     }
     fn terminal_draw(&self, _: Terminal) -> bool {
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Counter(AtomicU32);
+
+    impl InterruptHandler for Counter {
+        fn interrupt(&self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_handler_has_run_when_its_interrupt_is_taken() {
+        static COUNTER: Counter = Counter(AtomicU32::new(0));
+        let host = TestHost::new(1);
+        let vector = host.allocate_vector(&COUNTER).expect("one is free");
+        host.raise(vector);
+        host.raise(Vector(vector.0 + 1));
+        while let Some(taken) = host.next_interrupt(&mut ()) {
+            assert!(matches!(taken, HostVector::Device(_)));
+        }
+        assert_eq!(COUNTER.0.load(Ordering::Relaxed), 1);
+        host.free_vector(vector);
+        host.raise(vector);
+        assert_eq!(
+            host.next_interrupt(&mut ()),
+            Some(HostVector::Device(vector))
+        );
+        assert_eq!(COUNTER.0.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn vectors_run_out() {
+        static COUNTER: Counter = Counter(AtomicU32::new(0));
+        let host = TestHost::new(1);
+        while host.allocate_vector(&COUNTER).is_ok() {}
+        host.free_vector(Vector(DEVICE_VECTORS.start));
+        assert_eq!(
+            host.allocate_vector(&COUNTER),
+            Ok(Vector(DEVICE_VECTORS.start))
+        );
+        assert_eq!(host.allocate_vector(&COUNTER), Err(NoVector));
     }
 }

@@ -253,11 +253,8 @@ impl<H: Host> VirtualCpu<H> {
         while let Some(vector) = self.host.next_interrupt(cpu) {
             has_come = true;
             match vector {
-                // What they tell is looked at before the next entry.
-                HostVector::Alarm | HostVector::Kick => {}
-                HostVector::Device(vector) => {
-                    log::debug!("interrupt {:#x}: nobody asked", vector.0);
-                }
+                // What they tell, or what a device's handler rang, is looked at before the next entry.
+                HostVector::Alarm | HostVector::Kick | HostVector::Device(_) => {}
             }
         }
         let now = self.host.now();

@@ -32,6 +32,7 @@ const LAYERS: &[Layer] = &[
             "hypervisor/model/vcpu",
             "hypervisor/model/device",
             "hypervisor/model/guest-memory",
+            "hypervisor/model/hardware",
             "hypervisor/model/block",
             "hypervisor/model/host",
         ],

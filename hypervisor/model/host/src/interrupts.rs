@@ -1,18 +1,8 @@
 //! Interrupts of physical devices.
 
 use core::fmt;
+use hardware::InterruptHandler;
 use x86::Vector;
-
-/// What a driver does when its device interrupts.
-pub trait InterruptHandler: Sync {
-    /// Takes note of an interrupt: rings the bell of whoever works on it.
-    ///
-    /// Runs on the CPU that the interrupt reached, in its loop or between a VM exit and the next
-    /// entry. It waits for nothing, allocates nothing, and takes no lock that is held while a
-    /// physical interrupt may be taken. The interrupt is ended at the CPU when this returns: a
-    /// level-triggered line that is neither quiet nor masked by then interrupts again.
-    fn interrupt(&self);
-}
 
 /// All vectors for devices are in use, or there is no memory to note another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

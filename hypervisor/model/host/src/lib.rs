@@ -15,7 +15,8 @@ mod interrupts;
 mod noted;
 mod terminals;
 
-pub use interrupts::{InterruptHandler, Interrupts, NoVector};
+pub use hardware::InterruptHandler;
+pub use interrupts::{Interrupts, NoVector};
 pub use noted::NotedName;
 pub use terminals::{Terminal, Terminals};
 

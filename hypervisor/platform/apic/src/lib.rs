@@ -1,4 +1,5 @@
-//! The physical local APIC, in xAPIC and x2APIC mode, and the IOAPIC and PIC as far as silencing them goes.
+//! The physical local APIC, in xAPIC and x2APIC mode, the IOAPIC, and the
+//! PIC as far as silencing it goes.
 //!
 //! The mode is chosen once, on the boot CPU: x2APIC where CPUID has it. Register numbers are those of the
 //! x2APIC MSRs less 0x800; in xAPIC mode a register lies at 16 times its number.
@@ -16,7 +17,7 @@ mod registers;
 mod timer;
 pub mod vectors;
 
-pub use ioapic::{IoApic, IoApicError};
+pub use ioapic::{IoApic, IoApicError, IoApicLine, NoPin, Route, Trigger};
 pub use ipi::{
     broadcast_init, broadcast_nmi, broadcast_startup, send_init, send_interrupt, send_startup,
 };

@@ -2,6 +2,9 @@
 
 use core::arch::asm;
 
+use hardware::{BadAccess, Registers};
+use x86::Width;
+
 /// A range of I/O ports that may be used from safe code, by offset from its first one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IoPorts {
@@ -78,6 +81,45 @@ access!(read_u8, write_u8, u8, "al");
 access!(read_u16, write_u16, u16, "ax");
 access!(read_u32, write_u32, u32, "eax");
 
+/// As registers for a driver: what the inherent methods panic at is an error here.
+impl Registers for IoPorts {
+    #[inline]
+    fn len_bytes(&self) -> usize {
+        self.count.into()
+    }
+
+    #[inline]
+    fn read(&self, at: usize, width: Width) -> Result<u64, BadAccess> {
+        let (ports, offset) = (*self, self.offset(at, width)?);
+        match width {
+            Width::Byte => Ok(ports.read_u8(offset).into()),
+            Width::Word => Ok(ports.read_u16(offset).into()),
+            Width::Dword => Ok(ports.read_u32(offset).into()),
+            Width::Qword => Err(BadAccess::WrongWidth),
+        }
+    }
+
+    #[inline]
+    fn write(&self, at: usize, width: Width, value: u64) -> Result<(), BadAccess> {
+        let (ports, offset) = (*self, self.offset(at, width)?);
+        match width {
+            Width::Byte => ports.write_u8(offset, value as u8),
+            Width::Word => ports.write_u16(offset, value as u16),
+            Width::Dword => ports.write_u32(offset, value as u32),
+            Width::Qword => return Err(BadAccess::WrongWidth),
+        }
+        Ok(())
+    }
+}
+
+impl IoPorts {
+    #[inline]
+    fn offset(self, at: usize, width: Width) -> Result<u16, BadAccess> {
+        BadAccess::check(at, width, self.count.into())?;
+        u16::try_from(at).map_err(|_| BadAccess::OutOfRange)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +148,19 @@ mod tests {
             claim(1, 0xffff).map(|all| all.port(0xfffb, 4)),
             Some(0xfffc)
         );
+    }
+
+    #[test]
+    fn as_registers_they_refuse_what_is_out_of_range() {
+        let pair = pair();
+        assert_eq!(Registers::read_u8(&pair, 2), Err(BadAccess::OutOfRange));
+        assert_eq!(
+            Registers::write_u16(&pair, usize::MAX, 0),
+            Err(BadAccess::OutOfRange)
+        );
+        let all = claim(0, 16).expect("sixteen ports");
+        assert_eq!(Registers::read_u32(&all, 2), Err(BadAccess::Misaligned));
+        assert_eq!(Registers::read_u64(&all, 8), Err(BadAccess::WrongWidth));
     }
 
     #[test]

@@ -166,7 +166,7 @@ fn start_apic(facts: &Facts, khz: u64) {
     };
     for &base in ioapics {
         // SAFETY: the firmware's tables say so, or the PC's convention.
-        match unsafe { apic::IoApic::new(Hpa::new(base)) } {
+        match unsafe { apic::IoApic::map(Hpa::new(base)) } {
             Ok(mut ioapic) => ioapic.mask_all(),
             Err(error) => log::warn!("IOAPIC at {base:#x}: {error}"),
         }

@@ -6,6 +6,8 @@ use core::fmt;
 
 use addr::Hpa;
 use cpu::{IoPorts, cpuid, has_cpuid_leaf, read_tsc};
+use hardware::Registers;
+use memory::{Caching, MappedRegisters};
 
 use crate::acpi::Register;
 
@@ -109,42 +111,37 @@ fn measure_pm_timer(port: u16) -> Option<u64> {
 
 /// A mapped HPET. (IA-PC HPET specification 1.0a, 2.3)
 struct Hpet {
-    registers: *mut u64,
+    registers: MappedRegisters,
     hz: u64,
 }
 
 impl Hpet {
-    const CONFIGURATION: usize = 0x10 / 8;
-    const COUNTER: usize = 0xf0 / 8;
+    const CONFIGURATION: usize = 0x10;
+    const COUNTER: usize = 0xf0;
 
     fn new(base: u64) -> Option<Self> {
         // SAFETY: the firmware's tables say that the HPET is there; it moves no memory.
-        let mapped = unsafe { memory::map_mmio(Hpa::new(base), 0x400, memory::Caching::Uncached) };
-        let registers = mapped.ok()?.as_ptr().cast::<u64>();
-        let mut hpet = Self { registers, hz: 0 };
-        let femtoseconds = hpet.read(0) >> 32;
+        let mapped = unsafe { MappedRegisters::map(Hpa::new(base), 0x400, Caching::Uncached) };
+        let registers = mapped.ok()?;
+        let femtoseconds = registers.read_u64(0).ok()? >> 32;
         // At most 100 ns a tick, by the specification.
         if !(1..=100_000_000).contains(&femtoseconds) {
             return None;
         }
-        hpet.hz = 1_000_000_000_000_000 / femtoseconds;
-        let enabled = hpet.read(Self::CONFIGURATION) | 1;
-        // SAFETY: the configuration register; bit 0 lets the counter run.
-        unsafe {
-            registers
-                .wrapping_add(Self::CONFIGURATION)
-                .write_volatile(enabled)
-        };
-        Some(hpet)
+        let hz = 1_000_000_000_000_000 / femtoseconds;
+        // Bit 0 lets the counter run.
+        let enabled = registers.read_u64(Self::CONFIGURATION).ok()? | 1;
+        registers.write_u64(Self::CONFIGURATION, enabled).ok()?;
+        Some(Self { registers, hz })
     }
 
-    fn read(&self, index: usize) -> u64 {
-        // SAFETY: within the mapped registers.
-        unsafe { self.registers.wrapping_add(index).read_volatile() }
+    /// Reads the counter; one that cannot be read stands still.
+    fn read_counter(&self) -> u64 {
+        self.registers.read_u64(Self::COUNTER).unwrap_or(0)
     }
 
     fn measure(&self) -> Option<u64> {
-        measure(|| self.read(Self::COUNTER), u32::MAX.into(), self.hz)
+        measure(|| self.read_counter(), u32::MAX.into(), self.hz)
     }
 }
 

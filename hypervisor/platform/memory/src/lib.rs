@@ -17,20 +17,24 @@
 extern crate alloc;
 
 mod direct;
+mod dma;
 mod frames;
 mod free_ranges;
 mod guest_ram;
 mod heap;
 mod paging;
+mod registers;
 mod report;
 mod stacks;
 mod takeover;
 
 pub use direct::{direct, loader_bytes};
+pub use dma::{DmaFrameBuffer, DmaFrames};
 pub use frames::{Frames, TableFrames, allocate_frames, free_frames, take_low_frame};
 pub use guest_ram::GuestRam;
 pub use heap::{Heap, heap_bytes};
 pub use paging::{Caching, map_identity_code, map_mmio, reclaim_static, root, unmap_identity};
+pub use registers::MappedRegisters;
 pub use report::{LogReport, report};
 pub use stacks::{STACK_BYTES, Stack};
 pub use takeover::{TakeoverError, modules_kept, reclaim_loader, regions, take_over};

@@ -15,12 +15,14 @@
 extern crate alloc;
 
 mod colour;
+mod framebuffer;
 mod glyph;
 mod grid;
 mod packed;
 mod text;
 
 pub use colour::{Rgb, blend};
+pub use framebuffer::{Framebuffer, PixelLayout, PixelOrder};
 use glyph::{CELL_HEIGHT, CELL_WIDTH};
 use grid::{Cell, Grid};
 use terminal::{Attributes, Style};

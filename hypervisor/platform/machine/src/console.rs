@@ -56,7 +56,7 @@ pub(crate) fn start_keyboard() -> bool {
 
 /// Takes the screen. The heap must be there.
 pub(crate) fn start_screen(framebuffer: &handoff::Framebuffer) {
-    if let Some(picture) = Picture::new(framebuffer) {
+    if let Some(picture) = picture::map(framebuffer) {
         *SCREEN.lock() = Some(screen::Console::new(picture));
         HAS_SCREEN.store(true, Ordering::Relaxed);
     }

@@ -2,53 +2,48 @@
 
 extern crate alloc;
 
-mod keyboard;
 mod picture;
+mod serial;
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use cpu::IoPorts;
 use host::Terminal;
-use spin::Mutex;
-use uart_16550::backend::PioBackend;
-use uart_16550::{BaudRate, Config, Uart16550};
-
 use keyboard::Keyboard;
-use picture::Picture;
+use spin::Mutex;
 
-/// COM1.
-const SERIAL_PORT: u16 = 0x3f8;
+use picture::Picture;
+use serial::SerialPort;
+
+// SAFETY: the PC's COM1; a UART moves no memory.
+const COM1: IoPorts =
+    unsafe { IoPorts::claim(0x3f8, serial::PORT_COUNT) }.expect("below the last port");
+// SAFETY: the keyboard controller's data port; it is only read. Its status port lies apart: those
+// between are others'.
+const KEYBOARD_DATA: IoPorts = unsafe { IoPorts::claim(0x60, 1) }.expect("below the last port");
+// SAFETY: the keyboard controller's status port; it is only read.
+const KEYBOARD_STATUS: IoPorts = unsafe { IoPorts::claim(0x64, 1) }.expect("below the last port");
 /// Cells drawn per call of [`screen_draw`]: some 20 µs of work.
 const CELLS_PER_DRAW: usize = 16;
 /// How often the transmitter is asked before a byte is given up, in [`write_all`].
 const PATIENCE: u32 = 1_000_000;
 
-static SERIAL: Mutex<Option<Uart16550<PioBackend>>> = Mutex::new(None);
-static KEYBOARD: Mutex<Option<Keyboard>> = Mutex::new(None);
+static SERIAL: Mutex<Option<SerialPort<IoPorts>>> = Mutex::new(None);
+static KEYBOARD: Mutex<Option<Keyboard<IoPorts>>> = Mutex::new(None);
 static SCREEN: Mutex<Option<screen::Console<Picture>>> = Mutex::new(None);
 
 /// Prepares COM1, 115200 8N1. Returns whether there is one.
 pub(crate) fn start_serial() -> bool {
-    // SAFETY: the PC's address of COM1; a UART moves no memory. Nobody else drives it.
-    let Ok(mut uart) = (unsafe { Uart16550::new_port(SERIAL_PORT) }) else {
-        return false;
-    };
-    let config = Config {
-        // The crate's default is a tenth of what firmware and everybody else use.
-        baud_rate: BaudRate::Baud115200,
-        check_cts_before_sending: false,
-        ..Config::default()
-    };
-    let is_there = uart.init(config).is_ok();
-    if is_there {
-        *SERIAL.lock() = Some(uart);
-        HAS_SERIAL.store(true, Ordering::Relaxed);
-    }
+    let port = SerialPort::find(COM1);
+    let is_there = port.is_some();
+    *SERIAL.lock() = port;
+    HAS_SERIAL.store(is_there, Ordering::Relaxed);
     is_there
 }
 
 /// Prepares the keyboard. Returns whether there is a controller for one.
 pub(crate) fn start_keyboard() -> bool {
-    let keyboard = Keyboard::find();
+    let keyboard = Keyboard::find(KEYBOARD_DATA, KEYBOARD_STATUS);
     let is_there = keyboard.is_some();
     *KEYBOARD.lock() = keyboard;
     is_there
@@ -70,7 +65,7 @@ pub(crate) fn serial_write(bytes: &[u8]) -> usize {
     SERIAL
         .lock()
         .as_mut()
-        .map_or(bytes.len(), |uart| uart.send_bytes(bytes))
+        .map_or(bytes.len(), |port| port.send(bytes))
 }
 
 /// Returns the operator's terminals: those that are there and wanted. A machine without any has a serial port that nobody hears.
@@ -93,8 +88,8 @@ fn is_screen() -> bool {
 pub(crate) fn read(terminal: Terminal) -> Option<u8> {
     if terminal == Terminal::Serial {
         if SERIAL_IS_ON.load(Ordering::Relaxed)
-            && let Some(uart) = SERIAL.lock().as_mut()
-            && let Ok(byte) = uart.try_receive_byte()
+            && let Some(port) = SERIAL.lock().as_mut()
+            && let Some(byte) = port.receive()
         {
             return Some(byte);
         }

@@ -169,20 +169,26 @@ impl<V: Vendor> Host for Machine<V> {
                 }
             };
             match vector {
-                vectors::SPURIOUS => continue,
-                vectors::ALARM | vectors::KICK | vectors::ERROR => {}
-                // Before the interrupt is ended: by then its line is quiet or masked.
-                device => vectors::dispatch(device),
-            }
-            apic::end_of_interrupt();
-            match vector {
                 vectors::ALARM => {
+                    apic::end_of_interrupt();
                     area.armed_tsc.store(u64::MAX, Ordering::Relaxed);
                     return Some(HostVector::Alarm);
                 }
-                vectors::KICK => return Some(HostVector::Kick),
-                vectors::ERROR => log::debug!("cpu{}: local APIC error", area.id()),
-                vector => return Some(HostVector::Device(Vector(vector))),
+                vectors::KICK => {
+                    apic::end_of_interrupt();
+                    return Some(HostVector::Kick);
+                }
+                vectors::SPURIOUS => {}
+                vectors::ERROR => {
+                    apic::end_of_interrupt();
+                    log::debug!("cpu{}: local APIC error", area.id());
+                }
+                device => {
+                    // Before the interrupt is ended: by then its line is quiet or masked.
+                    vectors::dispatch(device);
+                    apic::end_of_interrupt();
+                    return Some(HostVector::Device(Vector(device)));
+                }
             }
         }
     }

@@ -236,6 +236,7 @@ fn a_session_leaves_the_screen_of_a_vm_that_another_one_destroys() {
     let before = test_machine.host.ram_bytes();
     let text = test_machine.operator(&std::format!("{ESCAPE}destroy back\r"));
     assert!(text.contains("back is gone"), "{text:?}");
+    test_machine.pass_ns(20_000_000);
     test_machine.settle();
     assert_eq!(test_machine.screen().focus(), Focus::Shell);
     assert!(test_machine.host.ram_bytes() < before, "its memory is free");

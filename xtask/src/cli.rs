@@ -285,7 +285,7 @@ pub(crate) fn run() -> Result<ExitCode> {
         }
         Task::Build(args) => build(profile(args.debug))?,
         Task::Image(args) => {
-            image::assemble(&image::Order {
+            image::assemble(&image::ImageSpec {
                 guest: args.guest,
                 config: args.config,
                 files: args.files,
@@ -342,7 +342,7 @@ fn flash(args: FlashArgs) -> Result<()> {
     flash::consider(&target)?;
     let image = match args.image {
         Some(image) => image,
-        None => image::assemble(&image::Order {
+        None => image::assemble(&image::ImageSpec {
             guest: args.guest,
             config: args.config,
             files: args.files,

@@ -11,7 +11,7 @@ use anyhow::{Result, anyhow};
 use crate::bed::accel::{Accel, Vendor, decide, kvm_verdict};
 use crate::bed::{Config, Keys, Machine, bochs, qemu};
 use crate::build::Profile;
-use crate::image::Order;
+use crate::image::ImageSpec;
 use crate::need;
 use crate::terminal::RawMode;
 use crate::ui::{Step, say};
@@ -49,7 +49,7 @@ pub struct Options {
 
 /// Keys typed into a pipe wait for this: firmware would take them for its own.
 const GUEST_IS_UP: &str = "CAISSON-GUEST-UP";
-/// The firmware's last words.
+/// The firmware's last events.
 const LOADER_STARTS: &str = "BdsDxe: starting";
 /// Ctrl-A, the key that announces a command to us.
 const ESCAPE: u8 = 1;
@@ -77,7 +77,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     };
     let image = match &options.image {
         Some(image) => image.clone(),
-        None => crate::image::assemble(&Order {
+        None => crate::image::assemble(&ImageSpec {
             guest: options.guest.clone(),
             config: options.config.clone(),
             files: options.files.clone(),
@@ -136,18 +136,18 @@ fn start_bochs(options: &Options, image: PathBuf) -> Result<Machine> {
 }
 
 /// What the keyboard thread tells the main one.
-enum Word {
+enum KeyboardEvent {
     Quit,
 }
 
 fn connect(mut machine: Machine, options: &Options) -> Result<ExitCode> {
     let raw = RawMode::enter();
-    let (sender, words) = channel();
+    let (sender, events) = channel();
     let (open_gate, gate) = channel();
     let is_terminal = raw.is_some();
     let keys = machine.keys();
     std::thread::spawn(move || type_on(&keys, is_terminal, &gate, &sender));
-    let end = watch(&mut machine, options, &words, &open_gate);
+    let end = watch(&mut machine, options, &events, &open_gate);
     drop(raw);
     match end {
         End::Quit => say("\nended by Ctrl-A X"),
@@ -190,7 +190,7 @@ enum End {
 fn watch(
     machine: &mut Machine,
     options: &Options,
-    words: &Receiver<Word>,
+    events: &Receiver<KeyboardEvent>,
     open_gate: &Sender<()>,
 ) -> End {
     let began = Instant::now();
@@ -234,7 +234,7 @@ fn watch(
         } else if let Some(status) = machine.ended() {
             return End::Stopped(status);
         }
-        if matches!(words.try_recv(), Ok(Word::Quit)) {
+        if matches!(events.try_recv(), Ok(KeyboardEvent::Quit)) {
             return End::Quit;
         }
         if options
@@ -262,7 +262,7 @@ fn exit_code(text: &str) -> Option<u32> {
 }
 
 /// Takes keys from standard input to the machine until the input or the machine ends.
-fn type_on(keys: &Keys, is_terminal: bool, gate: &Receiver<()>, words: &Sender<Word>) {
+fn type_on(keys: &Keys, is_terminal: bool, gate: &Receiver<()>, events: &Sender<KeyboardEvent>) {
     if !is_terminal && gate.recv().is_err() {
         return;
     }
@@ -273,7 +273,7 @@ fn type_on(keys: &Keys, is_terminal: bool, gate: &Receiver<()>, words: &Sender<W
             let (typed, quits) = commands.filter(&buffer[..len]);
             if quits {
                 // The main thread ends the machine, whose terminal this is.
-                let _ = words.send(Word::Quit);
+                let _ = events.send(KeyboardEvent::Quit);
                 return;
             }
             typed

@@ -35,7 +35,7 @@ impl Alarm {
         if self.at.bring(at)
             && let Some(at) = at
         {
-            self.bell.ring_by(self.clock.to_host(at));
+            self.bell.ring_before(self.clock.to_host(at));
         }
     }
 

@@ -16,7 +16,7 @@ pub struct Bell {
     is_rung_by_device: AtomicBool,
     /// When the CPU looks at the deadlines of its devices by itself; the start of time
     /// while it does so soon enough for any.
-    looks_at: Deadline,
+    scans_at: Deadline,
 }
 
 impl Bell {
@@ -29,7 +29,7 @@ impl Bell {
             is_rung: AtomicBool::new(false),
             has_news: AtomicBool::new(false),
             is_rung_by_device: AtomicBool::new(false),
-            looks_at: Deadline::none(),
+            scans_at: Deadline::none(),
         }
     }
 
@@ -68,8 +68,8 @@ impl Bell {
     ///
     /// Why no deadline is lost: a device leaves its deadline before it asks here when the CPU looks; the CPU says that everybody
     /// is to ring before it reads the deadlines. Whichever comes first, the other one sees it.
-    pub fn ring_by(&self, at: Instant) {
-        if self.looks_at.get().is_none_or(|looks_at| at < looks_at) {
+    pub fn ring_before(&self, at: Instant) {
+        if self.scans_at.get().is_none_or(|scans_at| at < scans_at) {
             self.is_rung_by_device.store(true, Ordering::SeqCst);
             self.ring();
         }
@@ -77,19 +77,19 @@ impl Bell {
 
     /// The listener is about to read the deadlines of its devices: whoever moves one from now on is to ring. Returns whether one
     /// that rang is the reason. The listener only.
-    pub fn begin_look(&self) -> bool {
-        self.looks_at.set(None);
+    pub fn begin_scan(&self) -> bool {
+        self.scans_at.set(None);
         self.is_rung_by_device.swap(false, Ordering::SeqCst)
     }
 
     /// It read them, and reads them again at `at`. The listener only.
-    pub fn looks_at(&self, at: Option<Instant>) {
-        self.looks_at.set(at);
+    pub fn scans_at(&self, at: Option<Instant>) {
+        self.scans_at.set(at);
     }
 
     /// It read them, and reads them again so soon that nobody need ring before that. The listener only.
-    pub fn looks_soon(&self) {
-        self.looks_at.set(Some(Instant::default()));
+    pub fn will_scan_soon(&self) {
+        self.scans_at.set(Some(Instant::default()));
     }
 
     /// Makes the CPU leave the guest and look at the mailbox of the vCPU it runs, and at nothing else.

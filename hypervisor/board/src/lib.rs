@@ -42,7 +42,7 @@ pub use bus::{Bus, BusTable, MmioBus, MmioTarget, Overlap, PioBus, PioTarget, Re
 pub use empty_ports::EmptyPorts;
 pub use ends::{Cables, EventEnd, FarEnds, SerialEnd, TextEnd};
 pub use fabric::{Cpus, Fabric};
-pub use lifecycle::{EndOrder, Lifecycle, StopReason, VmState};
+pub use lifecycle::{Lifecycle, StopOrder, StopReason, VmState};
 pub use line::{IntxLine, Line};
 pub use mailbox::{Begin, Mail, Mailbox, SavedMail, Taken};
 pub use parts::keyboard::Keyboard;

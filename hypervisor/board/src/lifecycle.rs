@@ -121,7 +121,7 @@ pub enum VmState {
 
 /// An order to end.
 #[derive(Clone, Copy, Debug)]
-pub struct EndOrder {
+pub struct StopOrder {
     /// Why.
     pub reason: StopReason,
     /// What follows.
@@ -135,7 +135,7 @@ pub struct Lifecycle {
     last: Mutex<Option<StopReason>>,
     active: AtomicU32,
     /// How often guests were let run, or the VM was claimed.
-    stretch: AtomicU64,
+    run_epoch: AtomicU64,
     cpus: Arc<Cpus>,
     clock: Arc<VmClock>,
     on_reboot: After,
@@ -145,7 +145,7 @@ pub struct Lifecycle {
 /// What was ordered and is not carried out yet. Its lock is held until all mail about an order is sent.
 #[derive(Default)]
 struct Orders {
-    end: Option<EndOrder>,
+    end: Option<StopOrder>,
     /// A pause is to be over as soon as it has begun.
     resumes: bool,
     /// vCPUs that hold still.
@@ -161,7 +161,7 @@ impl Lifecycle {
             orders: Mutex::default(),
             last: Mutex::new(None),
             active: AtomicU32::new(0),
-            stretch: AtomicU64::new(0),
+            run_epoch: AtomicU64::new(0),
             cpus,
             clock,
             on_reboot,
@@ -184,8 +184,8 @@ impl Lifecycle {
 
     /// A number that changes before a guest is let run and before its start is prepared: as long as it stays while the VM is paused or
     /// stopped, so do memory and devices.
-    pub fn stretch(&self) -> u64 {
-        self.stretch.load(Ordering::SeqCst)
+    pub fn run_epoch(&self) -> u64 {
+        self.run_epoch.load(Ordering::SeqCst)
     }
 
     /// Why it last stopped.
@@ -207,12 +207,12 @@ impl Lifecycle {
         let mut orders = self.orders.lock();
         match self.state() {
             VmState::Running | VmState::Pausing | VmState::Paused => {
-                orders.end = Some(EndOrder { reason, then });
-                self.proclaim(VmState::Halting, Mail::HALT);
+                orders.end = Some(StopOrder { reason, then });
+                self.announce(VmState::Halting, Mail::HALT);
                 true
             }
             VmState::Halting if reason == StopReason::Operator && orders.end.is_some() => {
-                orders.end = Some(EndOrder { reason, then });
+                orders.end = Some(StopOrder { reason, then });
                 true
             }
             VmState::Halting | VmState::Stopped | VmState::Starting | VmState::Destroyed => false,
@@ -220,17 +220,17 @@ impl Lifecycle {
     }
 
     /// Takes a stopped VM to start it. Returns false when it is not stopped, or somebody else has taken it.
-    pub fn claim(&self) -> bool {
+    pub fn try_begin_start(&self) -> bool {
         let is_ours = self.leave_stopped(VmState::Starting);
         if is_ours {
             // Whoever has claimed it writes to memory and devices from now on.
-            self.stretch.fetch_add(1, Ordering::SeqCst);
+            self.run_epoch.fetch_add(1, Ordering::SeqCst);
         }
         is_ours
     }
 
     /// Takes a stopped VM for good. Returns false when it is not stopped, or somebody else has taken it.
-    pub fn retire(&self) -> bool {
+    pub fn try_destroy(&self) -> bool {
         self.leave_stopped(VmState::Destroyed)
     }
 
@@ -242,7 +242,7 @@ impl Lifecycle {
     }
 
     /// Says that the VM is stopped: its order is carried out, or the start that was claimed has failed.
-    pub fn rest(&self) {
+    pub fn set_stopped(&self) {
         self.state.store(VmState::Stopped as u8, Ordering::SeqCst);
     }
 
@@ -258,7 +258,7 @@ impl Lifecycle {
         }
         self.active.store(mailboxes.len() as u32, Ordering::SeqCst);
         *orders = Orders::default();
-        self.proclaim(VmState::Running, Mail::START);
+        self.announce(VmState::Running, Mail::START);
     }
 
     /// Lets all vCPUs take what was restored for them, with this mail; the VM is paused when they have. As [`Lifecycle::begin`].
@@ -280,7 +280,7 @@ impl Lifecycle {
         match self.state() {
             VmState::Running => {
                 (orders.resumes, orders.held) = (false, 0);
-                self.proclaim(VmState::Pausing, Mail::PAUSE);
+                self.announce(VmState::Pausing, Mail::PAUSE);
                 true
             }
             VmState::Pausing => {
@@ -293,7 +293,7 @@ impl Lifecycle {
     }
 
     /// One vCPU holds still at `now`; with the last one the VM is paused.
-    pub fn hold(&self, now: Instant) {
+    pub fn quiesce(&self, now: Instant) {
         let mut orders = self.orders.lock();
         orders.held += 1;
         // An order to end may have come meanwhile.
@@ -301,7 +301,7 @@ impl Lifecycle {
             self.clock.stop(now);
             self.state.store(VmState::Paused as u8, Ordering::SeqCst);
             if orders.resumes {
-                self.go_on(now);
+                self.resume_clock(now);
             }
         }
     }
@@ -311,7 +311,7 @@ impl Lifecycle {
         let mut orders = self.orders.lock();
         match self.state() {
             VmState::Paused => {
-                self.go_on(now);
+                self.resume_clock(now);
                 true
             }
             VmState::Pausing => {
@@ -326,15 +326,15 @@ impl Lifecycle {
         }
     }
 
-    fn go_on(&self, now: Instant) {
+    fn resume_clock(&self, now: Instant) {
         self.clock.run(now);
-        self.proclaim(VmState::Running, Mail::RESUME);
+        self.announce(VmState::Running, Mail::RESUME);
     }
 
     /// Changes the state and tells every vCPU. With the lock of the orders held.
-    fn proclaim(&self, state: VmState, mail: Mail) {
+    fn announce(&self, state: VmState, mail: Mail) {
         if state == VmState::Running {
-            self.stretch.fetch_add(1, Ordering::SeqCst);
+            self.run_epoch.fetch_add(1, Ordering::SeqCst);
         }
         self.state.store(state as u8, Ordering::SeqCst);
         for mailbox in self.cpus.mailboxes() {
@@ -342,8 +342,8 @@ impl Lifecycle {
         }
     }
 
-    /// One vCPU parks; the last one gets the order to carry out, and says [`Lifecycle::rest`] then.
-    pub fn park(&self) -> Option<EndOrder> {
+    /// One vCPU parks; the last one gets the order to carry out, and says [`Lifecycle::set_stopped`] then.
+    pub fn park(&self) -> Option<StopOrder> {
         if self.active.fetch_sub(1, Ordering::SeqCst) != 1 {
             return None;
         }

@@ -18,7 +18,7 @@ use core::fmt::Display;
 use handoff::BootInfo;
 use host::{CpuId, Host};
 use log::LevelFilter;
-use machine::{Cargo, Machine, Svm, Vendor, VendorKind, Vmx};
+use machine::{BootFiles, Machine, Svm, Vendor, VendorKind, Vmx};
 use operator::Operator;
 use vm_spec::{Console, HostSpec, LogLevel};
 use vmm::Module;
@@ -44,29 +44,29 @@ fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     machine::last_words(info)
 }
 
-fn main_on_ready_machine(cargo: Cargo) -> ! {
+fn main_on_ready_machine(boot_files: BootFiles) -> ! {
     match machine::detect() {
-        Ok(VendorKind::Vmx) => run::<Vmx>(cargo),
-        Ok(VendorKind::Svm) => run::<Svm>(cargo),
+        Ok(VendorKind::Vmx) => run::<Vmx>(boot_files),
+        Ok(VendorKind::Svm) => run::<Svm>(boot_files),
         Err(refusal) => refuse(&refusal),
     }
 }
 
 /// Assembles the VMs and gives every CPU to them.
-fn run<V: Vendor>(cargo: Cargo) -> ! {
+fn run<V: Vendor>(boot_files: BootFiles) -> ! {
     let (machine, boot_cpu) = match Machine::<V>::new() {
         Ok(pair) => pair,
         Err(refusal) => refuse(&refusal),
     };
-    let config = match vm_spec::from_blob(&cargo.config) {
+    let config = match vm_spec::from_blob(&boot_files.config) {
         Ok(config) => config,
         Err(error) => panic!("the configuration the loader left cannot be read: {error}"),
     };
-    if cargo.is_default_config {
+    if boot_files.is_default_config {
         log::warn!("no caisson.toml on the boot volume: the built-in configuration is used");
     }
     obey(&config.host);
-    let modules: Vec<Module> = cargo
+    let modules: Vec<Module> = boot_files
         .files
         .into_iter()
         .map(|file| Module {

@@ -1,7 +1,7 @@
 //! All VMs and what they share: how the machine starts them, and what its operator does to them.
 
 use crate::cpu::home::Home;
-use crate::cpu::inbox::Porch;
+use crate::cpu::inbox::CpuInbox;
 use crate::cpu::run::{self, Chores};
 use crate::registry::{CreateError, DestroyError, Registry};
 use crate::saved::NotPaused;
@@ -20,7 +20,7 @@ use vm_spec::{Config, VmSpec};
 pub struct Hypervisor<H: Host> {
     host: &'static H,
     cables: &'static dyn Cables,
-    pub(crate) porches: &'static [Porch<H>],
+    pub(crate) inboxes: &'static [CpuInbox<H>],
     registry: Registry<H>,
     config: Config,
     modules: Vec<Module>,
@@ -36,14 +36,14 @@ pub fn start<H: Host>(
     cables: &'static dyn Cables,
 ) -> &'static Hypervisor<H> {
     emulate::warm_up();
-    let porches: Vec<Porch<H>> = (0..host.cpu_count())
-        .map(|cpu| Porch::new(Arc::new(Bell::new(CpuId(cpu), host))))
+    let inboxes: Vec<CpuInbox<H>> = (0..host.cpu_count())
+        .map(|cpu| CpuInbox::new(Arc::new(Bell::new(CpuId(cpu), host))))
         .collect();
-    let porches: &'static [Porch<H>] = Vec::leak(porches);
+    let inboxes: &'static [CpuInbox<H>] = Vec::leak(inboxes);
     let hypervisor = Box::leak(Box::new(Hypervisor {
         host,
         cables,
-        porches,
+        inboxes,
         registry: Registry::new(),
         config: config.clone(),
         modules: modules.to_vec(),
@@ -79,7 +79,7 @@ impl<H: Host> Hypervisor<H> {
         AssembleContext {
             host: self.host,
             cables: self.cables,
-            porches: self.porches,
+            inboxes: self.inboxes,
             modules: &self.modules,
         }
     }
@@ -91,10 +91,10 @@ impl<H: Host> Hypervisor<H> {
             clippy::indexing_slicing,
             reason = "`start` made one for each CPU that the host counts"
         )]
-        let porch = &self.porches[id.0 as usize];
-        let mut home = Home::new(self.host, porch);
+        let inbox = &self.inboxes[id.0 as usize];
+        let mut home = Home::new(self.host, inbox);
         // Whatever was left before this CPU came here is looked at in the first round.
-        porch.bell.ring();
+        inbox.bell.ring();
         run::run_cpu(self.host, cpu, &mut home, chores)
     }
 
@@ -113,9 +113,9 @@ impl<H: Host> Hypervisor<H> {
     /// How long each physical CPU has idled since it came up, in ns.
     pub fn idle_ns(&self) -> impl Iterator<Item = u64> {
         let now = self.host.now();
-        self.porches
+        self.inboxes
             .iter()
-            .map(move |porch| porch.load.idle_ns(now))
+            .map(move |inbox| inbox.load.idle_ns(now))
     }
 
     /// The VM of this name.
@@ -191,8 +191,8 @@ impl<H: Host> Hypervisor<H> {
     /// [`DestroyError`].
     pub fn destroy(&self, name: &str) -> Result<(), DestroyError> {
         self.registry.remove(&mut self.registry.lock(), name)?;
-        for porch in self.porches {
-            porch.see_off();
+        for inbox in self.inboxes {
+            inbox.vm_destroyed();
         }
         log::info!("vm {name}: destroyed");
         Ok(())

@@ -126,7 +126,7 @@ impl<H: Host> Registry<H> {
         let mut numbered = list.vms.iter().enumerate();
         let named = numbered.find(|(_, vm)| vm.name() == name);
         let (at, vm) = named.ok_or(DestroyError::NoVm)?;
-        if !vm.retire() {
+        if !vm.try_destroy() {
             return Err(DestroyError::NotStopped);
         }
         list.vms.remove(at);

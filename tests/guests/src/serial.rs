@@ -17,11 +17,11 @@ pub const SCRATCH: u16 = COM1 + 7;
 const DATA_READY: u8 = 1 << 0;
 const THR_EMPTY: u8 = 1 << 5;
 /// A UART that is never empty must not hold the test for ever.
-const MOST_POLLS: u32 = 1_000_000;
+const MAX_POLLS: u32 = 1_000_000;
 
 /// Sends one byte.
 pub fn send(byte: u8) {
-    for _ in 0..MOST_POLLS {
+    for _ in 0..MAX_POLLS {
         if port::in8(LSR) & THR_EMPTY != 0 {
             break;
         }

@@ -121,7 +121,7 @@ pub fn build(spec: &Spec, out: &Path) -> Result<()> {
 
 /// What `cargo xtask image` and `run` put together.
 #[derive(Clone, Debug, Default)]
-pub struct Order {
+pub struct ImageSpec {
     /// Guest to put on it, by recipe.
     pub guest: String,
     /// Configuration to use instead of the one made from the recipe. Every guest it names is put on the image.
@@ -138,7 +138,7 @@ pub struct Order {
 ///
 /// # Errors
 /// Any of these fails.
-pub fn assemble(order: &Order) -> Result<PathBuf> {
+pub fn assemble(order: &ImageSpec) -> Result<PathBuf> {
     // What was asked for is looked at before anything is built: a build takes minutes.
     for (_, from) in &order.files {
         ensure!(from.is_file(), "there is no file {}", from.display());

@@ -45,7 +45,7 @@ pub(crate) fn body(plan: &AcpiPlan) -> Vec<u8> {
 }
 
 /// So many vCPUs get names of their own.
-pub(crate) const MOST_VCPUS: u32 = 0x1000;
+pub(crate) const MAX_VCPUS: u32 = 0x1000;
 
 /// One processor device per vCPU; its UID is the one in the MADT. (ACPI 6.5 8.4)
 fn processors(vcpus: u32, aml: &mut Vec<u8>) {

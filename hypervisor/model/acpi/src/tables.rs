@@ -25,10 +25,10 @@ pub fn build(plan: &AcpiPlan) -> Result<Tables, TablesError> {
             return Err(TablesError::Above4Gib(range));
         }
     }
-    if plan.vcpus > dsdt::MOST_VCPUS {
+    if plan.vcpus > dsdt::MAX_VCPUS {
         return Err(TablesError::TooManyVcpus {
             wanted: plan.vcpus,
-            most: dsdt::MOST_VCPUS,
+            most: dsdt::MAX_VCPUS,
         });
     }
     let mut block = Block::new(plan.tables);

@@ -32,7 +32,7 @@ pub(crate) fn plan<'a>(boot: &Boot<'a>, layout: &MemoryLayout) -> Result<BootPla
         |flags| flags & LOADED_HIGH != 0,
         "lacks LOADED_HIGH: a zImage",
     )?;
-    let entry = door(boot, version)?;
+    let entry = choose_entry(boot, version)?;
     let payload = payload(image, version)?;
     let mut kernel = kernel_range(image, version, payload, layout)?;
     if entry == Entry::Real16 {
@@ -92,7 +92,7 @@ pub(crate) fn plan<'a>(boot: &Boot<'a>, layout: &MemoryLayout) -> Result<BootPla
 }
 
 /// The door that is asked for, or the widest there is.
-fn door(boot: &Boot<'_>, version: u64) -> Result<Entry, LoadError> {
+fn choose_entry(boot: &Boot<'_>, version: u64) -> Result<Entry, LoadError> {
     let has_64_bit_entry = has_64_bit_entry(boot.kernel, version)?;
     match boot.entry {
         None if has_64_bit_entry => Ok(Entry::Long64),

@@ -10,7 +10,7 @@ use pc_map::memory::{
 };
 
 /// Less makes no guest.
-const LEAST_BYTES: u64 = 2 << 20;
+const MIN_BYTES: u64 = 2 << 20;
 
 #[expect(
     clippy::expect_used,
@@ -52,7 +52,7 @@ impl MemoryLayout {
     /// As on a PC the 128 KiB under the VGA window are no RAM, so the RAM ranges hold that much less.
     #[must_use]
     pub fn new(bytes: u64) -> Self {
-        let bytes = bytes.max(LEAST_BYTES) & !(PAGE_BYTES - 1);
+        let bytes = bytes.max(MIN_BYTES) & !(PAGE_BYTES - 1);
         let below = bytes.min(HOLE_START.raw());
         // What would wrap past the end of the address space is cut; no machine holds so much.
         let above = (bytes - below).min((u64::MAX - HOLE_END.raw()) & !(PAGE_BYTES - 1));

@@ -7,7 +7,7 @@ use guest_memory::{GuestMemory, Unbacked};
 use vcpu::ArchState;
 
 /// The most that [`Content::Copy`] copies.
-const COPY_MOST_BYTES: usize = 64;
+const MAX_COPY_BYTES: usize = 64;
 
 /// What goes to one place in guest RAM.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,8 +83,8 @@ impl BootPlan<'_> {
                 Content::Bytes(bytes) => memory.write(write.at, bytes),
                 Content::Zeros(len_bytes) => memory.fill(write.at, *len_bytes, 0),
                 Content::Copy { from, len_bytes } => {
-                    let mut bytes = [0; COPY_MOST_BYTES];
-                    let len_bytes = usize::from(*len_bytes).min(COPY_MOST_BYTES);
+                    let mut bytes = [0; MAX_COPY_BYTES];
+                    let len_bytes = usize::from(*len_bytes).min(MAX_COPY_BYTES);
                     let (bytes, _) = bytes.split_at_mut(len_bytes);
                     memory.read(*from, bytes)?;
                     memory.write(write.at, bytes)

@@ -1,7 +1,7 @@
 //! Who is next, and for how long.
 
 use crate::entity::{Entity, Virtual};
-use crate::{LEAST_LEAD_NS, LONGEST_TURN_NS, MAX_WEIGHT, RunQueue, SLICE_NS, Turn};
+use crate::{MAX_TURN_NS, MAX_WEIGHT, MIN_LEAD_NS, RunQueue, SLICE_NS, Turn};
 
 impl RunQueue {
     /// Who is next: one in a hurry, one with credit, the owner of the turn, or the one furthest behind, whose turn begins then.
@@ -21,7 +21,7 @@ impl RunQueue {
                     && entity.has_credit
                     && entity
                         .clock
-                        .saturating_add(entity.virtual_time(LEAST_LEAD_NS))
+                        .saturating_add(entity.virtual_time(MIN_LEAD_NS))
                         <= clock
             };
             let first = self.candidates().filter(interrupts);
@@ -60,7 +60,7 @@ impl RunQueue {
         };
         let is_alone = self.candidates().all(|(other, _)| other == vcpu);
         let ns = match self.turn {
-            _ if is_alone => LONGEST_TURN_NS,
+            _ if is_alone => MAX_TURN_NS,
             Some(turn) if turn.owner == vcpu => turn.left_ns,
             _ => self.credit_ns(entity),
         };
@@ -79,6 +79,6 @@ impl RunQueue {
         let ns = lead.saturating_mul(entity.share.weight().into()) / Virtual::from(MAX_WEIGHT);
         u64::try_from(ns)
             .unwrap_or(u64::MAX)
-            .clamp(LEAST_LEAD_NS, SLICE_NS)
+            .clamp(MIN_LEAD_NS, SLICE_NS)
     }
 }

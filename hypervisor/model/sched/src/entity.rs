@@ -1,6 +1,6 @@
 //! A vCPU as its queue sees it.
 
-use crate::{LEAST_SLICE_NS, MAX_WEIGHT, SLICE_NS, Share};
+use crate::{MAX_WEIGHT, MIN_SLICE_NS, SLICE_NS, Share};
 
 use alloc::sync::Arc;
 use time::Instant;
@@ -67,7 +67,7 @@ impl Entity {
     pub(crate) fn slice_ns(&self, heaviest: u32) -> u64 {
         let weight = u64::from(self.share.weight());
         let in_proportion = SLICE_NS * NEAR_WEIGHTS * weight / u64::from(heaviest.max(1));
-        in_proportion.clamp(LEAST_SLICE_NS, SLICE_NS)
+        in_proportion.clamp(MIN_SLICE_NS, SLICE_NS)
     }
 
     /// Whether it could run.

@@ -11,7 +11,7 @@
 //!
 //! **Caps** bound what all vCPUs of a VM use together: see [`Share`].
 //!
-//! **Giving way.** A vCPU that waits for another one hands over the rest of its turn; see [`RunQueue::give_way`].
+//! **Giving way.** A vCPU that waits for another one hands over the rest of its turn; see [`RunQueue::yield_turn`].
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(
@@ -43,13 +43,13 @@ use time::Instant;
 pub const SLICE_NS: u64 = 5_000_000;
 
 /// How long it runs at least, however small its weight.
-const LEAST_SLICE_NS: u64 = SLICE_NS / 10;
+const MIN_SLICE_NS: u64 = SLICE_NS / 10;
 
 /// After this the queue is asked again although nobody waits, so that run times are counted and changed shares are seen.
-const LONGEST_TURN_NS: u64 = 100_000_000;
+const MAX_TURN_NS: u64 = 100_000_000;
 
 /// How far, in run time of its own, one that woke up must be behind to interrupt a turn.
-const LEAST_LEAD_NS: u64 = 100_000;
+const MIN_LEAD_NS: u64 = 100_000;
 
 /// A slice that somebody has, from its begin to its end; those with credit run in between without ending it.
 #[derive(Clone, Copy, Debug)]
@@ -123,7 +123,7 @@ impl RunQueue {
 
     /// Forgets a vCPU, whatever it is doing.
     pub fn remove(&mut self, vcpu: usize) {
-        self.turn_to(vcpu, State::Asleep);
+        self.set_state(vcpu, State::Asleep);
         if let Some(entity) = self.entities.get_mut(vcpu) {
             *entity = None;
         }
@@ -139,7 +139,7 @@ impl RunQueue {
             return;
         }
         let least = self.least_clock(vcpu);
-        self.turn_to(vcpu, State::Ready);
+        self.set_state(vcpu, State::Ready);
         if let Some(entity) = self.entity(vcpu) {
             entity.has_credit = true;
             entity.clock = entity.clock.max(least);
@@ -148,7 +148,7 @@ impl RunQueue {
     }
 
     /// A vCPU that is awake has an order to follow that cannot wait: it is picked next, once, whatever its share.
-    pub fn hurry(&mut self, vcpu: usize) {
+    pub fn expedite(&mut self, vcpu: usize) {
         if let Some(entity) = self.entity(vcpu)
             && entity.state == State::Ready
         {
@@ -157,7 +157,7 @@ impl RunQueue {
     }
 
     /// A vCPU that was picked has more to do. It keeps its turn while its slice lasts.
-    pub fn put_back(&mut self, vcpu: usize, now: Instant) {
+    pub fn requeue(&mut self, vcpu: usize, now: Instant) {
         self.come_back(vcpu, State::Ready, now);
     }
 
@@ -166,7 +166,7 @@ impl RunQueue {
     ///
     /// The rest of the slice is at its own expense all the same, or handing turns round would win more than a share. Where it goes to
     /// nobody, what it gives up it does not get back later beyond a slice.
-    pub fn give_way(&mut self, vcpu: usize, now: Instant, is_meant: impl Fn(usize) -> bool) {
+    pub fn yield_turn(&mut self, vcpu: usize, now: Instant, is_meant: impl Fn(usize) -> bool) {
         let left_ns = self.run.map_or(0, |run| run.end.since_ns(now));
         let payer = match self.turn {
             Some(turn) if turn.owner == vcpu => turn.payer,
@@ -194,7 +194,7 @@ impl RunQueue {
     }
 
     /// The CPU did something of its own from `since` to `now`: that is nobody's time.
-    pub fn excuse(&mut self, since: Instant, now: Instant) {
+    pub fn discount(&mut self, since: Instant, now: Instant) {
         if let Some((last, at)) = self.last {
             self.charge(last, at, since);
             self.last = Some((last, now));
@@ -217,7 +217,7 @@ impl RunQueue {
             since: now,
             end,
         });
-        self.turn_to(vcpu, State::Running);
+        self.set_state(vcpu, State::Running);
         if let Some(entity) = self.entity(vcpu) {
             entity.is_hurried = false;
             if !goes_on {
@@ -267,7 +267,7 @@ impl RunQueue {
     }
 
     /// Changes what a vCPU is doing.
-    fn turn_to(&mut self, vcpu: usize, state: State) {
+    fn set_state(&mut self, vcpu: usize, state: State) {
         let Some(entity) = self.entity(vcpu) else {
             return;
         };
@@ -332,7 +332,7 @@ impl RunQueue {
     fn come_back(&mut self, vcpu: usize, state: State, now: Instant) {
         let run = self.run.take().filter(|run| run.vcpu == vcpu);
         let is_over = run.is_some_and(|run| now >= run.end);
-        self.turn_to(vcpu, state);
+        self.set_state(vcpu, state);
         let Some(entity) = self.entity(vcpu) else {
             return;
         };

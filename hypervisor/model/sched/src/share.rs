@@ -13,7 +13,7 @@ pub const MAX_WEIGHT: u32 = 10_000;
 const BURST_NS: u64 = 50_000_000;
 /// How long a capped VM runs at a time, as the time in which that accrues; bounded by a slice above and by this below.
 const QUANTUM_PERIOD_NS: u64 = 50_000_000;
-const LEAST_QUANTUM_NS: u64 = 500_000;
+const MIN_QUANTUM_NS: u64 = 500_000;
 
 /// No cap.
 const UNCAPPED: u32 = 0;
@@ -102,7 +102,7 @@ impl Share {
     /// How long a vCPU runs at most before it is charged.
     pub(crate) fn quantum_ns(&self) -> Option<u64> {
         let accrued = QUANTUM_PERIOD_NS.saturating_mul(self.cap()?.into()) / 100;
-        Some(accrued.clamp(LEAST_QUANTUM_NS, crate::SLICE_NS))
+        Some(accrued.clamp(MIN_QUANTUM_NS, crate::SLICE_NS))
     }
 }
 

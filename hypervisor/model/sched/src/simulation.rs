@@ -129,8 +129,8 @@ impl Cpu {
         self.now = now.after_ns(ran_ns);
         guest.ready_at = self.now;
         match guest.habit {
-            Habit::Busy => self.queue.put_back(number, self.now),
-            _ if guest.burst_left_ns > 0 => self.queue.put_back(number, self.now),
+            Habit::Busy => self.queue.requeue(number, self.now),
+            _ if guest.burst_left_ns > 0 => self.queue.requeue(number, self.now),
             Habit::Sleepy { burst_ns, nap_ns } => {
                 guest.burst_left_ns = burst_ns;
                 guest.wakes_at = Some(self.now.after_ns(nap_ns));
@@ -139,7 +139,7 @@ impl Cpu {
             Habit::Spins { spin_ns, to } => {
                 guest.burst_left_ns = spin_ns;
                 self.queue
-                    .give_way(number, self.now, |other| Some(other) == to);
+                    .yield_turn(number, self.now, |other| Some(other) == to);
             }
         }
     }

@@ -7,7 +7,7 @@ use vte::{Params, Parser, Perform};
 /// The largest parameter that is passed on: no terminal is larger.
 const LARGEST: u16 = 9_999;
 /// How often a symbol is repeated at most: one short sequence must not become a flood.
-const MOST_REPEATS: u16 = 255;
+const MAX_REPEATS: u16 = 255;
 
 /// Where confined output goes.
 pub trait Sink {
@@ -271,7 +271,7 @@ impl<S: Sink> Perform for Gate<'_, S> {
                     self.has_ended = false;
                 }
             }
-            ([], b'b') => self.csi(params, last, 1, MOST_REPEATS),
+            ([], b'b') => self.csi(params, last, 1, MAX_REPEATS),
             ([], b'J') => {
                 // Terminals of the VT100 kind clear a screen so: home, then erase what is below.
                 if first(params) == 2 || first(params) == 0 && is_home {

@@ -30,7 +30,7 @@ pub struct BootFile {
 
 /// What the loader brought along for the VMM.
 #[derive(Clone, Debug)]
-pub struct Cargo {
+pub struct BootFiles {
     /// The configuration blob, for `vm_spec::from_blob`.
     pub config: Vec<u8>,
     /// Whether it is the built-in default.
@@ -68,7 +68,7 @@ pub(crate) fn facts() -> MachineFacts {
 }
 
 /// What the image does when the machine is ready.
-pub type Main = fn(Cargo) -> !;
+pub type Main = fn(BootFiles) -> !;
 
 /// Prepares the machine: exceptions, memory, console, clocks, APIC, all other CPUs; then calls `main` on the boot
 /// CPU's own stack.
@@ -113,12 +113,18 @@ pub unsafe fn start(info: *const BootInfo, main: Main) -> ! {
     MAIN.store(main as *mut (), Ordering::Relaxed);
     INFO.store(core::ptr::from_ref(info) as usize, Ordering::Relaxed);
     // SAFETY: a fresh stack; nothing on the loader's is needed again: all that goes on is in statics.
-    unsafe { cpu::switch_stack(home.stack.top, INFO.load(Ordering::Relaxed), go_on) }
+    unsafe {
+        cpu::switch_stack(
+            home.stack.top,
+            INFO.load(Ordering::Relaxed),
+            continue_on_own_stack,
+        )
+    }
 }
 
 /// The rest of [`start`], on a stack of our own.
-extern "C" fn go_on(info: usize) -> ! {
-    // SAFETY: loader memory is still in place; `take_cargo` copies what is needed before it goes.
+extern "C" fn continue_on_own_stack(info: usize) -> ! {
+    // SAFETY: loader memory is still in place; `take_boot_files` copies what is needed before it goes.
     let info: BootInfo = unsafe { *(info as *const BootInfo) };
     let facts = acpi::read(&DirectMap, info.rsdp);
     power::remember(&facts);
@@ -142,12 +148,12 @@ extern "C" fn go_on(info: usize) -> ! {
     cpus::start_others(&whom, khz);
     tsc_sync::compare_others(cpus::count(), khz);
     log::info!("{} CPUs, {}, {}", cpus::count(), Apic, Timer(khz));
-    let cargo = take_cargo(&info);
+    let boot_files = take_boot_files(&info);
     log::info!("{}", memory::LogReport);
     let main = MAIN.load(Ordering::Relaxed);
     // SAFETY: stored by `start`, a `Main`.
     let main = unsafe { core::mem::transmute::<*mut (), Main>(main) };
-    main(cargo)
+    main(boot_files)
 }
 
 fn start_apic(facts: &Facts, khz: u64) {
@@ -190,7 +196,7 @@ fn whom_to_wake(info: &BootInfo, facts: &Facts) -> Whom {
 }
 
 /// Copies what the loader left, and gives the rest of its memory back.
-fn take_cargo(info: &BootInfo) -> Cargo {
+fn take_boot_files(info: &BootInfo) -> BootFiles {
     // SAFETY: loader memory, still in place; what outlives this function is kept below.
     let view = |range: PhysRange| unsafe { memory::loader_bytes(range) };
     let config = view(info.config).map(<[u8]>::to_vec).unwrap_or_default();
@@ -226,7 +232,7 @@ fn take_cargo(info: &BootInfo) -> Cargo {
     // 1. All CPUs run on our tables and stacks.
     // 2. The image and the files are kept; configuration and names were copied; `info` is a copy.
     unsafe { memory::reclaim_loader(&keep) };
-    Cargo {
+    BootFiles {
         config,
         is_default_config,
         files,

@@ -24,7 +24,7 @@ mod vendor;
 mod vendor_svm;
 mod vendor_vmx;
 
-pub use boot::{BootFile, Cargo, Main, start};
+pub use boot::{BootFile, BootFiles, Main, start};
 pub use console::{choose_consoles, write_all};
 pub use epitaph::last_words;
 pub use host::{Entry, Machine};

@@ -103,7 +103,7 @@ impl SvmVcpu {
     #[cold]
     fn refused(&mut self) -> Exit {
         let reason = self
-            .foreseen
+            .predicted_refusal
             .or_else(|| consistency::fault(&self.vmcb))
             .unwrap_or(consistency::UNKNOWN);
         Exit::EntryRefused(EntryRefused { reason })

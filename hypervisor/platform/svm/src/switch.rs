@@ -63,7 +63,7 @@ impl SvmVcpu {
             control.tlb_control = tlb::FLUSH_ALL;
         }
         control.clean &= !clean::ASID;
-        self.foreseen = consistency::fault(&self.vmcb);
+        self.predicted_refusal = consistency::fault(&self.vmcb);
     }
 
     /// Makes the next entry start as the first one: with a new ASID, everything loaded, and the state looked at.

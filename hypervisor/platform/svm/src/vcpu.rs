@@ -44,7 +44,7 @@ pub struct SvmVcpu {
     /// PAUSEs that exited, where the CPU does not count them.
     pub(crate) pauses: u32,
     /// What VMRUN will not like about the state that was loaded last.
-    pub(crate) foreseen: Option<&'static str>,
+    pub(crate) predicted_refusal: Option<&'static str>,
     pub(crate) cr4_allowed: u64,
     /// DEBUGCTL as the guest wrote it: without LBR virtualization it is not the CPU's.
     pub(crate) debugctl: u64,
@@ -89,7 +89,7 @@ impl SvmVcpu {
             },
             asid: Asid::default(),
             pauses: 0,
-            foreseen: None,
+            predicted_refusal: None,
             cr4_allowed,
             debugctl: 0,
         };

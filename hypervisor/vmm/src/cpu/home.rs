@@ -1,6 +1,6 @@
 //! The vCPUs that live on one physical CPU, and the devices that call it home.
 
-use crate::cpu::inbox::{Arrival, Porch};
+use crate::cpu::inbox::{Arrival, CpuInbox};
 use crate::vcpu::{Next, VirtualCpu};
 use crate::vm::Vm;
 use alloc::sync::Arc;
@@ -38,7 +38,7 @@ struct Resident<H: Host> {
 /// One physical CPU's share of the machine.
 pub(crate) struct Home<H: Host> {
     host: &'static H,
-    porch: &'static Porch<H>,
+    inbox: &'static CpuInbox<H>,
     /// By number; a place whose vCPU left is given to the next one that comes.
     residents: Vec<Option<Resident<H>>>,
     /// VMs whose devices are advanced here: those whose vCPU 0 lives here.
@@ -53,10 +53,10 @@ pub(crate) struct Home<H: Host> {
 }
 
 impl<H: Host> Home<H> {
-    pub(crate) fn new(host: &'static H, porch: &'static Porch<H>) -> Self {
+    pub(crate) fn new(host: &'static H, inbox: &'static CpuInbox<H>) -> Self {
         Self {
             host,
-            porch,
+            inbox,
             residents: Vec::new(),
             vms: Vec::new(),
             queue: RunQueue::default(),
@@ -80,16 +80,16 @@ impl<H: Host> Home<H> {
 
     /// Looks at what was left: new vCPUs, mail for those that do not run, moved deadlines.
     pub(crate) fn attend(&mut self, cpu: &mut H::Cpu) {
-        if !self.porch.bell.answer() {
+        if !self.inbox.bell.answer() {
             return;
         }
-        let mut has_news = self.porch.bell.take_news();
+        let mut has_news = self.inbox.bell.take_news();
         if has_news {
-            for arrival in self.porch.take_arrivals() {
+            for arrival in self.inbox.take_arrivals() {
                 self.take_in(cpu, arrival);
             }
-            if self.porch.take_departures() {
-                self.let_go();
+            if self.inbox.take_destroyed() {
+                self.drop_destroyed();
             }
         }
         let now = self.host.now();
@@ -103,7 +103,7 @@ impl<H: Host> Home<H> {
                     }
                 }
                 Doing::Held => {
-                    if resident.vcpu.let_go() {
+                    if resident.vcpu.may_leave_pause() {
                         resident.doing = Doing::Ready;
                         self.queue.wake(number, now);
                         // The VM's devices go on as well.
@@ -115,23 +115,23 @@ impl<H: Host> Home<H> {
                         continue;
                     }
                     has_news = true;
-                    match resident.vcpu.unpark(cpu) {
+                    match resident.vcpu.take_start_order(cpu) {
                         Some(Begin::Start) => {
                             resident.doing = Doing::Ready;
                             self.queue.wake(number, now);
                         }
                         Some(Begin::Restore) => {
                             resident.doing = Doing::Held;
-                            resident.vcpu.hold();
+                            resident.vcpu.quiesce();
                             // An order that came before it held still is looked at in the next round.
-                            self.porch.bell.ring();
+                            self.inbox.bell.ring();
                         }
                         None => {}
                     }
                 }
             }
             if resident.doing == Doing::Ready && resident.vcpu.has_orders() {
-                self.queue.hurry(number);
+                self.queue.expedite(number);
             }
         }
         if has_news {
@@ -141,7 +141,7 @@ impl<H: Host> Home<H> {
 
     /// Whether somebody rang since `attend`: then this CPU must not sleep.
     pub(crate) fn is_called(&self) -> bool {
-        self.porch.bell.is_rung()
+        self.inbox.bell.is_rung()
     }
 
     /// The vCPUs that live here, in the order of their arrival.
@@ -154,7 +154,7 @@ impl<H: Host> Home<H> {
     }
 
     /// Lets vCPUs and VMs that were destroyed go. Only this CPU may: a vCPU's registers may still be in it.
-    fn let_go(&mut self) {
+    fn drop_destroyed(&mut self) {
         let is_gone = |vm: &Vm<H>| vm.lifecycle().state() == VmState::Destroyed;
         self.vms.retain(|vm| !is_gone(vm));
         for (number, place) in self.residents.iter_mut().enumerate() {
@@ -204,14 +204,14 @@ impl<H: Host> Home<H> {
     }
 
     fn renew_next_device(&self) {
-        let bell = &self.porch.bell;
-        let has_moved = bell.begin_look();
+        let bell = &self.inbox.bell;
+        let has_moved = bell.begin_scan();
         let mut next = self.vms.iter().filter_map(|vm| vm.next_due()).min();
         if has_moved {
             next = earliest(next, Some(self.host.now().after_ns(QUIET_NS)));
-            bell.looks_soon();
+            bell.will_scan_soon();
         } else {
-            bell.looks_at(next);
+            bell.scans_at(next);
         }
         self.next_device.set(next);
     }
@@ -235,8 +235,8 @@ impl<H: Host> Home<H> {
     }
 
     /// This CPU did chores from `since` to `now`, for which no vCPU pays.
-    pub(crate) fn excuse(&mut self, since: Instant, now: Instant) {
-        self.queue.excuse(since, now);
+    pub(crate) fn discount(&mut self, since: Instant, now: Instant) {
+        self.queue.discount(since, now);
     }
 
     /// Takes the next vCPU to run.
@@ -255,9 +255,9 @@ impl<H: Host> Home<H> {
 
     /// Sleeps until a physical interrupt comes.
     pub(crate) fn idle(&mut self, cpu: &mut H::Cpu, now: Instant) {
-        self.porch.load.begin(now);
+        self.inbox.load.begin(now);
         self.host.idle(cpu);
-        self.porch.load.end(self.host.now());
+        self.inbox.load.end(self.host.now());
     }
 
     /// When this CPU has to be back in its loop, apart from what the running vCPU itself wants.
@@ -290,13 +290,13 @@ impl<H: Host> Home<H> {
         let now = self.host.now();
         resident.vcpu.stats.add_run_ns(now.since_ns(self.picked_at));
         match next {
-            Next::Resume | Next::Look | Next::Yield => self.queue.put_back(number, now),
-            Next::GiveWay => self.give_way(number, now, |_| true),
-            Next::GiveWayTo(id) => {
+            Next::Resume | Next::HostInterrupt | Next::Yield => self.queue.requeue(number, now),
+            Next::YieldTurn => self.yield_turn(number, now, |_| true),
+            Next::YieldTurnTo(id) => {
                 if self.waiting_siblings(number).any(|sibling| sibling == id) {
-                    self.give_way(number, now, |other| other == id);
+                    self.yield_turn(number, now, |other| other == id);
                 } else {
-                    self.queue.put_back(number, now);
+                    self.queue.requeue(number, now);
                 }
             }
             Next::Sleep => {
@@ -310,9 +310,9 @@ impl<H: Host> Home<H> {
             }
             Next::Hold => {
                 self.queue.leave(number, now);
-                resident.vcpu.hold();
+                resident.vcpu.quiesce();
                 // What came before it held still rang no bell.
-                if resident.vcpu.let_go() {
+                if resident.vcpu.may_leave_pause() {
                     self.queue.wake(number, now);
                     self.renew_next_device();
                 } else {
@@ -330,7 +330,7 @@ impl<H: Host> Home<H> {
             && resident.doing == Doing::Ready
             && resident.vcpu.has_orders()
         {
-            self.queue.hurry(number);
+            self.queue.expedite(number);
         }
     }
 
@@ -349,11 +349,11 @@ impl<H: Host> Home<H> {
     }
 
     /// Lets another vCPU of the same VM run instead of this one, if one waits that is meant; else anybody.
-    fn give_way(&mut self, number: usize, now: Instant, is_meant: impl Fn(usize) -> bool) {
+    fn yield_turn(&mut self, number: usize, now: Instant, is_meant: impl Fn(usize) -> bool) {
         let residents = &self.residents;
         let resident = |number: usize| residents.get(number)?.as_ref();
         let own = resident(number).map(|resident| &resident.vcpu.vm);
-        self.queue.give_way(number, now, |other| {
+        self.queue.yield_turn(number, now, |other| {
             let is_sibling =
                 |other: &&Resident<H>| own.is_some_and(|own| Arc::ptr_eq(own, &other.vcpu.vm));
             let sibling = resident(other).filter(is_sibling);

@@ -20,21 +20,21 @@ pub(crate) struct Arrival<H: Host> {
 }
 
 /// What others leave for a home: vCPUs to take in.
-pub(crate) struct Porch<H: Host> {
+pub(crate) struct CpuInbox<H: Host> {
     pub(crate) bell: Arc<Bell>,
     pub(crate) load: Load,
     arrivals: Mutex<Vec<Arrival<H>>>,
     /// A VM was destroyed whose vCPUs may live here.
-    has_departures: AtomicBool,
+    has_destroyed: AtomicBool,
 }
 
-impl<H: Host> Porch<H> {
+impl<H: Host> CpuInbox<H> {
     pub(crate) fn new(bell: Arc<Bell>) -> Self {
         Self {
             bell,
             load: Load::default(),
             arrivals: Mutex::new(Vec::new()),
-            has_departures: AtomicBool::new(false),
+            has_destroyed: AtomicBool::new(false),
         }
     }
 
@@ -45,8 +45,8 @@ impl<H: Host> Porch<H> {
     }
 
     /// Says that a VM was destroyed.
-    pub(crate) fn see_off(&self) {
-        self.has_departures.store(true, Ordering::SeqCst);
+    pub(crate) fn vm_destroyed(&self) {
+        self.has_destroyed.store(true, Ordering::SeqCst);
         self.bell.ring();
     }
 
@@ -56,7 +56,7 @@ impl<H: Host> Porch<H> {
     }
 
     /// Whether a VM was destroyed since this was asked last. The home only.
-    pub(crate) fn take_departures(&self) -> bool {
-        self.has_departures.swap(false, Ordering::SeqCst)
+    pub(crate) fn take_destroyed(&self) -> bool {
+        self.has_destroyed.swap(false, Ordering::SeqCst)
     }
 }

@@ -5,7 +5,7 @@ use host::Host;
 use time::{Instant, earliest};
 
 /// How long a vCPU that was picked runs at least before the alarm calls it back for others.
-const LEAST_TURN_NS: u64 = 50_000;
+const MIN_TURN_NS: u64 = 50_000;
 
 /// What a CPU does between the turns of its vCPUs for whoever operates the machine.
 pub trait Chores {
@@ -48,7 +48,7 @@ pub(crate) fn round<H: Host>(
         Some(chores) => {
             let next = chores.keep(now);
             let after = host.now();
-            home.excuse(now, after);
+            home.discount(now, after);
             (next, after)
         }
         None => (None, now),
@@ -57,7 +57,7 @@ pub(crate) fn round<H: Host>(
         Some(number) => {
             let until = earliest(home.next_event(now), next_chore);
             // However many timers of sleeping guests are due, whoever runs gets somewhere.
-            let until = until.map(|at| at.max(now.after_ns(LEAST_TURN_NS)));
+            let until = until.map(|at| at.max(now.after_ns(MIN_TURN_NS)));
             home.step(cpu, number, until);
         }
         // `fire` and `keep` ring the bell of this CPU for the vCPUs they wake, and nobody kicks a CPU for its own ring.

@@ -52,7 +52,7 @@ impl<H: Host> VirtualCpu<H> {
             }
             SEND_IPI => (self.send_ipi([a, b], bits, c, d), Next::Resume),
             SCHED_YIELD => match self.target(a) {
-                Some((id, _)) => (0, Next::GiveWayTo(id)),
+                Some((id, _)) => (0, Next::YieldTurnTo(id)),
                 None => (0, Next::Resume),
             },
             _ => (NO_SUCH_CALL, Next::Resume),

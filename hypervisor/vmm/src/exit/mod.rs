@@ -38,7 +38,7 @@ impl<H: Host> VirtualCpu<H> {
             Exit::Hypercall(call) => self.hypercall(call),
             Exit::Halt(halt) => self.halt(halt),
             Exit::Pause(pause) => self.pause(pause),
-            Exit::HostInterrupt => Next::Look,
+            Exit::HostInterrupt => Next::HostInterrupt,
             Exit::InterruptWindow => Next::Resume,
             Exit::Shutdown => self.stop(StopReason::TripleFault),
             Exit::EntryRefused(refused) => self.refused(refused.reason),
@@ -123,7 +123,7 @@ impl<H: Host> VirtualCpu<H> {
             return match then {
                 Then::Return | Then::Halt => Next::Resume,
                 // The stub asks again: others may have the CPU until then.
-                Then::Poll => Next::GiveWay,
+                Then::Poll => Next::YieldTurn,
             };
         }
         let (result, next) = self.kvm_call();
@@ -146,7 +146,7 @@ impl<H: Host> VirtualCpu<H> {
         self.spins += 1;
         if self.has_waiting_sibling || self.spins >= SPINS_ALONE {
             self.spins = 0;
-            Next::GiveWay
+            Next::YieldTurn
         } else {
             Next::Resume
         }

@@ -195,7 +195,7 @@ impl<H: Host> Vm<H> {
     /// As [`Vm::restore`], also while its RAM is not ready for a start. It is when this ends well.
     pub(crate) fn become_saved(&self, saved: &SavedVm) -> Result<(), RestoreError> {
         let Checked { machine, vcpus } = self.check(saved)?;
-        if !self.lifecycle().claim() {
+        if !self.lifecycle().try_begin_start() {
             return Err(RestoreError::NotStopped);
         }
         self.restart_at.set(None);
@@ -208,7 +208,7 @@ impl<H: Host> Vm<H> {
         // BARs are where they were, or switched off.
         self.board.settle();
         if let Err(error) = restored {
-            self.lifecycle().rest();
+            self.lifecycle().set_stopped();
             return Err(error);
         }
         let mail: Vec<SavedMail> = vcpus.iter().map(|vcpu| vcpu.mail).collect();

@@ -48,7 +48,7 @@ impl<H: Host> Saving<H> {
     /// [`NotPaused`].
     pub(crate) fn new(vm: Arc<Vm<H>>) -> Result<Self, NotPaused> {
         // Before the state is taken: who goes on and pauses again meanwhile is found out.
-        let stretch = vm.lifecycle().stretch();
+        let stretch = vm.lifecycle().run_epoch();
         Ok(Self {
             stretch,
             saved: Some(vm.save()?),
@@ -69,7 +69,7 @@ impl<H: Host> Source for Saving<H> {
     fn next(&mut self, out: &mut Vec<u8>) -> Result<(), Gone> {
         // Each time, and a last time behind the last chunk: RAM that was read since belongs to its
         // saved state.
-        if self.vm.lifecycle().stretch() != self.stretch {
+        if self.vm.lifecycle().run_epoch() != self.stretch {
             return Err(Gone);
         }
         if let Some(saved) = self.saved.take() {

@@ -147,9 +147,9 @@ impl TestMachine {
         }];
         let (hypervisor, chores) = start(host, &modules);
         let homes = hypervisor
-            .porches
+            .inboxes
             .iter()
-            .map(|porch| Home::new(host, porch))
+            .map(|inbox| Home::new(host, inbox))
             .collect();
         let mut rig = Self {
             host,

@@ -20,7 +20,7 @@ use x86::{SegmentRegister, Vector};
 
 const ICR: u64 = 0xfee0_0300;
 const ICR_HIGH: u64 = 0xfee0_0310;
-const MOST_VCPUS: usize = 32;
+const MAX_VCPUS: usize = 32;
 
 /// Counts the kicks that CPU 0 gets.
 #[derive(Default)]
@@ -173,7 +173,7 @@ fn a_shorthand_does_not_reach_a_local_apic_that_is_off() {
 
 #[test]
 fn a_storm_to_vcpus_that_wait_for_their_turn_disturbs_their_cpu_once() {
-    let (kicks, cpus) = cpus(MOST_VCPUS);
+    let (kicks, cpus) = cpus(MAX_VCPUS);
     CPU.set(1);
     let storm = Ipi {
         shorthand: Shorthand::All,
@@ -185,17 +185,17 @@ fn a_storm_to_vcpus_that_wait_for_their_turn_disturbs_their_cpu_once() {
     }
     CPU.set(0);
     assert_eq!(kicks.0.load(Ordering::Relaxed), 1);
-    assert_eq!(taken(&cpus), [1; MOST_VCPUS]);
+    assert_eq!(taken(&cpus), [1; MAX_VCPUS]);
 }
 
 #[test]
 fn the_largest_vm_hears_a_broadcast_with_every_vcpu() {
-    let last = MOST_VCPUS - 1;
-    let mut rig = TestMachine::with(2, [spec("vm", MOST_VCPUS as u32)]);
+    let last = MAX_VCPUS - 1;
+    let mut rig = TestMachine::with(2, [spec("vm", MAX_VCPUS as u32)]);
     // INIT and SIPI to all but self.
     rig.store(ICR, 0xc_4500);
     rig.store(ICR, 0xc_4608);
-    for _ in 0..4 * MOST_VCPUS {
+    for _ in 0..4 * MAX_VCPUS {
         rig.pass_ns(sched::SLICE_NS);
     }
     for id in 1..=last {
@@ -207,7 +207,7 @@ fn the_largest_vm_hears_a_broadcast_with_every_vcpu() {
         rig.set_interrupts(0, id, true);
     }
     rig.store(ICR, 0xc_4055);
-    for _ in 0..4 * MOST_VCPUS {
+    for _ in 0..4 * MAX_VCPUS {
         rig.pass_ns(sched::SLICE_NS);
     }
     for id in 1..=last {

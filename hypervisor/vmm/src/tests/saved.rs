@@ -289,7 +289,7 @@ fn a_copy_whose_original_is_made_ready_for_a_new_life_stays_empty() {
     }
     assert!(!copy.ram_work.is_done());
     // Its memory is written from now on, though no guest runs yet.
-    assert!(rig.vm(0).lifecycle().claim());
+    assert!(rig.vm(0).lifecycle().try_begin_start());
     rig.settle();
     assert!(copy.ram_work.is_done());
     assert_eq!(copy.lifecycle().state(), VmState::Stopped);

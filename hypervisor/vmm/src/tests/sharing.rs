@@ -193,18 +193,18 @@ fn a_deadline_rings_if_it_would_be_missed_otherwise() {
     let kicks: &'static Kicks = Box::leak(Box::default());
     let bell = Bell::new(CpuId(0), kicks);
     CPU.set(1);
-    bell.begin_look();
+    bell.begin_scan();
     // Between the look and what it found, everybody rings.
-    bell.ring_by(at(u64::MAX - 1));
-    assert!(bell.answer() && bell.begin_look());
-    bell.looks_at(Some(at(100)));
-    bell.ring_by(at(100));
+    bell.ring_before(at(u64::MAX - 1));
+    assert!(bell.answer() && bell.begin_scan());
+    bell.scans_at(Some(at(100)));
+    bell.ring_before(at(100));
     assert!(!bell.is_rung());
-    bell.ring_by(at(99));
+    bell.ring_before(at(99));
     assert!(bell.answer());
-    bell.begin_look();
-    bell.looks_soon();
-    bell.ring_by(at(1));
+    bell.begin_scan();
+    bell.will_scan_soon();
+    bell.ring_before(at(1));
     assert!(!bell.is_rung());
     assert_eq!(kicks.0.load(Ordering::Relaxed), 2);
     CPU.set(0);

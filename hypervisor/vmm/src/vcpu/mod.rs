@@ -30,13 +30,13 @@ pub(crate) enum Next {
     /// Into the guest again.
     Resume,
     /// A physical interrupt came: into the guest again if it was for this vCPU, else as [`Next::Yield`].
-    Look,
+    HostInterrupt,
     /// Round the loop; the vCPU keeps its turn.
     Yield,
     /// Round the loop; somebody else first.
-    GiveWay,
+    YieldTurn,
     /// Round the loop; the vCPU of the same VM with this number first, if it waits for this CPU.
-    GiveWayTo(usize),
+    YieldTurnTo(usize),
     /// Nothing to do before mail comes or the timer fires.
     Sleep,
     /// The VM pauses: hold still.
@@ -139,24 +139,24 @@ impl<H: Host> VirtualCpu<H> {
     }
 
     /// Whether it may leave its pause: the VM goes on, or ends.
-    pub(crate) fn let_go(&mut self) -> bool {
+    pub(crate) fn may_leave_pause(&mut self) -> bool {
         if self.mailbox.has(Mail::RESUME) {
             // Before its first look at the clock.
-            self.go_on();
+            self.resume_clock();
         }
         self.mailbox.has(Mail::RESUME | Mail::HALT)
     }
 
     /// Its VM pauses: says that it holds still.
-    pub(crate) fn hold(&mut self) {
+    pub(crate) fn quiesce(&mut self) {
         if let Some(held) = self.vm.held.get(self.id) {
             *held.lock() = Some(Box::new(self.save()));
         }
-        self.vm.lifecycle().hold(self.host.now());
+        self.vm.lifecycle().quiesce(self.host.now());
     }
 
     /// The VM goes on: its TSC, too, has stood still.
-    fn go_on(&mut self) {
+    fn resume_clock(&mut self) {
         let behind_ns = self.vm.clock().behind_ns();
         let clock = self.host.clock();
         let stopped_at = self.vm.clock().stopped_at();
@@ -169,7 +169,7 @@ impl<H: Host> VirtualCpu<H> {
     }
 
     /// Reads the mail of a parked vCPU: only a beginning counts, which is returned. It runs from then on, or holds still.
-    pub(crate) fn unpark(&mut self, _cpu: &mut H::Cpu) -> Option<Begin> {
+    pub(crate) fn take_start_order(&mut self, _cpu: &mut H::Cpu) -> Option<Begin> {
         // Others of this VM may run already: what they sent is read before the first entry.
         let begin = self.mailbox.take_begin()?;
         match begin {
@@ -221,11 +221,11 @@ impl<H: Host> VirtualCpu<H> {
             self.stats.count(&exit);
             match self.handle(exit) {
                 Next::Resume => {}
-                Next::Look if self.stays_after_interrupt(cpu, until) => {}
-                Next::Look => break Next::Yield,
+                Next::HostInterrupt if self.stays_after_interrupt(cpu, until) => {}
+                Next::HostInterrupt => break Next::Yield,
                 end @ (Next::Yield
-                | Next::GiveWay
-                | Next::GiveWayTo(_)
+                | Next::YieldTurn
+                | Next::YieldTurnTo(_)
                 | Next::Sleep
                 | Next::Hold
                 | Next::Stop) => break end,

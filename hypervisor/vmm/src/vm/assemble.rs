@@ -1,6 +1,6 @@
 //! From a specification to a VM: RAM, second-level tables, board, vCPUs on their home CPUs.
 
-use crate::cpu::inbox::{Arrival, Porch};
+use crate::cpu::inbox::{Arrival, CpuInbox};
 use crate::saved::stream::Source;
 use crate::vcpu::stats::Stats;
 use crate::vm::kernel::{self, Image, Module, NoFile};
@@ -80,7 +80,7 @@ impl fmt::Display for AssembleError {
 pub(crate) struct AssembleContext<'a, H: Host> {
     pub(crate) host: &'static H,
     pub(crate) cables: &'static dyn Cables,
-    pub(crate) porches: &'a [Porch<H>],
+    pub(crate) inboxes: &'a [CpuInbox<H>],
     pub(crate) modules: &'a [Module],
 }
 
@@ -231,16 +231,16 @@ fn homes<'a, H: Host>(
     context: &AssembleContext<'a, H>,
     spec: &VmSpec,
     turn: &mut usize,
-) -> Result<Vec<&'a Porch<H>>, AssembleError> {
-    let allowed: Vec<&Porch<H>> = match &spec.cpu_affinity {
+) -> Result<Vec<&'a CpuInbox<H>>, AssembleError> {
+    let allowed: Vec<&CpuInbox<H>> = match &spec.cpu_affinity {
         Some(cpus) => cpus
             .iter()
             .map(|cpu| {
-                let porch = context.porches.get(*cpu as usize);
-                porch.ok_or(AssembleError::NoCpu(*cpu))
+                let inbox = context.inboxes.get(*cpu as usize);
+                inbox.ok_or(AssembleError::NoCpu(*cpu))
             })
             .collect::<Result<_, _>>()?,
-        None => context.porches.iter().collect(),
+        None => context.inboxes.iter().collect(),
     };
     let skipped = turn.checked_rem(allowed.len()).unwrap_or(0);
     let count = spec.cpus as usize;

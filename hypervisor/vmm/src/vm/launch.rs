@@ -2,7 +2,7 @@
 
 use crate::vm::Vm;
 use alloc::string::String;
-use board::{EndOrder, StopReason, VmState};
+use board::{StopOrder, StopReason, VmState};
 use core::sync::atomic::Ordering;
 use guest_memory::{GuestMemory, Unbacked};
 use host::Host;
@@ -31,13 +31,13 @@ impl<H: Host> Vm<H> {
         }
         if self.restart_at.get().is_some_and(|at| at <= now)
             && self.is_ready()
-            && self.lifecycle().claim()
+            && self.lifecycle().try_begin_start()
         {
             // The operator may have taken the restart back meanwhile.
             if self.restart_at.take().is_some() {
                 self.launch();
             } else {
-                self.lifecycle().rest();
+                self.lifecycle().set_stopped();
             }
         }
         if matches!(
@@ -94,7 +94,7 @@ impl<H: Host> Vm<H> {
             self.board.home().ring();
             return true;
         }
-        if !self.lifecycle().claim() {
+        if !self.lifecycle().try_begin_start() {
             return false;
         }
         self.restart_at.set(None);
@@ -103,9 +103,9 @@ impl<H: Host> Vm<H> {
     }
 
     /// Takes a stopped VM out of the world: it never starts again. Returns false when it is not stopped.
-    pub(crate) fn retire(&self) -> bool {
+    pub(crate) fn try_destroy(&self) -> bool {
         self.restart_at.set(None);
-        self.lifecycle().retire()
+        self.lifecycle().try_destroy()
     }
 
     /// Orders the VM to end, by the operator. Returns whether it will.
@@ -145,7 +145,7 @@ impl<H: Host> Vm<H> {
             Err(why) => {
                 log::error!("vm {}: {why}", self.name());
                 self.is_done.store(true, Ordering::SeqCst);
-                self.lifecycle().rest();
+                self.lifecycle().set_stopped();
                 false
             }
         }
@@ -186,7 +186,7 @@ impl<H: Host> Vm<H> {
     }
 
     /// Carries out an order to end; all vCPUs are parked.
-    pub(crate) fn conclude(&self, order: EndOrder) {
+    pub(crate) fn conclude(&self, order: StopOrder) {
         self.board.end_lines();
         // A guest that answers the power button with a reset was to stop all the same.
         let was_to_stop = self.stops_hard_at.take().is_some();
@@ -217,7 +217,7 @@ impl<H: Host> Vm<H> {
                 self.is_done.store(true, Ordering::SeqCst);
             }
         }
-        self.lifecycle().rest();
+        self.lifecycle().set_stopped();
         self.board.home().ring();
     }
 }

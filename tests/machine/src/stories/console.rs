@@ -12,8 +12,8 @@ const GUEST: &str = "echo";
 /// Has the console first, is beside it, and is what another one is made from.
 const FRONT: &str = "front";
 const BACK: &str = "back";
-const MOULD: &str = "mould";
-/// Made from the mould.
+const TEMPLATE: &str = "template";
+/// Made from the template.
 const THIRD: &str = "third";
 
 const TESTS: [&str; 7] = [
@@ -36,7 +36,7 @@ fn story(stage: &mut Stage<'_>) -> Result<()> {
     let text = config::host(false)
         + &vm(FRONT).text()
         + &vm(BACK).text()
-        + &vm(MOULD).line("template = true").text();
+        + &vm(TEMPLATE).line("template = true").text();
     let image = stage.parts.image(&text);
     let image = image.file(&config::on_volume(GUEST), &stage.parts.test_guest(GUEST));
     let mut rig = stage.start(&image, Shape::default())?;
@@ -136,8 +136,8 @@ fn edits(rig: &mut Rig) -> Result<()> {
 }
 
 fn comes_and_goes(rig: &mut Rig) -> Result<()> {
-    rig.order_says(&format!("create {MOULD} {THIRD}"), "is there")?;
-    rig.order_says(&format!("create {MOULD} {THIRD}"), "already")?;
+    rig.order_says(&format!("create {TEMPLATE} {THIRD}"), "is there")?;
+    rig.order_says(&format!("create {TEMPLATE} {THIRD}"), "already")?;
     rig.type_line(&format!("start {THIRD}"))?;
     rig.expect("[third] echo up", 20)?;
     rig.order_says(&format!("pause {THIRD}"), "pauses")?;

@@ -31,7 +31,7 @@ const KEPT: &str = "fairness/cap";
 /// How many reports are waited for, half a second of the guest's time apart at least.
 const REPORTS: u32 = 14;
 /// How often so many, at most.
-const MOST_ROUNDS: u32 = 6;
+const MAX_ROUNDS: u32 = 6;
 /// What a VM computes before that is not counted: both have come up then.
 const WARM_UP_MS: u64 = 1_000;
 /// How far from the weights, in percent.
@@ -141,7 +141,7 @@ fn settle_by_weight(rig: &mut Rig) -> Result<()> {
             rig.expect(&format!("[{LIGHT}] work "), 60)?;
         }
         let outcome = share_by_weight(&rig.machine.transcript());
-        if outcome.is_ok() || longer == MOST_ROUNDS {
+        if outcome.is_ok() || longer == MAX_ROUNDS {
             return outcome;
         }
     }

@@ -23,7 +23,7 @@ fn settled(vcpus: usize) -> (RunQueue, Instant, usize) {
     for _ in 0..vcpus {
         let vcpu = queue.pick(now).expect("all are awake");
         now = now.after_ns(SLICE_NS);
-        queue.put_back(vcpu, now);
+        queue.requeue(vcpu, now);
     }
     let first = queue.pick(now).expect("all are awake");
     (queue, now, first)
@@ -90,14 +90,14 @@ fn a_turn_that_is_handed_over_goes_to_the_one_that_is_meant() {
     let (mut queue, start, first) = settled(4);
     let at = |ms: u64| start.after_ns(ms * MS);
     let to = (first + 2) % 4;
-    queue.give_way(first, at(1), |vcpu| vcpu == to);
+    queue.yield_turn(first, at(1), |vcpu| vcpu == to);
     assert_eq!(queue.pick(at(1)), Some(to));
     // With it goes the rest of the slice, not a new one.
     assert_eq!(queue.next_look(at(1)), Some(at(5)));
     // One that sleeps cannot take it.
     queue.leave(to, at(2));
     let third = queue.pick(at(2)).expect("three are awake");
-    queue.give_way(third, at(3), |vcpu| vcpu == to);
+    queue.yield_turn(third, at(3), |vcpu| vcpu == to);
     let next = queue.pick(at(3)).expect("three are awake");
     assert!(next != to && next != third);
 }
@@ -107,7 +107,7 @@ fn alone_who_gives_way_goes_on() {
     let mut queue = queue(1);
     assert_eq!(queue.pick(AT(0)), Some(0));
     assert!(!queue.is_contended());
-    queue.give_way(0, AT(10), |_| true);
+    queue.yield_turn(0, AT(10), |_| true);
     assert_eq!(queue.pick(AT(10)), Some(0));
 }
 
@@ -134,11 +134,11 @@ fn nothing_allocates_within_what_was_reserved() {
                 None => running = queue.pick(now),
             },
             6 => match running.take() {
-                Some(one) => queue.give_way(one, now, |other| other == vcpu),
+                Some(one) => queue.yield_turn(one, now, |other| other == vcpu),
                 None => running = queue.pick(now),
             },
             _ => match running.take() {
-                Some(one) => queue.put_back(one, now),
+                Some(one) => queue.requeue(one, now),
                 None => running = queue.pick(now),
             },
         }
@@ -152,9 +152,9 @@ fn a_number_may_be_used_again() {
     let first = queue.pick(AT(0)).expect("two are awake");
     queue.remove(first);
     // It is gone: what came back of it says nothing.
-    queue.put_back(first, AT(MS));
+    queue.requeue(first, AT(MS));
     assert_eq!(queue.pick(AT(MS)), Some(1 - first));
-    queue.put_back(1 - first, AT(2 * MS));
+    queue.requeue(1 - first, AT(2 * MS));
     queue.enter(first, Arc::new(Share::default()));
     assert!(!queue.is_waiting(first));
     queue.wake(first, AT(2 * MS));
@@ -164,9 +164,9 @@ fn a_number_may_be_used_again() {
 #[test]
 fn a_turn_survives_an_exit_but_not_its_end() {
     let (mut queue, start, first) = settled(2);
-    queue.put_back(first, start.after_ns(SLICE_NS / 2));
+    queue.requeue(first, start.after_ns(SLICE_NS / 2));
     assert_eq!(queue.pick(start.after_ns(SLICE_NS / 2)), Some(first));
-    queue.put_back(first, start.after_ns(SLICE_NS));
+    queue.requeue(first, start.after_ns(SLICE_NS));
     assert_eq!(queue.pick(start.after_ns(SLICE_NS)), Some(1 - first));
 }
 
@@ -175,7 +175,7 @@ fn an_interrupted_turn_goes_on_with_what_is_left() {
     let (mut queue, start, first) = settled(2);
     let at = |ms: u64| start.after_ns(ms * MS);
     queue.enter(2, Arc::new(Share::default()));
-    queue.put_back(first, at(1));
+    queue.requeue(first, at(1));
     queue.wake(2, at(1));
     assert_eq!(queue.pick(at(1)), Some(2));
     queue.leave(2, at(2));
@@ -187,7 +187,7 @@ fn an_interrupted_turn_goes_on_with_what_is_left() {
 fn what_a_vcpu_waits_is_counted() {
     let mut queue = queue(2);
     let first = queue.pick(AT(0)).expect("two are awake");
-    queue.put_back(first, AT(SLICE_NS));
+    queue.requeue(first, AT(SLICE_NS));
     let second = queue.pick(AT(SLICE_NS)).expect("two are awake");
     assert_eq!(queue.waited_ns(second), SLICE_NS);
     assert_eq!(queue.waited_ns(first), 0);
@@ -198,12 +198,12 @@ fn an_order_does_not_wait_for_a_turn_or_a_cap() {
     let (mut queue, start, first) = settled(2);
     let light = Arc::new(Share::new(1, Some(1)));
     queue.enter(2, light.clone());
-    queue.put_back(first, start);
+    queue.requeue(first, start);
     queue.wake(2, start);
     light.charge(start, SECOND);
-    queue.hurry(2);
+    queue.expedite(2);
     assert_eq!(queue.pick(start), Some(2));
-    queue.put_back(2, start);
+    queue.requeue(2, start);
     assert_eq!(queue.pick(start), Some(first));
 }
 
@@ -226,8 +226,8 @@ fn turns_that_are_handed_over_are_paid_for() {
 fn time_that_is_nobodys_is_not_charged() {
     let (mut queue, start, first) = settled(2);
     let at = |ms: u64| start.after_ns(ms * MS);
-    queue.put_back(first, at(1));
-    queue.excuse(at(1), at(3));
+    queue.requeue(first, at(1));
+    queue.discount(at(1), at(3));
     assert_eq!(queue.pick(at(3)), Some(first));
     assert_eq!(queue.next_look(at(3)), Some(at(7)));
 }

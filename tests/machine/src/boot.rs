@@ -8,10 +8,10 @@ use anyhow::{Result, anyhow};
 
 use crate::beds::{Bed, Shape};
 use crate::parts::Parts;
-use crate::rig::Rig;
+use crate::test_machine::TestMachine;
 
-/// What a boot does; it reports each test to the stage as it ends.
-pub type Story = Box<dyn Fn(&mut Stage<'_>) -> Result<()> + Send + Sync>;
+/// What a boot does; it reports each test to the story_run as it ends.
+pub type Story = Box<dyn Fn(&mut StoryRun<'_>) -> Result<()> + Send + Sync>;
 
 /// One boot of a machine, or a few in a row.
 pub struct Boot {
@@ -36,7 +36,7 @@ impl Boot {
         name: &str,
         seconds: u32,
         tests: impl IntoIterator<Item = S>,
-        story: impl Fn(&mut Stage<'_>) -> Result<()> + Send + Sync + 'static,
+        story: impl Fn(&mut StoryRun<'_>) -> Result<()> + Send + Sync + 'static,
     ) -> Self {
         Self {
             bed,
@@ -69,21 +69,21 @@ impl Boot {
 
     /// Runs the story; every test is heard of exactly once.
     pub fn run(&self, parts: &Parts, verdicts: &Sender<Verdict>) {
-        let mut stage = Stage {
+        let mut story_run = StoryRun {
             boot: self,
             parts,
             verdicts,
             began: Instant::now(),
             open: self.tests.iter().cloned().collect(),
         };
-        let outcome = (self.story)(&mut stage);
-        let open = std::mem::take(&mut stage.open);
+        let outcome = (self.story)(&mut story_run);
+        let open = std::mem::take(&mut story_run.open);
         let mut reason = match outcome {
             Ok(()) => "the story ended without a word on it".to_owned(),
             Err(error) => format!("{error:#}"),
         };
         for test in open {
-            stage.tell(&test, Err(anyhow!("{reason}")));
+            story_run.tell(&test, Err(anyhow!("{reason}")));
             reason = "not reached: see the failure above it in the same boot".to_owned();
         }
     }
@@ -101,7 +101,7 @@ pub struct Verdict {
 }
 
 /// What a story works with.
-pub struct Stage<'a> {
+pub struct StoryRun<'a> {
     boot: &'a Boot,
     /// What was built.
     pub parts: &'a Parts,
@@ -110,7 +110,7 @@ pub struct Stage<'a> {
     open: BTreeSet<String>,
 }
 
-impl Stage<'_> {
+impl StoryRun<'_> {
     /// Where this plays.
     pub fn bed(&self) -> Bed {
         self.boot.bed
@@ -152,8 +152,8 @@ impl Stage<'_> {
     ///
     /// # Errors
     /// The image cannot be made or the emulator not started.
-    pub fn start(&self, image: &xtask::image::Spec, shape: Shape) -> Result<Rig> {
+    pub fn start(&self, image: &xtask::image::Spec, shape: Shape) -> Result<TestMachine> {
         let log_name = format!("{}-{}", self.boot.bed.name, self.boot.name);
-        Rig::start(self.boot.bed, &log_name, image, shape)
+        TestMachine::start(self.boot.bed, &log_name, image, shape)
     }
 }

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 
-use crate::rig::{PANIC, Rig};
+use crate::test_machine::{PANIC, TestMachine};
 
 const ROWS: NonZeroU16 = NonZeroU16::new(25).expect("it is not zero");
 const COLUMNS: NonZeroU16 = NonZeroU16::new(80).expect("it is not zero");
 
-/// A terminal on a rig's serial port: understands what the port says.
+/// A terminal on a test_machine's serial port: understands what the port says.
 pub struct Screen {
     terminal: vt100::Parser,
 }
@@ -57,8 +57,8 @@ impl Screen {
     }
 
     /// Takes in what arrives within `patience`, as soon as anything does.
-    pub fn look(&mut self, rig: &mut Rig, patience: Duration) {
-        let fresh = rig.machine.fresh(patience);
+    pub fn look(&mut self, test_machine: &mut TestMachine, patience: Duration) {
+        let fresh = test_machine.machine.fresh(patience);
         self.terminal.process(&fresh);
     }
 
@@ -68,20 +68,20 @@ impl Screen {
     /// It is not so in time, with what is on the screen; or the machine has ended.
     pub fn wait(
         &mut self,
-        rig: &mut Rig,
+        test_machine: &mut TestMachine,
         what: &str,
         qemu_s: u64,
         mut is_so: impl FnMut(&Self) -> bool,
     ) -> Result<()> {
-        let until = Instant::now() + rig.bed.patience(qemu_s);
+        let until = Instant::now() + test_machine.bed.patience(qemu_s);
         loop {
-            self.look(rig, Duration::from_millis(100));
+            self.look(test_machine, Duration::from_millis(100));
             if is_so(self) {
                 return Ok(());
             }
             let text = self.text();
-            ensure!(!text.contains(PANIC), "{}", rig.last_words());
-            if let Some(status) = rig.machine.ended() {
+            ensure!(!text.contains(PANIC), "{}", test_machine.last_words());
+            if let Some(status) = test_machine.machine.ended() {
                 bail!("the emulator ended ({status}) before {what}");
             }
             ensure!(Instant::now() < until, "no {what} on the screen:\n{text}");

@@ -1,4 +1,4 @@
-//! The gate between a guest and a terminal: what is not known to be harmless does not pass.
+//! The filter between a guest and a terminal: what is not known to be harmless does not pass.
 
 use crate::modes::Modes;
 use crate::sequence::Sequence;
@@ -51,13 +51,13 @@ impl Confined {
         if byte == 0x1b || byte >= 0x80 {
             self.is_inside = true;
         }
-        let mut gate = Gate {
+        let mut filter = Filter {
             modes: &mut self.modes,
             sink,
             has_ended: false,
         };
-        self.parser.advance(&mut gate, &[byte]);
-        if gate.has_ended {
+        self.parser.advance(&mut filter, &[byte]);
+        if filter.has_ended {
             // What has ended may be half a symbol, and this the start of a sequence.
             self.is_inside = byte == 0x1b;
         }
@@ -65,14 +65,14 @@ impl Confined {
 }
 
 /// What happens to what the parser has found.
-struct Gate<'a, S> {
+struct Filter<'a, S> {
     modes: &'a mut Modes,
     sink: &'a mut S,
     /// Whether the parser is back where letters are letters.
     has_ended: bool,
 }
 
-impl<S: Sink> Gate<'_, S> {
+impl<S: Sink> Filter<'_, S> {
     fn csi(&mut self, params: &Params, last: u8, default: u16, largest: u16) {
         let mut sequence = Sequence::csi(b"");
         for value in params.iter().filter_map(|param| param.first()).take(2) {
@@ -187,7 +187,7 @@ fn is_text(symbol: char) -> bool {
             '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{e0000}'..='\u{e007f}')
 }
 
-impl<S: Sink> Perform for Gate<'_, S> {
+impl<S: Sink> Perform for Filter<'_, S> {
     fn print(&mut self, symbol: char) {
         self.has_ended = true;
         self.modes.is_home = false;

@@ -151,22 +151,22 @@ impl TestMachine {
             .iter()
             .map(|inbox| Home::new(host, inbox))
             .collect();
-        let mut rig = Self {
+        let mut test_machine = Self {
             host,
             hypervisor,
             homes,
             chores,
         };
-        rig.settle();
+        test_machine.settle();
         for _ in 0..PATIENCE {
-            let vms = rig.hypervisor.vms();
+            let vms = test_machine.hypervisor.vms();
             if vms.iter().all(|vm| vm.ram_work.is_done()) {
                 break;
             }
-            rig.turns();
+            test_machine.turns();
         }
-        rig.turns();
-        rig
+        test_machine.turns();
+        test_machine
     }
 
     /// One turn of a CPU's loop. A vCPU whose exits are used up is interrupted.

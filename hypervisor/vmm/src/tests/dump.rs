@@ -59,32 +59,32 @@ fn a_guest_fills_the_log_with_its_state_once_until_it_is_started_by_hand() {
         on_crash: After::Restart,
         ..spec("vm", 2)
     };
-    let mut rig = TestMachine::with(2, [restarts]);
-    rig.start_second();
+    let mut test_machine = TestMachine::with(2, [restarts]);
+    test_machine.start_second();
     let unexpected = || Exit::Unexpected(RawExit::default());
     // On both at once: one of them is why the VM ends.
     for id in [0, 1] {
-        let exits = &mut rig.vcpu(0, id).backend.exits;
+        let exits = &mut test_machine.vcpu(0, id).backend.exits;
         exits.clear();
         exits.push_back(unexpected());
     }
-    rig.settle();
+    test_machine.settle();
     let lines = LINES.with_borrow(Vec::len);
     assert!(lines > 2, "the state is there");
     assert_eq!(states(), 1);
     // As often as it restarts by itself.
     for _ in 0..3 {
-        rig.pass_ns(2_000_000_000);
-        rig.settle();
-        assert_eq!(rig.state(0), VmState::Running);
-        rig.run([unexpected()]);
-        rig.settle();
+        test_machine.pass_ns(2_000_000_000);
+        test_machine.settle();
+        assert_eq!(test_machine.state(0), VmState::Running);
+        test_machine.run([unexpected()]);
+        test_machine.settle();
         assert_eq!(states(), 0);
     }
-    assert!(rig.vm(0).end(After::Stop));
-    rig.settle();
-    assert!(rig.vm(0).start());
-    rig.settle();
-    rig.run([unexpected()]);
+    assert!(test_machine.vm(0).end(After::Stop));
+    test_machine.settle();
+    assert!(test_machine.vm(0).start());
+    test_machine.settle();
+    test_machine.run([unexpected()]);
     assert_eq!(states(), 1);
 }

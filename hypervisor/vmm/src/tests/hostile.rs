@@ -181,15 +181,15 @@ fn attack(seed: u64) {
         cpu_affinity: Some(std::vec![0]),
         ..spec("good", 1)
     };
-    let mut rig = TestMachine::with(2, [hostile, good]);
-    let mut entries = rig.vcpu(1, 0).backend.entries;
+    let mut test_machine = TestMachine::with(2, [hostile, good]);
+    let mut entries = test_machine.vcpu(1, 0).backend.entries;
     for step in 1..=6_000u32 {
-        if rig.vm(0).is_done() {
-            assert!(rig.vm(0).start(), "it powered off");
+        if test_machine.vm(0).is_done() {
+            assert!(test_machine.vm(0).start(), "it powered off");
         }
         // Sleepers are woken from outside now and then.
         if dice.below(4) == 0 {
-            let vm = rig.vm(0);
+            let vm = test_machine.vm(0);
             let mailboxes = vm.cpus().mailboxes();
             mailboxes[0].send(Mail::NMI);
             mailboxes[1].send(Mail::NMI);
@@ -203,7 +203,7 @@ fn attack(seed: u64) {
             dice.value()
         };
         let (rsi, rcx, rax) = (dice.value(), dice.value(), dice.value());
-        let backend = &mut rig.vcpu(0, id).backend;
+        let backend = &mut test_machine.vcpu(0, id).backend;
         backend.set_gpr(Gpr::Rdi, address);
         backend.set_gpr(Gpr::Rsi, if step % 2 == 0 { address } else { rsi });
         backend.set_gpr(Gpr::Rcx, rcx);
@@ -213,17 +213,17 @@ fn attack(seed: u64) {
         backend.exits.clear();
         backend.exits.push_back(exit);
         backend.exits.push_back(Exit::HostInterrupt);
-        rig.set_interrupts(0, id, dice.below(2) == 0);
+        test_machine.set_interrupts(0, id, dice.below(2) == 0);
         let ns = match dice.below(8) {
             0 => 2_000_000_000,
             1..=2 => 5_000_000,
             _ => dice.below(100_000),
         };
-        rig.host.pass_ns(ns);
-        rig.turns();
+        test_machine.host.pass_ns(ns);
+        test_machine.turns();
         if step.is_multiple_of(100) {
-            assert_eq!(rig.state(1), VmState::Running);
-            let now = rig.vcpu(1, 0).backend.entries;
+            assert_eq!(test_machine.state(1), VmState::Running);
+            let now = test_machine.vcpu(1, 0).backend.entries;
             assert!(
                 now > entries,
                 "the neighbour starves after {step} steps of {seed:#x}"
@@ -231,7 +231,7 @@ fn attack(seed: u64) {
             entries = now;
         }
     }
-    let exits: u64 = rig
+    let exits: u64 = test_machine
         .vm(0)
         .stats()
         .iter()
@@ -239,15 +239,22 @@ fn attack(seed: u64) {
         .sum();
     assert!(exits > 4_000, "most of it was tried: {exits}");
     let mut page = std::string::String::new();
-    rig.vm(0).inspect(&mut page).expect("a string takes all");
+    test_machine
+        .vm(0)
+        .inspect(&mut page)
+        .expect("a string takes all");
     assert!(page.contains("vm hostile"), "{page}");
-    // Its operator can always end it.
-    rig.vm(0).end(After::Stop);
+    can_be_ended(&mut test_machine);
+}
+
+/// Its operator can always end it.
+fn can_be_ended(test_machine: &mut TestMachine) {
+    test_machine.vm(0).end(After::Stop);
     for _ in 0..100 {
-        rig.host.pass_ns(5_000_000);
-        rig.turns();
+        test_machine.host.pass_ns(5_000_000);
+        test_machine.turns();
     }
-    assert_eq!(rig.state(0), VmState::Stopped);
+    assert_eq!(test_machine.state(0), VmState::Stopped);
 }
 
 #[test]

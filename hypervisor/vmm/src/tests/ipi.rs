@@ -191,28 +191,28 @@ fn a_storm_to_vcpus_that_wait_for_their_turn_disturbs_their_cpu_once() {
 #[test]
 fn the_largest_vm_hears_a_broadcast_with_every_vcpu() {
     let last = MAX_VCPUS - 1;
-    let mut rig = TestMachine::with(2, [spec("vm", MAX_VCPUS as u32)]);
+    let mut test_machine = TestMachine::with(2, [spec("vm", MAX_VCPUS as u32)]);
     // INIT and SIPI to all but self.
-    rig.store(ICR, 0xc_4500);
-    rig.store(ICR, 0xc_4608);
+    test_machine.store(ICR, 0xc_4500);
+    test_machine.store(ICR, 0xc_4608);
     for _ in 0..4 * MAX_VCPUS {
-        rig.pass_ns(sched::SLICE_NS);
+        test_machine.pass_ns(sched::SLICE_NS);
     }
     for id in 1..=last {
-        let vcpu = rig.vcpu(0, id);
+        let vcpu = test_machine.vcpu(0, id);
         assert_eq!(vcpu.activity, Activity::Running, "vCPU {id}");
         let cs = vcpu.backend.state.segment[SegmentRegister::Cs as usize];
         assert_eq!(cs.base, 0x8000);
         vcpu.local.apic.enter_virtual_wire();
-        rig.set_interrupts(0, id, true);
+        test_machine.set_interrupts(0, id, true);
     }
-    rig.store(ICR, 0xc_4055);
+    test_machine.store(ICR, 0xc_4055);
     for _ in 0..4 * MAX_VCPUS {
-        rig.pass_ns(sched::SLICE_NS);
+        test_machine.pass_ns(sched::SLICE_NS);
     }
     for id in 1..=last {
         assert_eq!(
-            rig.delivered(0, id),
+            test_machine.delivered(0, id),
             [Event::Interrupt(Vector(0x55))],
             "vCPU {id}"
         );
@@ -221,17 +221,17 @@ fn the_largest_vm_hears_a_broadcast_with_every_vcpu() {
 
 #[test]
 fn init_stops_a_halted_vcpu_until_its_start_up_ipi() {
-    let mut rig = TestMachine::with(2, [spec("vm", 2)]);
-    rig.start_second();
-    rig.run_on(0, 1, [hlt()]);
-    assert_eq!(rig.vcpu(0, 1).activity, Activity::Halted);
-    rig.store(ICR_HIGH, 1 << 24);
-    rig.store(ICR, 0x4500);
-    rig.turns();
-    assert_eq!(rig.vcpu(0, 1).activity, Activity::WaitForSipi);
-    rig.store(ICR, 0x4620);
-    rig.turns();
-    let vcpu = rig.vcpu(0, 1);
+    let mut test_machine = TestMachine::with(2, [spec("vm", 2)]);
+    test_machine.start_second();
+    test_machine.run_on(0, 1, [hlt()]);
+    assert_eq!(test_machine.vcpu(0, 1).activity, Activity::Halted);
+    test_machine.store(ICR_HIGH, 1 << 24);
+    test_machine.store(ICR, 0x4500);
+    test_machine.turns();
+    assert_eq!(test_machine.vcpu(0, 1).activity, Activity::WaitForSipi);
+    test_machine.store(ICR, 0x4620);
+    test_machine.turns();
+    let vcpu = test_machine.vcpu(0, 1);
     assert_eq!(vcpu.activity, Activity::Running);
     let cs = vcpu.backend.state.segment[SegmentRegister::Cs as usize];
     assert_eq!(cs.base, 0x2_0000);
@@ -239,25 +239,29 @@ fn init_stops_a_halted_vcpu_until_its_start_up_ipi() {
 
 #[test]
 fn a_start_up_ipi_to_a_running_vcpu_is_lost() {
-    let mut rig = TestMachine::with(2, [spec("vm", 2)]);
-    rig.start_second();
-    rig.store(ICR_HIGH, 1 << 24);
-    rig.store(ICR, 0x4620);
-    rig.turns();
-    let cs = rig.vcpu(0, 1).backend.state.segment[SegmentRegister::Cs as usize];
+    let mut test_machine = TestMachine::with(2, [spec("vm", 2)]);
+    test_machine.start_second();
+    test_machine.store(ICR_HIGH, 1 << 24);
+    test_machine.store(ICR, 0x4620);
+    test_machine.turns();
+    let cs = test_machine.vcpu(0, 1).backend.state.segment[SegmentRegister::Cs as usize];
     assert_eq!(cs.base, 0x8000);
 }
 
 #[test]
 fn init_to_the_boot_processor_resets_the_machine() {
-    let mut rig = TestMachine::with(1, [spec("vm", 2)]);
-    rig.start_second();
-    rig.store(ICR_HIGH, 0);
-    rig.store(ICR, 0x4500);
-    rig.turns();
-    rig.turns();
-    assert_ne!(rig.state(0), VmState::Running);
-    let reason = rig.vm(0).lifecycle().last_stop().expect("it stopped");
+    let mut test_machine = TestMachine::with(1, [spec("vm", 2)]);
+    test_machine.start_second();
+    test_machine.store(ICR_HIGH, 0);
+    test_machine.store(ICR, 0x4500);
+    test_machine.turns();
+    test_machine.turns();
+    assert_ne!(test_machine.state(0), VmState::Running);
+    let reason = test_machine
+        .vm(0)
+        .lifecycle()
+        .last_stop()
+        .expect("it stopped");
     assert_eq!(
         alloc::format!("{reason}"),
         "reset by the guest (INIT to the boot processor)"
@@ -266,24 +270,28 @@ fn init_to_the_boot_processor_resets_the_machine() {
 
 #[test]
 fn an_apic_base_past_the_last_address_is_refused() {
-    let mut rig = TestMachine::new();
-    let bits = rig.vm(0).model().physical_bits();
-    rig.write_msr(x86::msr::IA32_APIC_BASE, 0xfee0_0900 | 1 << bits);
+    let mut test_machine = TestMachine::new();
+    let bits = test_machine.vm(0).model().physical_bits();
+    test_machine.write_msr(x86::msr::IA32_APIC_BASE, 0xfee0_0900 | 1 << bits);
     let gp = Event::Exception(x86::Fault::GENERAL_PROTECTION);
-    assert_eq!(rig.delivered(0, 0), [gp]);
-    rig.write_msr(x86::msr::IA32_APIC_BASE, 0xfee0_0900 | 1 << (bits - 1));
-    assert_eq!(rig.delivered(0, 0), []);
+    assert_eq!(test_machine.delivered(0, 0), [gp]);
+    test_machine.write_msr(x86::msr::IA32_APIC_BASE, 0xfee0_0900 | 1 << (bits - 1));
+    assert_eq!(test_machine.delivered(0, 0), []);
 }
 
 #[test]
 fn after_reset_and_init_edx_says_which_cpu_it_is() {
-    let mut rig = TestMachine::with(2, [spec("smp", 2)]);
-    let edx = |rig: &mut TestMachine| rig.vcpu(0, 1).backend.gpr(x86::Gpr::Rdx) as u32;
-    assert_eq!(edx(&mut rig), crate::test_host::SIGNATURE);
-    rig.start_second();
-    assert_eq!(edx(&mut rig), crate::test_host::SIGNATURE);
-    rig.vcpu(0, 1).backend.set_gpr(x86::Gpr::Rdx, u64::MAX);
-    rig.vm(0).cpus().mailboxes()[1].post_init();
-    rig.settle();
-    assert_eq!(edx(&mut rig), crate::test_host::SIGNATURE);
+    let mut test_machine = TestMachine::with(2, [spec("smp", 2)]);
+    let edx =
+        |test_machine: &mut TestMachine| test_machine.vcpu(0, 1).backend.gpr(x86::Gpr::Rdx) as u32;
+    assert_eq!(edx(&mut test_machine), crate::test_host::SIGNATURE);
+    test_machine.start_second();
+    assert_eq!(edx(&mut test_machine), crate::test_host::SIGNATURE);
+    test_machine
+        .vcpu(0, 1)
+        .backend
+        .set_gpr(x86::Gpr::Rdx, u64::MAX);
+    test_machine.vm(0).cpus().mailboxes()[1].post_init();
+    test_machine.settle();
+    assert_eq!(edx(&mut test_machine), crate::test_host::SIGNATURE);
 }

@@ -12,6 +12,7 @@ mod life;
 mod pause;
 mod registry;
 mod saved;
+mod saved_ends;
 mod sections;
 mod sharing;
 mod signals;

@@ -10,9 +10,9 @@ use addr::Gpa;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use board::{StopReason, VmState};
+use board::VmState;
 use guest_memory::GuestMemory;
-use vcpu::{Activity, EntryRefused, Event, Exit, Vcpu};
+use vcpu::{Activity, Event, Vcpu};
 use vm_spec::VmSpec;
 use x86::{Gpr, Vector, Width, msr};
 
@@ -109,85 +109,92 @@ pub(super) fn state(vm: &Vm<TestHost>) -> SavedVm {
 
 #[test]
 fn a_copy_is_what_its_original_is() {
-    let mut rig = TestMachine::new();
-    rig.out(0x3ff, 0x5a);
-    rig.start_pit(1193);
-    rig.backend().state.gpr[3] = 0x1234;
-    rig.backend().state.lstar = 0xffff_ffff_8000_0000;
-    rig.backend().vector = *b"avx!";
-    rig.vm(0)
+    let mut test_machine = TestMachine::new();
+    test_machine.out(0x3ff, 0x5a);
+    test_machine.start_pit(1193);
+    test_machine.backend().state.gpr[3] = 0x1234;
+    test_machine.backend().state.lstar = 0xffff_ffff_8000_0000;
+    test_machine.backend().vector = *b"avx!";
+    test_machine
+        .vm(0)
         .ram()
         .write(Gpa::new(0x12_3456), b"memory")
         .expect("RAM");
-    rig.pass_ns(700_000);
-    rig.pause();
-    let copy = rig.copy();
-    assert!(state(&copy) == state(&rig.vm(0)));
+    test_machine.pass_ns(700_000);
+    test_machine.pause();
+    let copy = test_machine.copy();
+    assert!(state(&copy) == state(&test_machine.vm(0)));
     let mut bytes = [0; 6];
     copy.ram()
         .read(Gpa::new(0x12_3456), &mut bytes)
         .expect("RAM");
     assert_eq!(&bytes, b"memory");
-    rig.resume_copy();
-    let backend = &rig.vcpu(1, 0).backend;
+    test_machine.resume_copy();
+    let backend = &test_machine.vcpu(1, 0).backend;
     assert_eq!(backend.gpr(Gpr::Rbx), 0x1234);
     assert_eq!(backend.state.lstar, 0xffff_ffff_8000_0000);
     assert_eq!(&backend.vector, b"avx!");
-    rig.run_on(1, 0, [input(0x3ff, Width::Byte)]);
-    assert_eq!(rig.vcpu(1, 0).backend.gpr(Gpr::Rax) as u8, 0x5a);
+    test_machine.run_on(1, 0, [input(0x3ff, Width::Byte)]);
+    assert_eq!(test_machine.vcpu(1, 0).backend.gpr(Gpr::Rax) as u8, 0x5a);
     // The original sleeps on.
-    assert_eq!(rig.state(0), VmState::Paused);
+    assert_eq!(test_machine.state(0), VmState::Paused);
 }
 
 #[test]
 fn its_clocks_go_on_where_the_originals_stopped() {
-    let mut rig = TestMachine::new();
-    rig.pass_ns(5_000);
-    let tsc = rig.shown_tsc();
-    rig.set_interrupts(0, 0, true);
-    rig.store(0xfee0_00f0, 0x1ff);
-    rig.store(0xfee0_0320, 0x4_0040);
-    rig.write_msr(msr::IA32_TSC_DEADLINE, tsc + 1_000_000);
-    rig.pass_ns(400_000);
-    let tsc = rig.shown_tsc();
-    rig.pause();
-    rig.pass_ns(3 * SECOND_NS);
-    rig.copy();
-    rig.pass_ns(3 * SECOND_NS);
-    rig.resume_copy();
-    rig.set_interrupts(1, 0, true);
-    rig.run_on(1, 0, [crate::test_host::read_msr(msr::IA32_TSC)]);
-    assert_eq!(rig.vcpu(1, 0).backend.gpr(Gpr::Rax), tsc);
-    rig.pass_ns(500_000);
-    assert_eq!(rig.delivered(1, 0), []);
-    rig.pass_ns(200_000);
-    assert_eq!(rig.delivered(1, 0), [Event::Interrupt(Vector(0x40))]);
+    let mut test_machine = TestMachine::new();
+    test_machine.pass_ns(5_000);
+    let tsc = test_machine.shown_tsc();
+    test_machine.set_interrupts(0, 0, true);
+    test_machine.store(0xfee0_00f0, 0x1ff);
+    test_machine.store(0xfee0_0320, 0x4_0040);
+    test_machine.write_msr(msr::IA32_TSC_DEADLINE, tsc + 1_000_000);
+    test_machine.pass_ns(400_000);
+    let tsc = test_machine.shown_tsc();
+    test_machine.pause();
+    test_machine.pass_ns(3 * SECOND_NS);
+    test_machine.copy();
+    test_machine.pass_ns(3 * SECOND_NS);
+    test_machine.resume_copy();
+    test_machine.set_interrupts(1, 0, true);
+    test_machine.run_on(1, 0, [crate::test_host::read_msr(msr::IA32_TSC)]);
+    assert_eq!(test_machine.vcpu(1, 0).backend.gpr(Gpr::Rax), tsc);
+    test_machine.pass_ns(500_000);
+    assert_eq!(test_machine.delivered(1, 0), []);
+    test_machine.pass_ns(200_000);
+    assert_eq!(
+        test_machine.delivered(1, 0),
+        [Event::Interrupt(Vector(0x40))]
+    );
 }
 
 #[test]
 fn lines_are_held_and_edges_are_not_seen_twice() {
-    let mut rig = TestMachine::new();
-    rig.route(4, 0x51);
-    rig.set_interrupts(0, 0, true);
+    let mut test_machine = TestMachine::new();
+    test_machine.route(4, 0x51);
+    test_machine.set_interrupts(0, 0, true);
     // THR empty raises the line; the interrupt is taken and ended, the line stays.
-    rig.out(0x3f9, 2);
-    rig.turns();
-    assert_eq!(rig.delivered(0, 0).len(), 1);
-    rig.store(0xfee0_00b0, 0);
-    rig.pause();
-    rig.copy();
-    rig.resume_copy();
-    rig.pass_ns(SECOND_NS);
-    assert_eq!(rig.delivered(1, 0), []);
+    test_machine.out(0x3f9, 2);
+    test_machine.turns();
+    assert_eq!(test_machine.delivered(0, 0).len(), 1);
+    test_machine.store(0xfee0_00b0, 0);
+    test_machine.pause();
+    test_machine.copy();
+    test_machine.resume_copy();
+    test_machine.pass_ns(SECOND_NS);
+    assert_eq!(test_machine.delivered(1, 0), []);
     // Down and up again: a new edge.
-    rig.run_on(1, 0, [out(0x3f9, 0), out(0x3f9, 2)]);
-    rig.turns();
-    assert_eq!(rig.delivered(1, 0), [Event::Interrupt(Vector(0x51))]);
+    test_machine.run_on(1, 0, [out(0x3f9, 0), out(0x3f9, 2)]);
+    test_machine.turns();
+    assert_eq!(
+        test_machine.delivered(1, 0),
+        [Event::Interrupt(Vector(0x51))]
+    );
 }
 
 #[test]
 fn the_pic_pair_sees_no_edge_of_a_line_that_was_high() {
-    let mut rig = TestMachine::new();
+    let mut test_machine = TestMachine::new();
     // Vectors from 20h on, EOI by itself, line 4 open.
     for (port, value) in [
         (0x20, 0x11),
@@ -196,46 +203,55 @@ fn the_pic_pair_sees_no_edge_of_a_line_that_was_high() {
         (0x21, 3),
         (0x21, 0xef),
     ] {
-        rig.out(port, value);
+        test_machine.out(port, value);
     }
-    rig.set_interrupts(0, 0, true);
-    rig.out(0x3f9, 2);
-    rig.turns();
-    assert_eq!(rig.delivered(0, 0), [Event::Interrupt(Vector(0x24))]);
-    rig.pause();
-    rig.copy();
-    rig.resume_copy();
-    rig.pass_ns(SECOND_NS);
-    assert_eq!(rig.delivered(1, 0), []);
-    rig.run_on(1, 0, [out(0x3f9, 0), out(0x3f9, 2)]);
-    rig.turns();
-    assert_eq!(rig.delivered(1, 0), [Event::Interrupt(Vector(0x24))]);
+    test_machine.set_interrupts(0, 0, true);
+    test_machine.out(0x3f9, 2);
+    test_machine.turns();
+    assert_eq!(
+        test_machine.delivered(0, 0),
+        [Event::Interrupt(Vector(0x24))]
+    );
+    test_machine.pause();
+    test_machine.copy();
+    test_machine.resume_copy();
+    test_machine.pass_ns(SECOND_NS);
+    assert_eq!(test_machine.delivered(1, 0), []);
+    test_machine.run_on(1, 0, [out(0x3f9, 0), out(0x3f9, 2)]);
+    test_machine.turns();
+    assert_eq!(
+        test_machine.delivered(1, 0),
+        [Event::Interrupt(Vector(0x24))]
+    );
 }
 
 #[test]
 fn what_waits_for_a_vcpu_waits_in_the_copy() {
-    let mut rig = TestMachine::with(2, [spec("vm", 3)]);
-    rig.start_second();
-    rig.run_on(0, 1, [hlt()]);
-    rig.set_interrupts(0, 0, false);
-    rig.route(4, 0x51);
-    rig.out(0x3f9, 1);
-    rig.vcpu(0, 1).backend.queued = Some(Event::Nmi);
-    rig.vcpu(0, 1).backend.is_nmi_blocked = true;
-    rig.pause();
+    let mut test_machine = TestMachine::with(2, [spec("vm", 3)]);
+    test_machine.start_second();
+    test_machine.run_on(0, 1, [hlt()]);
+    test_machine.set_interrupts(0, 0, false);
+    test_machine.route(4, 0x51);
+    test_machine.out(0x3f9, 1);
+    test_machine.vcpu(0, 1).backend.queued = Some(Event::Nmi);
+    test_machine.vcpu(0, 1).backend.is_nmi_blocked = true;
+    test_machine.pause();
     // Comes during the pause: it is in no local APIC yet.
-    rig.reaches_serial_port(b'x');
-    let copy = rig.copy();
-    assert!(state(&copy) == state(&rig.vm(0)));
-    assert_eq!(rig.vcpu(1, 1).activity, Activity::Halted);
-    assert_eq!(rig.vcpu(1, 2).activity, Activity::WaitForSipi);
-    assert_eq!(rig.vcpu(1, 1).backend.queued, Some(Event::Nmi));
-    assert!(rig.vcpu(1, 1).backend.is_nmi_blocked);
-    rig.set_interrupts(1, 0, true);
-    rig.resume_copy();
-    assert_eq!(rig.delivered(1, 0), [Event::Interrupt(Vector(0x51))]);
-    rig.run_on(1, 0, [input(0x3f8, Width::Byte)]);
-    assert_eq!(rig.vcpu(1, 0).backend.gpr(Gpr::Rax) as u8, b'x');
+    test_machine.reaches_serial_port(b'x');
+    let copy = test_machine.copy();
+    assert!(state(&copy) == state(&test_machine.vm(0)));
+    assert_eq!(test_machine.vcpu(1, 1).activity, Activity::Halted);
+    assert_eq!(test_machine.vcpu(1, 2).activity, Activity::WaitForSipi);
+    assert_eq!(test_machine.vcpu(1, 1).backend.queued, Some(Event::Nmi));
+    assert!(test_machine.vcpu(1, 1).backend.is_nmi_blocked);
+    test_machine.set_interrupts(1, 0, true);
+    test_machine.resume_copy();
+    assert_eq!(
+        test_machine.delivered(1, 0),
+        [Event::Interrupt(Vector(0x51))]
+    );
+    test_machine.run_on(1, 0, [input(0x3f8, Width::Byte)]);
+    assert_eq!(test_machine.vcpu(1, 0).backend.gpr(Gpr::Rax) as u8, b'x');
 }
 
 #[test]
@@ -248,133 +264,106 @@ fn only_a_paused_vm_is_saved_and_only_a_stopped_one_of_the_same_shape_takes_it()
         vms: [spec("vm", 1), template].into(),
         ..vm_spec::Config::default()
     };
-    let mut rig = TestMachine::configured(1, &config);
-    assert!(rig.vm(0).save().is_err());
-    let refused = rig.hypervisor.copy("vm", "copy").err();
+    let mut test_machine = TestMachine::configured(1, &config);
+    assert!(test_machine.vm(0).save().is_err());
+    let refused = test_machine.hypervisor.copy("vm", "copy").err();
     assert_eq!(refused, Some(CreateError::NotPaused));
-    rig.pause();
-    let saved = state(&rig.vm(0));
-    assert_eq!(rig.vm(0).restore(&saved), Err(RestoreError::NotStopped));
-    let two = rig.hypervisor.create("two", None).expect("memory");
-    rig.settle();
+    test_machine.pause();
+    let saved = state(&test_machine.vm(0));
+    assert_eq!(
+        test_machine.vm(0).restore(&saved),
+        Err(RestoreError::NotStopped)
+    );
+    let two = test_machine.hypervisor.create("two", None).expect("memory");
+    test_machine.settle();
     assert_eq!(two.restore(&saved), Err(RestoreError::Shape));
     assert_eq!(two.lifecycle().state(), VmState::Stopped);
 }
 
 #[test]
 fn a_copy_whose_original_goes_on_too_early_stays_empty() {
-    let mut rig = TestMachine::new();
-    rig.pause();
-    let copy = rig.hypervisor.copy("vm", "copy").expect("memory");
-    rig.turns();
-    rig.turns();
-    assert!(rig.vm(0).resume());
-    rig.settle();
+    let mut test_machine = TestMachine::new();
+    test_machine.pause();
+    let copy = test_machine.hypervisor.copy("vm", "copy").expect("memory");
+    test_machine.turns();
+    test_machine.turns();
+    assert!(test_machine.vm(0).resume());
+    test_machine.settle();
     assert_eq!(copy.lifecycle().state(), VmState::Stopped);
     assert!(copy.start(), "as any other");
-    rig.settle();
+    test_machine.settle();
     assert_eq!(copy.lifecycle().state(), VmState::Running);
 }
 
 #[test]
 fn a_copy_whose_original_is_made_ready_for_a_new_life_stays_empty() {
-    let mut rig = TestMachine::new();
-    rig.pause();
-    let copy = rig.hypervisor.copy("vm", "copy").expect("memory");
-    rig.turns();
-    rig.turns();
-    assert!(rig.vm(0).kill());
-    while rig.state(0) != VmState::Stopped {
-        rig.turns();
+    let mut test_machine = TestMachine::new();
+    test_machine.pause();
+    let copy = test_machine.hypervisor.copy("vm", "copy").expect("memory");
+    test_machine.turns();
+    test_machine.turns();
+    assert!(test_machine.vm(0).kill());
+    while test_machine.state(0) != VmState::Stopped {
+        test_machine.turns();
     }
     assert!(!copy.ram_work.is_done());
     // Its memory is written from now on, though no guest runs yet.
-    assert!(rig.vm(0).lifecycle().try_begin_start());
-    rig.settle();
+    assert!(test_machine.vm(0).lifecycle().try_begin_start());
+    test_machine.settle();
     assert!(copy.ram_work.is_done());
     assert_eq!(copy.lifecycle().state(), VmState::Stopped);
 }
 
 #[test]
 fn what_is_due_just_when_it_pauses_is_in_the_copy() {
-    let mut rig = TestMachine::with(2, [spec("vm", 2)]);
-    rig.route(2, 0x30);
-    rig.set_interrupts(0, 0, true);
+    let mut test_machine = TestMachine::with(2, [spec("vm", 2)]);
+    test_machine.route(2, 0x30);
+    test_machine.set_interrupts(0, 0, true);
     // Once, 1 ms from now: mode 0.
-    rig.out(0x43, 0x30);
-    rig.out(0x40, 1193u16 as u8);
-    rig.out(0x40, (1193u16 >> 8) as u8);
-    assert!(rig.vm(0).pause());
-    rig.turn(0);
-    rig.turn(0);
-    assert_eq!(rig.state(0), VmState::Pausing);
-    rig.host.pass_ns(SECOND_NS / 100);
+    test_machine.out(0x43, 0x30);
+    test_machine.out(0x40, 1193u16 as u8);
+    test_machine.out(0x40, (1193u16 >> 8) as u8);
+    assert!(test_machine.vm(0).pause());
+    test_machine.turn(0);
+    test_machine.turn(0);
+    assert_eq!(test_machine.state(0), VmState::Pausing);
+    test_machine.host.pass_ns(SECOND_NS / 100);
     // The other CPU, which does not look at devices, stops the clock behind the deadline.
-    rig.turn(1);
-    assert_eq!(rig.state(0), VmState::Paused);
-    assert_eq!(rig.delivered(0, 0), []);
-    rig.copy();
-    rig.resume_copy();
-    assert_eq!(rig.delivered(1, 0), [Event::Interrupt(Vector(0x30))]);
-    assert!(rig.vm(0).resume());
-    rig.settle();
-    rig.pass_ns(sched::SLICE_NS);
-    assert_eq!(rig.delivered(0, 0), [Event::Interrupt(Vector(0x30))]);
+    test_machine.turn(1);
+    assert_eq!(test_machine.state(0), VmState::Paused);
+    assert_eq!(test_machine.delivered(0, 0), []);
+    test_machine.copy();
+    test_machine.resume_copy();
+    assert_eq!(
+        test_machine.delivered(1, 0),
+        [Event::Interrupt(Vector(0x30))]
+    );
+    assert!(test_machine.vm(0).resume());
+    test_machine.settle();
+    test_machine.pass_ns(sched::SLICE_NS);
+    assert_eq!(
+        test_machine.delivered(0, 0),
+        [Event::Interrupt(Vector(0x30))]
+    );
 }
 
 #[test]
 fn what_was_typed_for_the_life_before_is_not_typed_into_a_restored_one() {
-    let mut rig = TestMachine::new();
-    rig.pause();
-    let saved = state(&rig.vm(0));
-    let copy = rig.copy();
+    let mut test_machine = TestMachine::new();
+    test_machine.pause();
+    let saved = state(&test_machine.vm(0));
+    let copy = test_machine.copy();
     assert!(copy.board().serial().type_byte(b'x'));
     assert!(copy.kill());
-    rig.settle();
+    test_machine.settle();
     copy.restore(&saved).expect("the same shape");
-    rig.settle();
-    rig.resume_copy();
-    rig.pass_ns(SECOND_NS);
-    rig.run_on(1, 0, [input(0x3fd, Width::Byte)]);
-    assert_eq!(rig.vcpu(1, 0).backend.gpr(Gpr::Rax) & 1, 0, "nothing there");
-}
-
-#[test]
-fn a_copy_can_be_killed_started_and_destroyed() {
-    let mut rig = TestMachine::new();
-    rig.pause();
-    for _ in 0..5 {
-        let copy = rig.copy();
-        assert!(copy.kill());
-        rig.settle();
-        assert!(copy.start());
-        rig.settle();
-        assert_eq!(copy.lifecycle().state(), VmState::Running);
-        copy.kill();
-        rig.settle();
-        rig.hypervisor.destroy("copy").expect("stopped");
-        rig.pass_ns(SECOND_NS);
-        assert_eq!(Arc::strong_count(&copy), 1);
-    }
-    assert_eq!(rig.host.vcpus(), 1);
-}
-
-#[test]
-fn a_state_the_cpu_refuses_is_the_savers_fault() {
-    let mut rig = TestMachine::new();
-    rig.pause();
-    rig.copy();
-    let backend = &mut rig.vcpu(1, 0).backend;
-    backend.exits.clear();
-    let reason = "odd";
-    backend
-        .exits
-        .push_back(Exit::EntryRefused(EntryRefused { reason }));
-    assert!(rig.vm(1).resume());
-    rig.settle();
+    test_machine.settle();
+    test_machine.resume_copy();
+    test_machine.pass_ns(SECOND_NS);
+    test_machine.run_on(1, 0, [input(0x3fd, Width::Byte)]);
     assert_eq!(
-        rig.vm(1).lifecycle().last_stop(),
-        Some(StopReason::BadSavedState { why: "odd" })
+        test_machine.vcpu(1, 0).backend.gpr(Gpr::Rax) & 1,
+        0,
+        "nothing there"
     );
-    assert_eq!(rig.state(1), VmState::Stopped);
 }

@@ -23,24 +23,24 @@ const ON_SCREEN: (Gpa, &[u8; 6]) = (Gpa::new(0xb_8000), b"s\x07e\x07e\x07");
 
 /// A VM that has done this and that, paused.
 fn used() -> TestMachine {
-    let mut rig = TestMachine::new();
-    rig.out(0x3ff, 0x5a);
-    rig.start_pit(1193);
-    rig.out(0x70, 0x40);
-    rig.out(0x71, 0x77);
-    rig.backend().state.gpr[3] = 0x1234;
-    rig.backend().vector = *b"avx!";
+    let mut test_machine = TestMachine::new();
+    test_machine.out(0x3ff, 0x5a);
+    test_machine.start_pit(1193);
+    test_machine.out(0x70, 0x40);
+    test_machine.out(0x71, 0x77);
+    test_machine.backend().state.gpr[3] = 0x1234;
+    test_machine.backend().vector = *b"avx!";
     for (at, bytes) in [MARK, ON_SCREEN] {
-        rig.vm(0).ram().write(at, bytes).expect("RAM");
+        test_machine.vm(0).ram().write(at, bytes).expect("RAM");
     }
-    rig.pass_ns(700_000);
-    rig.pause();
-    rig
+    test_machine.pass_ns(700_000);
+    test_machine.pause();
+    test_machine
 }
 
 /// Checks that the second VM is the one that `used` gave, and that it goes on.
-fn check_used(rig: &mut TestMachine) {
-    let copy = rig.vm(1);
+fn check_used(test_machine: &mut TestMachine) {
+    let copy = test_machine.vm(1);
     assert_eq!(copy.lifecycle().state(), VmState::Paused);
     for (at, expected) in [MARK, ON_SCREEN] {
         let mut bytes = [0; 6];
@@ -52,14 +52,14 @@ fn check_used(rig: &mut TestMachine) {
         .read(Gpa::new(0x13_0000), &mut before)
         .expect("RAM");
     assert_eq!(before, [0; 0x1000], "a page that is not in the file");
-    rig.resume_copy();
-    let backend = &rig.vcpu(1, 0).backend;
+    test_machine.resume_copy();
+    let backend = &test_machine.vcpu(1, 0).backend;
     assert_eq!(backend.gpr(Gpr::Rbx), 0x1234);
     assert_eq!(&backend.vector, b"avx!");
-    rig.run_on(1, 0, [input(0x3ff, Width::Byte)]);
-    assert_eq!(rig.vcpu(1, 0).backend.gpr(Gpr::Rax) as u8, 0x5a);
-    rig.run_on(1, 0, [input(0x71, Width::Byte)]);
-    assert_eq!(rig.vcpu(1, 0).backend.gpr(Gpr::Rax) as u8, 0x77);
+    test_machine.run_on(1, 0, [input(0x3ff, Width::Byte)]);
+    assert_eq!(test_machine.vcpu(1, 0).backend.gpr(Gpr::Rax) as u8, 0x5a);
+    test_machine.run_on(1, 0, [input(0x71, Width::Byte)]);
+    assert_eq!(test_machine.vcpu(1, 0).backend.gpr(Gpr::Rax) as u8, 0x77);
 }
 
 /// Writes `data/first.saved`. It was run once, when the form with sections was new, and is kept to
@@ -73,24 +73,24 @@ fn write_the_first_file() {
 
 #[test]
 fn the_first_file_is_still_read() {
-    let mut rig = TestMachine::new();
-    rig.load_file("copy", FIRST);
-    check_used(&mut rig);
+    let mut test_machine = TestMachine::new();
+    test_machine.load_file("copy", FIRST);
+    check_used(&mut test_machine);
 }
 
 #[test]
 fn a_file_is_the_vm_it_was_saved_of() {
-    let mut rig = used();
-    let file = rig.save_to_file();
-    let copy = rig.load_file("copy", &file);
-    assert!(state(&copy) == state(&rig.vm(0)));
-    check_used(&mut rig);
+    let mut test_machine = used();
+    let file = test_machine.save_to_file();
+    let copy = test_machine.load_file("copy", &file);
+    assert!(state(&copy) == state(&test_machine.vm(0)));
+    check_used(&mut test_machine);
 }
 
 #[test]
 fn most_of_an_empty_vms_ram_takes_no_room() {
-    let rig = used();
-    let file = rig.save_to_file();
+    let test_machine = used();
+    let file = test_machine.save_to_file();
     assert!(file.len() < 128 << 10, "{} bytes", file.len());
     // But every piece of it is there.
     let (mut rest, mut names) = (format::read_header(&file).expect("a header"), Vec::new());
@@ -116,16 +116,19 @@ fn most_of_an_empty_vms_ram_takes_no_room() {
 
 /// A machine with a paused VM and one that takes its state.
 fn with_target() -> (TestMachine, SavedVm, alloc::sync::Arc<Vm<TestHost>>) {
-    let mut rig = used();
-    let saved = state(&rig.vm(0));
-    let target = rig.hypervisor.create("vm", Some("copy")).expect("memory");
-    rig.settle();
-    (rig, saved, target)
+    let mut test_machine = used();
+    let saved = state(&test_machine.vm(0));
+    let target = test_machine
+        .hypervisor
+        .create("vm", Some("copy"))
+        .expect("memory");
+    test_machine.settle();
+    (test_machine, saved, target)
 }
 
 #[test]
 fn each_section_is_needed_once_in_a_version_that_is_known() {
-    let (mut rig, saved, target) = with_target();
+    let (mut test_machine, saved, target) = with_target();
     for index in 0..saved.sections.len() {
         let name = saved.sections[index].name.clone();
         let mut without = saved.clone();
@@ -167,14 +170,14 @@ fn each_section_is_needed_once_in_a_version_that_is_known() {
     }
     assert_eq!(target.lifecycle().state(), VmState::Stopped);
     target.restore(&saved).expect("its own");
-    rig.settle();
+    test_machine.settle();
     assert_eq!(target.lifecycle().state(), VmState::Paused);
 }
 
 /// Loads a file that is no good, and returns whether the VM is empty, and can be started.
 fn is_refused(file: &[u8]) -> bool {
-    let mut rig = TestMachine::new();
-    let copy = rig.load_file("copy", file);
+    let mut test_machine = TestMachine::new();
+    let copy = test_machine.load_file("copy", file);
     if copy.lifecycle().state() != VmState::Stopped {
         return false;
     }
@@ -182,8 +185,8 @@ fn is_refused(file: &[u8]) -> bool {
     copy.ram().read(MARK.0, &mut left).expect("RAM");
     assert_eq!(left, [0; 6]);
     assert!(copy.start());
-    rig.settle();
-    rig.pass_ns(sched::SLICE_NS);
+    test_machine.settle();
+    test_machine.pass_ns(sched::SLICE_NS);
     copy.lifecycle().state() == VmState::Running
 }
 
@@ -243,7 +246,7 @@ fn errors_name_the_section() {
 
 #[test]
 fn no_change_to_what_frames_the_sections_is_overlooked() {
-    let (rig, saved, target) = with_target();
+    let (test_machine, saved, target) = with_target();
     let mut good = Vec::new();
     saved.write(&mut good);
     // Where contents lie: all else is header, names, versions and lengths.
@@ -256,7 +259,7 @@ fn no_change_to_what_frames_the_sections_is_overlooked() {
         rest = behind;
     }
     let taken = |bytes: &[u8]| {
-        let mut intake = Intake::new(rig.vm(0).layout.backed());
+        let mut intake = Intake::new(test_machine.vm(0).layout.backed());
         intake.take(&target, bytes)?;
         target.check(&intake.into_saved())
     };
@@ -268,7 +271,7 @@ fn no_change_to_what_frames_the_sections_is_overlooked() {
             bad[at] = value;
             if value != good[at] && taken(&bad).is_ok() {
                 // The version of a device: its slot looks at that.
-                let mut intake = Intake::new(rig.vm(0).layout.backed());
+                let mut intake = Intake::new(test_machine.vm(0).layout.backed());
                 intake.take(&target, &bad).expect("a second time");
                 let refused = target.restore(&intake.into_saved());
                 assert!(

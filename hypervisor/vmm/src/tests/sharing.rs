@@ -21,7 +21,9 @@ fn pause() -> Exit {
 impl TestMachine {
     /// What the first vCPU of each of the VMs ran in so many milliseconds, in ms.
     fn ran<const VMS: usize>(&mut self, ms: u64) -> [u64; VMS] {
-        let ran = |rig: &Self| core::array::from_fn(|vm| rig.vm(vm).stats()[0].run_ns() / MS);
+        let ran = |test_machine: &Self| {
+            core::array::from_fn(|vm| test_machine.vm(vm).stats()[0].run_ns() / MS)
+        };
         let before: [u64; VMS] = ran(self);
         for _ in 0..ms {
             self.run_one_turn_of(MS);
@@ -43,11 +45,11 @@ fn busy_vms_share_a_cpu_by_their_weights_and_new_ones_count_at_once() {
         weight: 200,
         ..spec("heavy", 1)
     };
-    let mut rig = TestMachine::with(1, [spec("light", 1), heavy]);
-    let [light, heavy] = rig.ran(600);
+    let mut test_machine = TestMachine::with(1, [spec("light", 1), heavy]);
+    let [light, heavy] = test_machine.ran(600);
     assert!(heavy.abs_diff(2 * light) <= 30, "{light} and {heavy}");
-    rig.vm(0).set_weight(600);
-    let [light, heavy] = rig.ran(800);
+    test_machine.vm(0).set_weight(600);
+    let [light, heavy] = test_machine.ran(800);
     assert!(light.abs_diff(3 * heavy) <= 40, "{light} and {heavy}");
 }
 
@@ -57,21 +59,22 @@ fn a_capped_vm_leaves_its_cpu_idle_and_ends_all_the_same() {
         cap_percent: Some(20),
         ..spec("capped", 1)
     };
-    let mut rig = TestMachine::with(1, [capped]);
-    let idle = |rig: &TestMachine| rig.hypervisor.idle_ns().next().expect("a CPU") / MS;
-    rig.ran::<1>(200);
-    let before = idle(&rig);
-    let [ran] = rig.ran(1_000);
+    let mut test_machine = TestMachine::with(1, [capped]);
+    let idle =
+        |test_machine: &TestMachine| test_machine.hypervisor.idle_ns().next().expect("a CPU") / MS;
+    test_machine.ran::<1>(200);
+    let before = idle(&test_machine);
+    let [ran] = test_machine.ran(1_000);
     assert!(ran.abs_diff(200) <= 20, "{ran}");
-    let idled = idle(&rig) - before;
+    let idled = idle(&test_machine) - before;
     assert!(idled.abs_diff(800) <= 20, "{idled}");
     // Held or not, it obeys.
-    rig.vm(0).set_cap(Some(1));
-    rig.ran::<1>(10);
-    assert!(rig.vm(0).kill());
-    rig.turns();
-    rig.turns();
-    assert_eq!(rig.state(0), board::VmState::Stopped);
+    test_machine.vm(0).set_cap(Some(1));
+    test_machine.ran::<1>(10);
+    assert!(test_machine.vm(0).kill());
+    test_machine.turns();
+    test_machine.turns();
+    assert_eq!(test_machine.state(0), board::VmState::Stopped);
 }
 
 #[test]
@@ -80,45 +83,45 @@ fn an_order_at_the_end_of_a_turn_does_not_wait_for_the_next() {
         cap_percent: Some(1),
         ..spec("capped", 1)
     };
-    let mut rig = TestMachine::with(1, [capped]);
-    rig.turn(0);
-    rig.vm(0).set_cap(Some(1));
+    let mut test_machine = TestMachine::with(1, [capped]);
+    test_machine.turn(0);
+    test_machine.vm(0).set_cap(Some(1));
     // Its debt will be half a minute, and the last exit before the clock is looked at ends the VM.
-    let exits = &mut rig.vcpu(0, 0).backend.exits;
+    let exits = &mut test_machine.vcpu(0, 0).backend.exits;
     exits.clear();
     exits.extend((1..64).map(|_| out(0x80, 0)).chain([out(0xf4, 0)]));
-    rig.run_one_turn_of(300 * MS);
-    assert_eq!(rig.state(0), board::VmState::Halting);
-    rig.turn(0);
-    assert_eq!(rig.state(0), board::VmState::Stopped);
+    test_machine.run_one_turn_of(300 * MS);
+    assert_eq!(test_machine.state(0), board::VmState::Halting);
+    test_machine.turn(0);
+    assert_eq!(test_machine.state(0), board::VmState::Stopped);
 }
 
 #[test]
 fn pause_exits_are_wanted_only_while_another_one_waits() {
-    let mut rig = TestMachine::with(1, [spec("a", 1), spec("b", 1)]);
-    rig.ran::<2>(20);
-    assert!(rig.vcpu(0, 0).backend.pause_exits);
-    rig.run_on(1, 0, [hlt()]);
-    assert_eq!(rig.vcpu(1, 0).activity, Activity::Halted);
-    rig.ran::<2>(20);
-    assert!(!rig.vcpu(0, 0).backend.pause_exits);
+    let mut test_machine = TestMachine::with(1, [spec("a", 1), spec("b", 1)]);
+    test_machine.ran::<2>(20);
+    assert!(test_machine.vcpu(0, 0).backend.pause_exits);
+    test_machine.run_on(1, 0, [hlt()]);
+    assert_eq!(test_machine.vcpu(1, 0).activity, Activity::Halted);
+    test_machine.ran::<2>(20);
+    assert!(!test_machine.vcpu(0, 0).backend.pause_exits);
 }
 
 #[test]
 fn one_that_spins_makes_way_for_its_sibling_and_not_for_another_vm() {
-    let mut rig = TestMachine::with(1, [spec("smp", 2), spec("busy", 1)]);
-    rig.start_second();
-    rig.ran::<2>(50);
+    let mut test_machine = TestMachine::with(1, [spec("smp", 2), spec("busy", 1)]);
+    test_machine.start_second();
+    test_machine.ran::<2>(50);
     // The first vCPU spins whenever it runs; nobody else does.
-    let before = [(0, 0), (0, 1), (1, 0)].map(|(vm, id)| rig.vm(vm).stats()[id].run_ns());
+    let before = [(0, 0), (0, 1), (1, 0)].map(|(vm, id)| test_machine.vm(vm).stats()[id].run_ns());
     for _ in 0..3_000 {
-        let exits = &mut rig.vcpu(0, 0).backend.exits;
+        let exits = &mut test_machine.vcpu(0, 0).backend.exits;
         exits.clear();
         exits.push_back(pause());
-        rig.run_one_turn_of(MS / 10);
-        rig.vcpu(0, 0).backend.exits.clear();
+        test_machine.run_one_turn_of(MS / 10);
+        test_machine.vcpu(0, 0).backend.exits.clear();
     }
-    let after = [(0, 0), (0, 1), (1, 0)].map(|(vm, id)| rig.vm(vm).stats()[id].run_ns());
+    let after = [(0, 0), (0, 1), (1, 0)].map(|(vm, id)| test_machine.vm(vm).stats()[id].run_ns());
     let [spins, sibling, other] = [0, 1, 2].map(|one| after[one] - before[one]);
     assert!(sibling > 3 * spins, "{spins} {sibling} {other}");
     assert!(
@@ -129,44 +132,44 @@ fn one_that_spins_makes_way_for_its_sibling_and_not_for_another_vm() {
 
 #[test]
 fn alone_with_other_vms_one_that_spins_goes_on_for_a_while() {
-    let mut rig = TestMachine::with(1, [spec("spins", 1), spec("busy", 1)]);
-    rig.ran::<2>(20);
-    rig.run_on(0, 0, core::iter::repeat_with(pause).take(15));
-    assert_eq!(rig.vcpu(0, 0).spins, 15);
-    let entries = rig.vcpu(0, 0).backend.entries;
-    rig.run_on(0, 0, [pause()]);
-    assert_eq!(rig.vcpu(0, 0).spins, 0);
-    assert!(rig.vcpu(0, 0).backend.entries > entries);
+    let mut test_machine = TestMachine::with(1, [spec("spins", 1), spec("busy", 1)]);
+    test_machine.ran::<2>(20);
+    test_machine.run_on(0, 0, core::iter::repeat_with(pause).take(15));
+    assert_eq!(test_machine.vcpu(0, 0).spins, 15);
+    let entries = test_machine.vcpu(0, 0).backend.entries;
+    test_machine.run_on(0, 0, [pause()]);
+    assert_eq!(test_machine.vcpu(0, 0).spins, 0);
+    assert!(test_machine.vcpu(0, 0).backend.entries > entries);
 }
 
 #[test]
 fn a_wake_up_interrupts_who_computes() {
-    let mut rig = TestMachine::with(1, [spec("echo", 1), spec("busy", 1)]);
-    rig.run_on(0, 0, [hlt()]);
-    rig.ran::<2>(100);
-    let before = rig.vcpu(0, 0).backend.entries;
-    rig.vm(0).cpus().mailboxes()[0].send(board::Mail::KICK);
+    let mut test_machine = TestMachine::with(1, [spec("echo", 1), spec("busy", 1)]);
+    test_machine.run_on(0, 0, [hlt()]);
+    test_machine.ran::<2>(100);
+    let before = test_machine.vcpu(0, 0).backend.entries;
+    test_machine.vm(0).cpus().mailboxes()[0].send(board::Mail::KICK);
     // One turn to hear the bell.
-    rig.turn(0);
-    rig.turn(0);
-    assert!(rig.vcpu(0, 0).backend.entries > before);
+    test_machine.turn(0);
+    test_machine.turn(0);
+    assert!(test_machine.vcpu(0, 0).backend.entries > before);
 }
 
 #[test]
 fn a_timer_that_is_moved_all_the_time_takes_up_no_other_cpu() {
-    let mut rig = TestMachine::with(2, [spec("smp", 2)]);
-    rig.start_second();
-    rig.host.take_kicks(0);
+    let mut test_machine = TestMachine::with(2, [spec("smp", 2)]);
+    test_machine.start_second();
+    test_machine.host.take_kicks(0);
     let mut kicks = 0;
     for count in (1..=250).rev() {
         // The PIT's next tick, each time a bit sooner.
-        rig.vcpu(0, 1).backend.exits.clear();
+        test_machine.vcpu(0, 1).backend.exits.clear();
         let exits = [out(0x43, 0x30), out(0x40, 0), out(0x40, count)];
-        rig.vcpu(0, 1).backend.exits.extend(exits);
-        rig.turn(1);
-        rig.host.pass_ns(1_000);
-        kicks += rig.host.take_kicks(0);
-        rig.turn(0);
+        test_machine.vcpu(0, 1).backend.exits.extend(exits);
+        test_machine.turn(1);
+        test_machine.host.pass_ns(1_000);
+        kicks += test_machine.host.take_kicks(0);
+        test_machine.turn(0);
     }
     assert!((1..=3).contains(&kicks), "{kicks}");
 }

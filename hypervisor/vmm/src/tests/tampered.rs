@@ -87,26 +87,26 @@ impl TestMachine {
 fn whatever_a_guest_did_its_copy_is_the_same() {
     for seed in 1..10 {
         let mut dice = Dice(u64::wrapping_mul(seed, 0x9e37_79b9_7f4a_7c15));
-        let mut rig = TestMachine::new();
-        rig.mistreat(0, &mut dice, 200);
-        if rig.state(0) != VmState::Running {
+        let mut test_machine = TestMachine::new();
+        test_machine.mistreat(0, &mut dice, 200);
+        if test_machine.state(0) != VmState::Running {
             continue;
         }
-        rig.pause();
-        let copy = rig.copy();
-        assert!(state(&copy) == state(&rig.vm(0)), "seed {seed}");
+        test_machine.pause();
+        let copy = test_machine.copy();
+        assert!(state(&copy) == state(&test_machine.vm(0)), "seed {seed}");
         // And they do the same from then on.
-        rig.resume_copy();
-        rig.mistreat(1, &mut dice, 50);
+        test_machine.resume_copy();
+        test_machine.mistreat(1, &mut dice, 50);
     }
 }
 
 /// What guests can read of the wiring of their VM.
-fn wiring(rig: &mut TestMachine, vm: usize) -> Vec<u32> {
+fn wiring(test_machine: &mut TestMachine, vm: usize) -> Vec<u32> {
     let mut seen = Vec::new();
     let mut read = |exits: Vec<Exit>| {
-        rig.run_on(vm, 0, exits);
-        seen.push(rig.vcpu(vm, 0).backend.gpr(Gpr::Rax) as u32);
+        test_machine.run_on(vm, 0, exits);
+        seen.push(test_machine.vcpu(vm, 0).backend.gpr(Gpr::Rax) as u32);
     };
     // Of host bridge and LPC bridge: ids, command after a write of all ones, class, BAR, base of PM.
     for function in [0x8000_0000, 0x8000_f800] {
@@ -141,7 +141,7 @@ fn wiring(rig: &mut TestMachine, vm: usize) -> Vec<u32> {
 
 /// A machine whose second VM takes what was saved of the first one.
 struct Victim {
-    rig: TestMachine,
+    test_machine: TestMachine,
     dice: Dice,
     good: SavedVm,
     target: Arc<Vm<TestHost>>,
@@ -150,20 +150,23 @@ struct Victim {
 
 impl Victim {
     fn new(seed: u64) -> Self {
-        let mut rig = TestMachine::new();
+        let mut test_machine = TestMachine::new();
         let mut dice = Dice(seed);
-        rig.mistreat(0, &mut dice, 100);
-        rig.vm(0).start();
-        rig.settle();
-        rig.pause();
-        let good = state(&rig.vm(0));
-        let target = rig.hypervisor.create("vm", Some("copy")).expect("memory");
-        rig.settle();
+        test_machine.mistreat(0, &mut dice, 100);
+        test_machine.vm(0).start();
+        test_machine.settle();
+        test_machine.pause();
+        let good = state(&test_machine.vm(0));
+        let target = test_machine
+            .hypervisor
+            .create("vm", Some("copy"))
+            .expect("memory");
+        test_machine.settle();
         target.start();
-        rig.settle();
-        let wiring = wiring(&mut rig, 1);
+        test_machine.settle();
+        let wiring = wiring(&mut test_machine, 1);
         let mut victim = Self {
-            rig,
+            test_machine,
             dice,
             good,
             target,
@@ -175,8 +178,8 @@ impl Victim {
 
     fn stop(&mut self) {
         self.target.kill();
-        self.rig.settle();
-        self.rig.pass_ns(2 * sched::SLICE_NS);
+        self.test_machine.settle();
+        self.test_machine.pass_ns(2 * sched::SLICE_NS);
         assert_eq!(self.target.lifecycle().state(), VmState::Stopped);
     }
 
@@ -186,19 +189,19 @@ impl Victim {
         if self.target.restore(bad).is_err() {
             return false;
         }
-        self.rig.settle();
+        self.test_machine.settle();
         self.target.resume();
-        self.rig.settle();
-        self.rig.mistreat(1, &mut self.dice, 4);
+        self.test_machine.settle();
+        self.test_machine.mistreat(1, &mut self.dice, 4);
         let ns = self.dice.roll(SECOND_NS);
-        self.rig.pass_ns(ns);
+        self.test_machine.pass_ns(ns);
         self.stop();
         assert!(self.target.start());
-        self.rig.settle();
+        self.test_machine.settle();
         // Others may have had their turn first.
-        self.rig.pass_ns(sched::SLICE_NS);
+        self.test_machine.pass_ns(sched::SLICE_NS);
         assert_eq!(self.target.lifecycle().state(), VmState::Running);
-        assert_eq!(wiring(&mut self.rig, 1), self.wiring);
+        assert_eq!(wiring(&mut self.test_machine, 1), self.wiring);
         self.stop();
         true
     }
@@ -305,13 +308,13 @@ fn a_port_whose_cable_ends_nowhere_is_held_back_by_no_state() {
         .target
         .restore(&bad)
         .expect("a state that a UART can be in");
-    victim.rig.settle();
-    victim.rig.resume_copy();
-    victim.rig.run_on(
+    victim.test_machine.settle();
+    victim.test_machine.resume_copy();
+    victim.test_machine.run_on(
         1,
         0,
         [out(0x2fb, 3), out(0x2f8, b'x'), input(0x2fd, Width::Byte)],
     );
-    let status = victim.rig.vcpu(1, 0).backend.gpr(Gpr::Rax) as u8;
+    let status = victim.test_machine.vcpu(1, 0).backend.gpr(Gpr::Rax) as u8;
     assert_eq!(status & 0x20, 0x20, "THR is empty");
 }

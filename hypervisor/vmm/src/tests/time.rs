@@ -25,51 +25,53 @@ impl TestMachine {
 
 #[test]
 fn the_tsc_starts_at_zero_with_the_vm() {
-    let mut rig = TestMachine::new();
-    assert_eq!(rig.shown_tsc(), 0);
-    rig.host.pass_ns(5_000);
-    assert_eq!(rig.shown_tsc(), 5_000);
-    assert_eq!(rig.read(msr::IA32_TSC), 5_000);
+    let mut test_machine = TestMachine::new();
+    assert_eq!(test_machine.shown_tsc(), 0);
+    test_machine.host.pass_ns(5_000);
+    assert_eq!(test_machine.shown_tsc(), 5_000);
+    assert_eq!(test_machine.read(msr::IA32_TSC), 5_000);
 }
 
 #[test]
 fn a_written_tsc_goes_on_from_there_and_shows_in_the_adjustment() {
-    let mut rig = TestMachine::new();
-    rig.host.pass_ns(5_000);
-    rig.write_msr(msr::IA32_TSC, 1_000_000);
-    assert_eq!(rig.shown_tsc(), 1_000_000);
-    assert_eq!(rig.read(msr::IA32_TSC_ADJUST), 995_000);
-    rig.write_msr(msr::IA32_TSC_ADJUST, 0);
-    assert_eq!(rig.shown_tsc(), 5_000);
+    let mut test_machine = TestMachine::new();
+    test_machine.host.pass_ns(5_000);
+    test_machine.write_msr(msr::IA32_TSC, 1_000_000);
+    assert_eq!(test_machine.shown_tsc(), 1_000_000);
+    assert_eq!(test_machine.read(msr::IA32_TSC_ADJUST), 995_000);
+    test_machine.write_msr(msr::IA32_TSC_ADJUST, 0);
+    assert_eq!(test_machine.shown_tsc(), 5_000);
 }
 
 #[test]
 fn kvms_clock_is_written_where_the_guest_says_and_again_when_its_tsc_moves() {
-    let mut rig = TestMachine::new();
-    rig.host.pass_ns(7_000);
-    rig.write_msr(msr::KVM_SYSTEM_TIME_NEW, 0x5000 | 1);
-    let record = |rig: &TestMachine| {
+    let mut test_machine = TestMachine::new();
+    test_machine.host.pass_ns(7_000);
+    test_machine.write_msr(msr::KVM_SYSTEM_TIME_NEW, 0x5000 | 1);
+    let record = |test_machine: &TestMachine| {
         let mut bytes = [0; 32];
-        rig.vm(0)
+        test_machine
+            .vm(0)
             .ram()
             .read(Gpa::new(0x5000), &mut bytes)
             .expect("RAM");
         let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight"));
         (word(0) as u32, word(8), word(16), bytes[29])
     };
-    assert_eq!(record(&rig), (2, 7_000, 7_000, 1));
-    rig.write_msr(msr::IA32_TSC, 1_000_000);
+    assert_eq!(record(&test_machine), (2, 7_000, 7_000, 1));
+    test_machine.write_msr(msr::IA32_TSC, 1_000_000);
     // Another version: who read the old record in part sees it.
-    assert_eq!(record(&rig), (4, 1_000_000, 7_000, 1));
-    assert_eq!(rig.read(msr::KVM_SYSTEM_TIME_NEW), 0x5001);
+    assert_eq!(record(&test_machine), (4, 1_000_000, 7_000, 1));
+    assert_eq!(test_machine.read(msr::KVM_SYSTEM_TIME_NEW), 0x5001);
 }
 
 #[test]
 fn kvms_wall_clock_is_that_of_the_vms_start() {
-    let mut rig = TestMachine::new();
-    rig.write_msr(msr::KVM_WALL_CLOCK_NEW, 0x6000);
+    let mut test_machine = TestMachine::new();
+    test_machine.write_msr(msr::KVM_WALL_CLOCK_NEW, 0x6000);
     let mut bytes = [0; 12];
-    rig.vm(0)
+    test_machine
+        .vm(0)
         .ram()
         .read(Gpa::new(0x6000), &mut bytes)
         .expect("RAM");
@@ -79,9 +81,9 @@ fn kvms_wall_clock_is_that_of_the_vms_start() {
 
 #[test]
 fn a_clock_outside_memory_harms_nobody() {
-    let mut rig = TestMachine::new();
-    rig.write_msr(msr::KVM_SYSTEM_TIME_NEW, u64::MAX);
-    rig.write_msr(msr::KVM_WALL_CLOCK_NEW, u64::MAX);
-    rig.write_msr(msr::KVM_SYSTEM_TIME_NEW, 0xd000_0001);
-    assert_eq!(rig.delivered(0, 0), []);
+    let mut test_machine = TestMachine::new();
+    test_machine.write_msr(msr::KVM_SYSTEM_TIME_NEW, u64::MAX);
+    test_machine.write_msr(msr::KVM_WALL_CLOCK_NEW, u64::MAX);
+    test_machine.write_msr(msr::KVM_SYSTEM_TIME_NEW, 0xd000_0001);
+    assert_eq!(test_machine.delivered(0, 0), []);
 }

@@ -105,14 +105,7 @@ pub(crate) fn assemble<H: Host>(
     let homes = homes(context, spec, turn)?;
     let (ram, slat) = memory(context.host, spec, &layout)?;
     let model = model(context.host, spec);
-    let mailboxes: Vec<_> = homes
-        .iter()
-        .enumerate()
-        .map(|(id, home)| {
-            let addressing = LocalApic::new(id as u32, id == 0).addressing();
-            Arc::new(Mailbox::new(home.bell.clone(), addressing))
-        })
-        .collect();
+    let mailboxes = mailboxes(&homes);
     let cpus = Arc::new(Cpus::new(mailboxes.clone()));
     let home = homes.first().ok_or(AssembleError::NoCpu(0))?.bell.clone();
     let ram = Arc::new(ram);
@@ -167,6 +160,15 @@ pub(crate) fn assemble<H: Host>(
         });
     }
     Ok(vm)
+}
+
+/// Makes the mailbox of each vCPU, by the homes they have.
+fn mailboxes<H: Host>(homes: &[&CpuInbox<H>]) -> Vec<Arc<Mailbox>> {
+    let mailboxes = homes.iter().enumerate().map(|(id, home)| {
+        let addressing = LocalApic::new(id as u32, id == 0).addressing();
+        Arc::new(Mailbox::new(home.bell.clone(), addressing))
+    });
+    mailboxes.collect()
 }
 
 /// Finds a kernel that cannot start before memory is taken for it.

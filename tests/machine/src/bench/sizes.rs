@@ -8,8 +8,8 @@ use xtask::ui::{Step, say};
 use crate::beds::{self, Shape};
 use crate::config;
 use crate::parts::Parts;
-use crate::rig::Rig;
 use crate::stories::linux;
+use crate::test_machine::TestMachine;
 
 /// What is measured once.
 #[derive(Clone, Copy, Debug)]
@@ -54,10 +54,11 @@ fn hypervisor_bytes(parts: &Parts) -> Result<u64> {
     let guest = xtask::guest::fetch(xtask::guest::DEFAULT)?;
     let text = config::host(false) + &guest.vm_section();
     let image = parts.image(&text).guest(&guest);
-    let mut rig = Rig::start(beds::QEMU, "bench-memory", &image, Shape::default())?;
-    linux::to_marker(&mut rig, &guest.name)?;
-    rig.open_prompt()?;
-    let page = rig.order("host")?;
+    let mut test_machine =
+        TestMachine::start(beds::QEMU, "bench-memory", &image, Shape::default())?;
+    linux::to_marker(&mut test_machine, &guest.name)?;
+    test_machine.open_prompt()?;
+    let page = test_machine.order("host")?;
     let kib = |what| kib_in(&page, what).with_context(|| format!("no `KiB {what}` in:\n{page}"));
     let (files, own) = (kib("files")?, kib("hypervisor")?);
     step.done(&format!("{own} KiB and {files} KiB of the guest's files"));

@@ -37,7 +37,7 @@ fn boot(row: Row, bed: Bed, cpus: u32) -> Boot {
     };
     let name = format!("compat-{}-{cpus}", row.guest);
     let seconds = (row.seconds + 2 * cpus) * slower;
-    Boot::new(bed, &name, seconds, [row.test(cpus)], move |stage| {
-        story::play(stage, row, cpus)
+    Boot::new(bed, &name, seconds, [row.test(cpus)], move |story_run| {
+        story::play(story_run, row, cpus)
     })
 }

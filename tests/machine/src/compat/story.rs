@@ -4,10 +4,10 @@ use anyhow::{Context, Result, ensure};
 
 use super::rows::{Depth, Row};
 use crate::beds::Shape;
-use crate::boot::Stage;
+use crate::boot::StoryRun;
 use crate::config;
-use crate::rig::{ALL_ENDED, Rig};
 use crate::stories::{kernel_log, linux};
+use crate::test_machine::{ALL_ENDED, TestMachine};
 
 /// The longest way up in QEMU, in seconds: more vCPUs than CPUs, on a busy machine.
 const UP_S: u64 = 300;
@@ -15,46 +15,46 @@ const UP_S: u64 = 300;
 const BESIDE_MIB: u32 = 512;
 
 /// Plays one cell.
-pub(super) fn play(stage: &mut Stage<'_>, row: Row, cpus: u32) -> Result<()> {
+pub(super) fn play(story_run: &mut StoryRun<'_>, row: Row, cpus: u32) -> Result<()> {
     let mut guest = xtask::guest::fetch(row.guest)?;
     guest.vm.cpus = cpus;
     let text = config::host(true) + &guest.vm_section();
-    let image = stage.parts.image(&text).guest(&guest);
+    let image = story_run.parts.image(&text).guest(&guest);
     let memory_mib = memory_mib(&guest.vm.memory)? + BESIDE_MIB;
     let shape = Shape {
         memory_mib,
-        ..Shape::of(stage.bed())
+        ..Shape::of(story_run.bed())
     };
-    let mut rig = stage.start(&image, shape)?;
+    let mut test_machine = story_run.start(&image, shape)?;
     let vm = guest.name.as_str();
-    let outcome = rig.play(&[vm], |rig| {
+    let outcome = test_machine.play(&[vm], |test_machine| {
         match row.depth {
-            Depth::Shell => shell(rig, vm, cpus)?,
-            Depth::Line | Depth::Story(_) => line(rig, vm, &guest.vm.up)?,
+            Depth::Shell => shell(test_machine, vm, cpus)?,
+            Depth::Line | Depth::Story(_) => line(test_machine, vm, &guest.vm.up)?,
         }
-        kernel_log::check(rig.bed, &rig.machine.transcript())
+        kernel_log::check(test_machine.bed, &test_machine.machine.transcript())
     });
-    stage.verdict(&row.test(cpus), outcome);
+    story_run.verdict(&row.test(cpus), outcome);
     Ok(())
 }
 
-fn line(rig: &mut Rig, vm: &str, up: &str) -> Result<()> {
+fn line(test_machine: &mut TestMachine, vm: &str, up: &str) -> Result<()> {
     let stopped = format!("vm {vm}: stopped");
-    let (which, _) = rig.expect_any(&[up, "Kernel panic", &stopped], UP_S)?;
-    ensure!(which == 0, "no `{up}` but\n{}", rig.last_words());
+    let (which, _) = test_machine.expect_any(&[up, "Kernel panic", &stopped], UP_S)?;
+    ensure!(which == 0, "no `{up}` but\n{}", test_machine.last_words());
     Ok(())
 }
 
-fn shell(rig: &mut Rig, vm: &str, cpus: u32) -> Result<()> {
-    linux::to_marker_within(rig, vm, UP_S)?;
-    rig.expect(linux::SHELL_PROMPT, 120)?;
-    rig.type_line("vm-check")?;
-    let text = rig.expect(" end\r", 120)?;
+fn shell(test_machine: &mut TestMachine, vm: &str, cpus: u32) -> Result<()> {
+    linux::to_marker_within(test_machine, vm, UP_S)?;
+    test_machine.expect(linux::SHELL_PROMPT, 120)?;
+    test_machine.type_line("vm-check")?;
+    let text = test_machine.expect(" end\r", 120)?;
     all_work(&text, cpus)?;
-    rig.type_line("poweroff -f")?;
-    rig.expect(&format!("vm {vm}: stopped: powered off by the guest"), 60)?;
-    rig.expect(ALL_ENDED, 30)?;
-    rig.is_off()
+    test_machine.type_line("poweroff -f")?;
+    test_machine.expect(&format!("vm {vm}: stopped: powered off by the guest"), 60)?;
+    test_machine.expect(ALL_ENDED, 30)?;
+    test_machine.is_off()
 }
 
 /// Reads what `vm-check` says: the number of CPUs, those online, the clock, and how long each ran.

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 
 use crate::beds::{Bed, Shape};
-use crate::boot::{Boot, Stage};
+use crate::boot::{Boot, StoryRun};
 use crate::config::{self, Vm};
 use crate::forms::Form;
 
@@ -135,13 +135,13 @@ fn test_of(case: &Case) -> String {
     format!("images/{}", case.name)
 }
 
-fn story(stage: &mut Stage<'_>) -> Result<()> {
+fn story(story_run: &mut StoryRun<'_>) -> Result<()> {
     let mut text = config::host(true);
     let mut files = Vec::new();
     let mut wanted = Vec::new();
     for case in &CASES {
         let path = config::on_volume(&format!("bad-{}", case.name));
-        let mut image = case.form.make(&stage.parts.test_guest(case.program))?;
+        let mut image = case.form.make(&story_run.parts.test_guest(case.program))?;
         wanted.push(
             (case.damage)(&mut image).with_context(|| format!("{}: no such place", case.name))?,
         );
@@ -150,15 +150,15 @@ fn story(stage: &mut Stage<'_>) -> Result<()> {
         files.push((path, image));
     }
     text += &Vm::test_guest(GOOD).text();
-    let mut image = stage.parts.image(&text);
+    let mut image = story_run.parts.image(&text);
     for (path, bytes) in files {
         image = image.bytes(&path, bytes);
     }
-    image = image.file(&config::on_volume(GOOD), &stage.parts.test_guest(GOOD));
-    let mut rig = stage.start(&image, Shape::default())?;
+    image = image.file(&config::on_volume(GOOD), &story_run.parts.test_guest(GOOD));
+    let mut test_machine = story_run.start(&image, Shape::default())?;
     let good = format!("vm {GOOD}: stopped: ended by the guest's exit port, code 0");
-    let ended = rig.expect(&good, 90);
-    let transcript = rig.machine.transcript();
+    let ended = test_machine.expect(&good, 90);
+    let transcript = test_machine.machine.transcript();
     for (case, wanted) in CASES.iter().zip(&wanted) {
         let begin = format!("vm {}: not started: ", case.name);
         let said = transcript.lines().find(|line| line.contains(&begin));
@@ -168,9 +168,9 @@ fn story(stage: &mut Stage<'_>) -> Result<()> {
                 ensure!(line.contains(wanted), "not `{wanted}` but `{line}`");
                 Ok(())
             });
-        stage.verdict(&test_of(case), verdict);
+        story_run.verdict(&test_of(case), verdict);
     }
-    stage.verdict(OTHERS_RUN, ended.map(|_| ()));
+    story_run.verdict(OTHERS_RUN, ended.map(|_| ()));
     Ok(())
 }
 

@@ -3,9 +3,9 @@
 use anyhow::{Result, ensure};
 
 use crate::beds::{self, Bed, Shape};
-use crate::boot::{Boot, Stage};
+use crate::boot::{Boot, StoryRun};
 use crate::config::{self, Vm};
-use crate::rig::{LOADER_WAITS, PROMPT, Rig};
+use crate::test_machine::{LOADER_WAITS, PROMPT, TestMachine};
 
 /// A guest that runs although its neighbours cannot.
 const GOOD: &str = "cpuid";
@@ -48,91 +48,95 @@ pub fn boots() -> Vec<Boot> {
         ),
     ];
     boots.extend(TOML_CASES.iter().map(|case| {
-        Boot::new(beds::QEMU, case.name, 8, [case.test], move |stage| {
-            broken_toml(stage, case)
+        Boot::new(beds::QEMU, case.name, 8, [case.test], move |story_run| {
+            broken_toml(story_run, case)
         })
     }));
     boots.extend(CPU_CASES.iter().map(|case| {
         let seconds = if case.bed.ends_by_itself() { 8 } else { 20 };
-        let boot = Boot::new(case.bed, "refused", seconds, [case.test], move |stage| {
-            refused_cpu(stage, case)
-        });
+        let boot = Boot::new(
+            case.bed,
+            "refused",
+            seconds,
+            [case.test],
+            move |story_run| refused_cpu(story_run, case),
+        );
         if case.is_long { boot.long() } else { boot }
     }));
     boots
 }
 
-fn no_configuration(stage: &mut Stage<'_>) -> Result<()> {
-    let mut image = stage.parts.image("");
+fn no_configuration(story_run: &mut StoryRun<'_>) -> Result<()> {
+    let mut image = story_run.parts.image("");
     image
         .files
         .retain(|entry| entry.path != xtask::image::CONFIG);
-    let mut rig = stage.start(&image, Shape::default())?;
-    rig.expect("caisson.toml: not there, the built-in default is used", 60)?;
-    rig.expect("so there is no VM", 10)?;
-    rig.expect(PROMPT, 30)?;
-    rig.order_says("vms", "name")?;
-    stage.pass("bad/no-configuration");
+    let mut test_machine = story_run.start(&image, Shape::default())?;
+    test_machine.expect("caisson.toml: not there, the built-in default is used", 60)?;
+    test_machine.expect("so there is no VM", 10)?;
+    test_machine.expect(PROMPT, 30)?;
+    test_machine.order_says("vms", "name")?;
+    story_run.pass("bad/no-configuration");
     Ok(())
 }
 
-fn built_in_default(stage: &mut Stage<'_>) -> Result<()> {
+fn built_in_default(story_run: &mut StoryRun<'_>) -> Result<()> {
     let guest = xtask::guest::fetch(xtask::guest::DEFAULT)?;
-    let mut image = stage.parts.image("");
+    let mut image = story_run.parts.image("");
     image
         .files
         .retain(|entry| entry.path != xtask::image::CONFIG);
     let image = image
         .file("guests/default/vmlinuz", &guest.kernel)
         .file("guests/default/initrd.img", guest.initramfs()?);
-    let mut rig = stage.start(&image, Shape::default())?;
-    rig.expect("the built-in default is used: one VM from", 60)?;
-    rig.expect("vm default: starts", 30)?;
-    rig.expect("Linux version ", 60)?;
-    stage.pass("bad/built-in-default-boots");
+    let mut test_machine = story_run.start(&image, Shape::default())?;
+    test_machine.expect("the built-in default is used: one VM from", 60)?;
+    test_machine.expect("vm default: starts", 30)?;
+    test_machine.expect("Linux version ", 60)?;
+    story_run.pass("bad/built-in-default-boots");
     Ok(())
 }
 
-fn no_hypervisor(stage: &mut Stage<'_>) -> Result<()> {
-    let mut image = stage.parts.image(&config::host(true));
+fn no_hypervisor(story_run: &mut StoryRun<'_>) -> Result<()> {
+    let mut image = story_run.parts.image(&config::host(true));
     image
         .files
         .retain(|entry| entry.path != xtask::image::HYPERVISOR);
-    let mut rig = stage.start(&image, Shape::default())?;
-    let said = rig.expect(LOADER_WAITS, 60)?;
+    let mut test_machine = story_run.start(&image, Shape::default())?;
+    let said = test_machine.expect(LOADER_WAITS, 60)?;
     holds(
         &said,
         &["caisson/caisson.elf", "is missing", "cargo xtask image"],
     )?;
-    stage.pass("bad/no-hypervisor");
+    story_run.pass("bad/no-hypervisor");
     Ok(())
 }
 
 /// Three VMs that cannot run, each for its own reason, and one that can.
-fn skipped(stage: &mut Stage<'_>) -> Result<()> {
+fn skipped(story_run: &mut StoryRun<'_>) -> Result<()> {
     let text = config::host(true)
         + &Vm::new("ghost", "guests/test/ghost", config::SMALL).text()
         + &Vm::new("letter", "guests/test/letter.txt", config::SMALL).text()
         + &Vm::new("giant", config::on_volume(GOOD), "64G").text()
         + &Vm::test_guest(GOOD).text();
-    let image = stage
+    let image = story_run
         .parts
         .image(&text)
         .bytes(
             "guests/test/letter.txt",
             "Dear hypervisor, I am no kernel.\n",
         )
-        .file(&config::on_volume(GOOD), &stage.parts.test_guest(GOOD));
-    let mut rig = stage.start(&image, Shape::default())?;
-    let loader = rig.expect("the hypervisor starts", 60)?;
-    stage.verdict(
+        .file(&config::on_volume(GOOD), &story_run.parts.test_guest(GOOD));
+    let mut test_machine = story_run.start(&image, Shape::default())?;
+    let loader = test_machine.expect("the hypervisor starts", 60)?;
+    story_run.verdict(
         "bad/missing-kernel",
         holds(
             &loader,
             &["VM ghost is skipped: its kernel guests/test/ghost is missing"],
         ),
     );
-    stage.verdict(
+    story_run.verdict(
         "bad/more-memory-than-there-is",
         holds(
             &loader,
@@ -143,16 +147,16 @@ fn skipped(stage: &mut Stage<'_>) -> Result<()> {
         ),
     );
     let good = format!("vm {GOOD}: stopped: ended by the guest's exit port, code 0");
-    let began = rig.expect(&good, 60);
-    let transcript = rig.machine.transcript();
-    stage.verdict(
+    let began = test_machine.expect(&good, 60);
+    let transcript = test_machine.machine.transcript();
+    story_run.verdict(
         "bad/not-a-kernel",
         holds(
             &transcript,
             &["vm letter: not started: kernel", "letter.txt"],
         ),
     );
-    stage.verdict("bad/other-vms-start", began.map(|_| ()));
+    story_run.verdict("bad/other-vms-start", began.map(|_| ()));
     Ok(())
 }
 
@@ -185,10 +189,10 @@ const TOML_CASES: [TomlCase; 3] = [
     },
 ];
 
-fn broken_toml(stage: &mut Stage<'_>, case: &TomlCase) -> Result<()> {
-    let mut rig = stage.start(&stage.parts.image(case.text), Shape::default())?;
-    let said = rig.expect(LOADER_WAITS, 60)?;
-    stage.verdict(case.test, holds(&said, case.says));
+fn broken_toml(story_run: &mut StoryRun<'_>, case: &TomlCase) -> Result<()> {
+    let mut test_machine = story_run.start(&story_run.parts.image(case.text), Shape::default())?;
+    let said = test_machine.expect(LOADER_WAITS, 60)?;
+    story_run.verdict(case.test, holds(&said, case.says));
     Ok(())
 }
 
@@ -233,10 +237,13 @@ const CPU_CASES: [CpuCase; 5] = [
     },
 ];
 
-fn refused_cpu(stage: &mut Stage<'_>, case: &CpuCase) -> Result<()> {
-    let mut rig: Rig = stage.start(&stage.parts.image(&config::host(true)), Shape::default())?;
-    let said = rig.expect(LOADER_WAITS, 60)?;
-    stage.verdict(case.test, holds(&said, case.says));
+fn refused_cpu(story_run: &mut StoryRun<'_>, case: &CpuCase) -> Result<()> {
+    let mut test_machine: TestMachine = story_run.start(
+        &story_run.parts.image(&config::host(true)),
+        Shape::default(),
+    )?;
+    let said = test_machine.expect(LOADER_WAITS, 60)?;
+    story_run.verdict(case.test, holds(&said, case.says));
     Ok(())
 }
 

@@ -4,10 +4,10 @@ use anyhow::{Context, Result, ensure};
 use xtask::guest::{self, cpio};
 
 use crate::beds::{Bed, Shape};
-use crate::boot::{Boot, Stage};
+use crate::boot::{Boot, StoryRun};
 use crate::config::{self, Vm};
-use crate::rig::Rig;
 use crate::stories::linux;
+use crate::test_machine::TestMachine;
 
 /// The guest, and what it says.
 const GUEST: &str = "power_button";
@@ -43,7 +43,7 @@ pub fn linux_boot(bed: Bed, seconds: u32) -> Boot {
     Boot::new(bed, "button-linux", seconds, [LINUX], linux_story)
 }
 
-fn linux_story(stage: &mut Stage<'_>) -> Result<()> {
+fn linux_story(story_run: &mut StoryRun<'_>) -> Result<()> {
     let modules = guest::kernel_modules(guest::DEFAULT, &MODULES)?;
     let mut guest = guest::fetch(guest::DEFAULT)?;
     let mut initrd = std::fs::read(guest.initramfs()?)?;
@@ -58,28 +58,29 @@ fn linux_story(stage: &mut Stage<'_>) -> Result<()> {
     let on_volume = guest.initrd_on_volume();
     let text = config::host(false) + &guest.vm_section();
     guest.initrd = None;
-    let image = stage.parts.image(&text).guest(&guest);
-    let mut rig = stage.start(&image.bytes(&on_volume, initrd), Shape::default())?;
+    let image = story_run.parts.image(&text).guest(&guest);
+    let mut test_machine = story_run.start(&image.bytes(&on_volume, initrd), Shape::default())?;
     let vm = guest.name.as_str();
-    rig.play(&[vm], |rig| {
-        linux::to_marker(rig, vm)?;
-        linux::answers(rig)?;
-        rig.type_line("listen")?;
-        rig.expect("acpid is up", 60)?;
-        rig.expect(linux::SHELL_PROMPT, 30)?;
-        rig.open_prompt()?;
-        rig.type_line(&format!("stop {vm}"))?;
-        rig.expect(PRESSED_FOR_STOP, 10)?;
+    test_machine.play(&[vm], |test_machine| {
+        linux::to_marker(test_machine, vm)?;
+        linux::answers(test_machine)?;
+        test_machine.type_line("listen")?;
+        test_machine.expect("acpid is up", 60)?;
+        test_machine.expect(linux::SHELL_PROMPT, 30)?;
+        test_machine.open_prompt()?;
+        test_machine.type_line(&format!("stop {vm}"))?;
+        test_machine.expect(PRESSED_FOR_STOP, 10)?;
         // `init` says so before it ends all processes.
-        rig.expect("The system is going down", 60)
+        test_machine
+            .expect("The system is going down", 60)
             .context("nobody heard the button")?;
-        rig.expect(&format!("vm {vm}: stopped: powered off by the guest"), 60)?;
-        let transcript = rig.machine.transcript();
+        test_machine.expect(&format!("vm {vm}: stopped: powered off by the guest"), 60)?;
+        let transcript = test_machine.machine.transcript();
         ensure!(!transcript.contains(TOO_LATE), "not by itself");
-        stage.pass(LINUX);
-        rig.type_line("poweroff")?;
-        rig.expect("powering off", 10)?;
-        rig.is_off()
+        story_run.pass(LINUX);
+        test_machine.type_line("poweroff")?;
+        test_machine.expect("powering off", 10)?;
+        test_machine.is_off()
     })
 }
 
@@ -89,57 +90,69 @@ pub fn boot(bed: Bed, seconds: u32) -> Boot {
     Boot::new(bed, "button", seconds, tests, story)
 }
 
-fn story(stage: &mut Stage<'_>) -> Result<()> {
+fn story(story_run: &mut StoryRun<'_>) -> Result<()> {
     let text = config::host(false) + &Vm::test_guest(GUEST).text();
-    let image = stage.parts.image(&text);
-    let image = image.file(&config::on_volume(GUEST), &stage.parts.test_guest(GUEST));
-    let mut rig = stage.start(&image, Shape::default())?;
-    rig.play(&[GUEST], |rig| {
-        rig.expect(AWAITS, 60)?;
-        rig.open_prompt()?;
-        stage.verdict(STOP, switches_itself_off(rig, "stop", PRESSED_FOR_STOP));
-        start(rig)?;
-        stage.verdict(BUTTON, switches_itself_off(rig, "button", PRESSED));
-        start(rig)?;
-        rig.order_says(&format!("pause {GUEST}"), "pauses")?;
-        stage.verdict(PAUSED, switches_itself_off(rig, "stop", PRESSED_FOR_STOP));
-        if stage.is_open(IGNORED) {
-            start(rig)?;
-            stage.verdict(IGNORED, is_stopped_hard(rig));
+    let image = story_run.parts.image(&text);
+    let image = image.file(
+        &config::on_volume(GUEST),
+        &story_run.parts.test_guest(GUEST),
+    );
+    let mut test_machine = story_run.start(&image, Shape::default())?;
+    test_machine.play(&[GUEST], |test_machine| {
+        test_machine.expect(AWAITS, 60)?;
+        test_machine.open_prompt()?;
+        story_run.verdict(
+            STOP,
+            switches_itself_off(test_machine, "stop", PRESSED_FOR_STOP),
+        );
+        start(test_machine)?;
+        story_run.verdict(BUTTON, switches_itself_off(test_machine, "button", PRESSED));
+        start(test_machine)?;
+        test_machine.order_says(&format!("pause {GUEST}"), "pauses")?;
+        story_run.verdict(
+            PAUSED,
+            switches_itself_off(test_machine, "stop", PRESSED_FOR_STOP),
+        );
+        if story_run.is_open(IGNORED) {
+            start(test_machine)?;
+            story_run.verdict(IGNORED, is_stopped_hard(test_machine));
         }
-        rig.type_line("poweroff")?;
-        rig.expect("powering off", 10)?;
-        rig.is_off()
+        test_machine.type_line("poweroff")?;
+        test_machine.expect("powering off", 10)?;
+        test_machine.is_off()
     })
 }
 
-fn start(rig: &mut Rig) -> Result<()> {
-    rig.type_line(&format!("start {GUEST}"))?;
-    rig.expect(&format!("[{GUEST}] {AWAITS}"), 30).map(|_| ())
+fn start(test_machine: &mut TestMachine) -> Result<()> {
+    test_machine.type_line(&format!("start {GUEST}"))?;
+    test_machine
+        .expect(&format!("[{GUEST}] {AWAITS}"), 30)
+        .map(|_| ())
 }
 
 /// By `command`, whose answer holds `answer`; in time, so nobody has to help.
-fn switches_itself_off(rig: &mut Rig, command: &str, answer: &str) -> Result<()> {
-    rig.type_line(&format!("{command} {GUEST}"))?;
-    rig.expect(answer, 10)?;
-    rig.expect(&format!("[{GUEST}] {HEARD}"), 20)?;
+fn switches_itself_off(test_machine: &mut TestMachine, command: &str, answer: &str) -> Result<()> {
+    test_machine.type_line(&format!("{command} {GUEST}"))?;
+    test_machine.expect(answer, 10)?;
+    test_machine.expect(&format!("[{GUEST}] {HEARD}"), 20)?;
     let stopped = format!("vm {GUEST}: stopped: powered off by the guest");
-    rig.expect(&stopped, 20)?;
-    let transcript = rig.machine.transcript();
+    test_machine.expect(&stopped, 20)?;
+    let transcript = test_machine.machine.transcript();
     ensure!(!transcript.contains(TOO_LATE), "not by itself");
     Ok(())
 }
 
-fn is_stopped_hard(rig: &mut Rig) -> Result<()> {
-    rig.type_line(&format!("attach {GUEST}"))?;
-    rig.expect(&format!("console of vm {GUEST}"), 10)?;
-    rig.machine.send("i")?;
-    rig.expect("will ignore the power button", 10)?;
-    rig.open_prompt()?;
-    rig.type_line(&format!("stop {GUEST}"))?;
-    rig.expect(PRESSED_FOR_STOP, 10)?;
-    rig.expect(&format!("[{GUEST}] ignores the power button"), 20)?;
-    rig.expect(TOO_LATE, 60)?;
-    rig.expect(&format!("vm {GUEST}: stopped: stopped by the operator"), 10)
+fn is_stopped_hard(test_machine: &mut TestMachine) -> Result<()> {
+    test_machine.type_line(&format!("attach {GUEST}"))?;
+    test_machine.expect(&format!("console of vm {GUEST}"), 10)?;
+    test_machine.machine.send("i")?;
+    test_machine.expect("will ignore the power button", 10)?;
+    test_machine.open_prompt()?;
+    test_machine.type_line(&format!("stop {GUEST}"))?;
+    test_machine.expect(PRESSED_FOR_STOP, 10)?;
+    test_machine.expect(&format!("[{GUEST}] ignores the power button"), 20)?;
+    test_machine.expect(TOO_LATE, 60)?;
+    test_machine
+        .expect(&format!("vm {GUEST}: stopped: stopped by the operator"), 10)
         .map(|_| ())
 }

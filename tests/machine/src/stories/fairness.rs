@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use crate::beds::{Bed, Shape};
-use crate::boot::{Boot, Stage};
+use crate::boot::{Boot, StoryRun};
 use crate::config::{self, Vm};
 use crate::lines;
-use crate::rig::Rig;
+use crate::test_machine::TestMachine;
 
 /// Sleeps, and answers what is typed.
 const ANSWER: &str = "answer";
@@ -52,7 +52,7 @@ pub fn boot(bed: Bed, seconds: u32) -> Boot {
     )
 }
 
-fn story(stage: &mut Stage<'_>) -> Result<()> {
+fn story(story_run: &mut StoryRun<'_>) -> Result<()> {
     let vm = |name, guest| Vm::new(name, config::on_volume(guest), config::SMALL);
     let text = config::host(false)
         + &vm(ANSWER, ANSWER).text()
@@ -64,45 +64,51 @@ fn story(stage: &mut Stage<'_>) -> Result<()> {
             .line("weight = 10000")
             .line("autostart = false")
             .text();
-    let mut image = stage.parts.image(&text);
+    let mut image = story_run.parts.image(&text);
     for guest in [ANSWER, WORK, STORM] {
-        image = image.file(&config::on_volume(guest), &stage.parts.test_guest(guest));
+        image = image.file(
+            &config::on_volume(guest),
+            &story_run.parts.test_guest(guest),
+        );
     }
-    let mut rig = stage.start(&image, Shape::default())?;
-    rig.play(&[ANSWER, LIGHT, HEAVY], |rig| {
-        rig.expect("answer up", 60)?;
-        stage.verdict(WEIGHTS, settle_by_weight(rig));
-        stage.verdict(BUSY, answers_promptly(rig, "busy"));
-        start(rig, STORM)?;
-        stage.verdict(EXITS, answers_promptly(rig, "storm"));
-        start(rig, CAPPED)?;
-        stage.verdict(KEPT, keeps_its_cap(rig));
-        rig.open_prompt()?;
-        rig.type_line("poweroff")?;
-        rig.expect("powering off", 20)?;
-        rig.is_off()
+    let mut test_machine = story_run.start(&image, Shape::default())?;
+    test_machine.play(&[ANSWER, LIGHT, HEAVY], |test_machine| {
+        test_machine.expect("answer up", 60)?;
+        story_run.verdict(WEIGHTS, settle_by_weight(test_machine));
+        story_run.verdict(BUSY, answers_promptly(test_machine, "busy"));
+        start(test_machine, STORM)?;
+        story_run.verdict(EXITS, answers_promptly(test_machine, "storm"));
+        start(test_machine, CAPPED)?;
+        story_run.verdict(KEPT, keeps_its_cap(test_machine));
+        test_machine.open_prompt()?;
+        test_machine.type_line("poweroff")?;
+        test_machine.expect("powering off", 20)?;
+        test_machine.is_off()
     })
 }
 
-fn start(rig: &mut Rig, vm: &str) -> Result<()> {
-    rig.open_prompt()?;
-    rig.type_line(&format!("start {vm}"))?;
-    rig.expect(&format!("vm {vm}: starts"), 20)?;
-    rig.expect(&format!("[{vm}] "), 60)?;
-    rig.close_prompt()
+fn start(test_machine: &mut TestMachine, vm: &str) -> Result<()> {
+    test_machine.open_prompt()?;
+    test_machine.type_line(&format!("start {vm}"))?;
+    test_machine.expect(&format!("vm {vm}: starts"), 20)?;
+    test_machine.expect(&format!("[{vm}] "), 60)?;
+    test_machine.close_prompt()
 }
 
 /// Types lines and times the answers. The machine under the emulator has other work too: the fastest answer counts.
-fn answers_promptly(rig: &mut Rig, word: &str) -> Result<()> {
+fn answers_promptly(test_machine: &mut TestMachine, word: &str) -> Result<()> {
     let mut fastest = Duration::MAX;
     for number in 0..LINES {
         let line = format!("{word}{number}");
-        rig.type_line(&line)?;
+        test_machine.type_line(&line)?;
         let typed = Instant::now();
-        rig.expect(&format!("heard {line}"), 20)?;
+        test_machine.expect(&format!("heard {line}"), 20)?;
         fastest = fastest.min(typed.elapsed());
     }
-    let limit = rig.bed.patience(1).mul_f64(PROMPT_MS as f64 / 1_000.0);
+    let limit = test_machine
+        .bed
+        .patience(1)
+        .mul_f64(PROMPT_MS as f64 / 1_000.0);
     ensure!(fastest <= limit, "the fastest answer took {fastest:?}");
     Ok(())
 }
@@ -135,12 +141,12 @@ fn rate(transcript: &str, vm: &str) -> Result<u64> {
 
 /// Waits until the work done so far is as the weights. An emulator that shares its own CPU with others stands still now and then, at the
 /// expense of whose turn it is; that evens out.
-fn settle_by_weight(rig: &mut Rig) -> Result<()> {
+fn settle_by_weight(test_machine: &mut TestMachine) -> Result<()> {
     for longer in 1.. {
         for _ in 0..REPORTS {
-            rig.expect(&format!("[{LIGHT}] work "), 60)?;
+            test_machine.expect(&format!("[{LIGHT}] work "), 60)?;
         }
-        let outcome = share_by_weight(&rig.machine.transcript());
+        let outcome = share_by_weight(&test_machine.machine.transcript());
         if outcome.is_ok() || longer == MAX_ROUNDS {
             return outcome;
         }
@@ -159,12 +165,12 @@ fn share_by_weight(transcript: &str) -> Result<()> {
 }
 
 /// Compares the VM's time on the CPU with the time that passes for its guest.
-fn keeps_its_cap(rig: &mut Rig) -> Result<()> {
-    let before = look(rig)?;
+fn keeps_its_cap(test_machine: &mut TestMachine) -> Result<()> {
+    let before = look(test_machine)?;
     for _ in 0..REPORTS {
-        rig.expect(&format!("[{CAPPED}] work "), 60)?;
+        test_machine.expect(&format!("[{CAPPED}] work "), 60)?;
     }
-    let after = look(rig)?;
+    let after = look(test_machine)?;
     let (ran, passed) = (after.0 - before.0, after.1 - before.1);
     let percent = ran * 100 / passed.max(1);
     ensure!(
@@ -175,17 +181,17 @@ fn keeps_its_cap(rig: &mut Rig) -> Result<()> {
 }
 
 /// How long the capped VM was on its CPU, and its time, in ms.
-fn look(rig: &mut Rig) -> Result<(u64, u64)> {
-    rig.expect(&format!("[{CAPPED}] work "), 60)?;
-    rig.open_prompt()?;
-    let page = rig.order(&format!("info {CAPPED}"))?;
-    rig.close_prompt()?;
+fn look(test_machine: &mut TestMachine) -> Result<(u64, u64)> {
+    test_machine.expect(&format!("[{CAPPED}] work "), 60)?;
+    test_machine.open_prompt()?;
+    let page = test_machine.order(&format!("info {CAPPED}"))?;
+    test_machine.close_prompt()?;
     let ran = page
         .split_once("on its CPU for ")
         .and_then(|(_, rest)| rest.split_once(" ms"))
         .and_then(|(ms, _)| ms.parse().ok())
         .with_context(|| format!("no run time in:\n{page}"))?;
-    let reports = reports(&rig.machine.transcript(), CAPPED);
+    let reports = reports(&test_machine.machine.transcript(), CAPPED);
     let last = reports.last().context("it reports nothing")?;
     Ok((ran, last.1))
 }

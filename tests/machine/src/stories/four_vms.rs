@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::beds::{Bed, Shape};
-use crate::boot::{Boot, Stage};
+use crate::boot::{Boot, StoryRun};
 use crate::config::{self, Vm};
-use crate::rig::{PANIC, Rig};
 use crate::stories::{kernel_log, linux};
+use crate::test_machine::{PANIC, TestMachine};
 
 /// The two Linux, by the names of their VMs.
 const LINUX: [&str; 2] = ["one", "two"];
@@ -44,7 +44,7 @@ pub fn boot(bed: Bed, seconds: u32) -> Boot {
     Boot::new(bed, "four-vms", seconds, tests, story)
 }
 
-fn story(stage: &mut Stage<'_>) -> Result<()> {
+fn story(story_run: &mut StoryRun<'_>) -> Result<()> {
     let mut guest = xtask::guest::fetch(xtask::guest::DEFAULT)?;
     guest.vm.cpus = LINUX_CPUS;
     guest.vm.memory = LINUX_MEMORY.to_owned();
@@ -60,66 +60,76 @@ fn story(stage: &mut Stage<'_>) -> Result<()> {
         .line("entry = \"16\"")
         .line("load-address = \"64K\"")
         .text();
-    let image = stage
+    let image = story_run
         .parts
         .image(&text)
         .guest(&guest)
-        .file(&volume(MULTIBOOT.1), &stage.parts.test_guest(MULTIBOOT.1))
+        .file(
+            &volume(MULTIBOOT.1),
+            &story_run.parts.test_guest(MULTIBOOT.1),
+        )
         .file(
             &volume(REAL_MODE.1),
-            &stage.parts.flat_test_guest(REAL_MODE.1)?,
+            &story_run.parts.flat_test_guest(REAL_MODE.1)?,
         );
-    let mut rig = stage.start(&image, Shape::of(stage.bed()))?;
+    let mut test_machine = story_run.start(&image, Shape::of(story_run.bed()))?;
     let vms = [LINUX[0], LINUX[1], MULTIBOOT.0, REAL_MODE.0];
-    rig.play(&vms, |rig| play(stage, rig))
+    test_machine.play(&vms, |test_machine| play(story_run, test_machine))
 }
 
-fn play(stage: &mut Stage<'_>, rig: &mut Rig) -> Result<()> {
-    rig.expect("the hypervisor starts", 60)?;
+fn play(story_run: &mut StoryRun<'_>, test_machine: &mut TestMachine) -> Result<()> {
+    test_machine.expect("the hypervisor starts", 60)?;
     // Both Linux come up side by side, and everything is said among what the others say.
     let is_up = |transcript: &str| {
         transcript.matches(linux::MARKER).count() == LINUX.len()
             && ECHOES_UP.iter().all(|up| transcript.contains(up))
     };
-    until(rig, UP_S, is_up).context("not all four came up")?;
-    stage.pass(ALL_RUN);
+    until(test_machine, UP_S, is_up).context("not all four came up")?;
+    story_run.pass(ALL_RUN);
 
-    rig.open_prompt()?;
+    test_machine.open_prompt()?;
     let mut talk = Talk::default();
-    talk.with_all(rig)?;
-    stage.pass(ATTACH);
+    talk.with_all(test_machine)?;
+    story_run.pass(ATTACH);
 
     let victim = LINUX[1];
-    kill(rig, victim)?;
+    kill(test_machine, victim)?;
     for vm in [LINUX[0], MULTIBOOT.0, REAL_MODE.0] {
-        talk.with(rig, vm)?;
+        talk.with(test_machine, vm)?;
     }
-    stage.pass(KILL);
+    story_run.pass(KILL);
 
-    let markers = rig.machine.transcript().matches(linux::MARKER).count();
-    start(rig, victim)?;
+    let markers = test_machine
+        .machine
+        .transcript()
+        .matches(linux::MARKER)
+        .count();
+    start(test_machine, victim)?;
     let is_up_again = |text: &str| text.matches(linux::MARKER).count() > markers;
-    until(rig, UP_S, is_up_again).context("the killed one does not come up again")?;
-    talk.with_all(rig)?;
-    stage.pass(START);
-    stage.verdict(LOGS, kernel_log::check(rig.bed, &rig.machine.transcript()));
+    until(test_machine, UP_S, is_up_again).context("the killed one does not come up again")?;
+    talk.with_all(test_machine)?;
+    story_run.pass(START);
+    story_run.verdict(
+        LOGS,
+        kernel_log::check(test_machine.bed, &test_machine.machine.transcript()),
+    );
 
     // The first rounds fill what is kept: the shell's history, the log's tail, the views.
-    kill_and_start(rig, WARM_UP_ROUNDS)?;
-    let before = Memory::of(rig)?;
-    kill_and_start(rig, ROUNDS)?;
-    let after = Memory::of(rig)?;
+    kill_and_start(test_machine, WARM_UP_ROUNDS)?;
+    let before = Memory::of(test_machine)?;
+    kill_and_start(test_machine, ROUNDS)?;
+    let after = Memory::of(test_machine)?;
     ensure!(
         after.is_as(before),
         "before: {before:?}, after {ROUNDS} rounds: {after:?}"
     );
     for vm in [LINUX[0], MULTIBOOT.0, REAL_MODE.0] {
-        talk.with(rig, vm)?;
+        talk.with(test_machine, vm)?;
     }
-    stage.pass(MEMORY);
-    rig.type_line("poweroff")?;
-    rig.expect("powering off", 10)?;
-    rig.is_off()
+    story_run.pass(MEMORY);
+    test_machine.type_line("poweroff")?;
+    test_machine.expect("powering off", 10)?;
+    test_machine.is_off()
 }
 
 /// What is said to the guests: something else each time, so that no answer is an old one.
@@ -129,18 +139,18 @@ struct Talk {
 }
 
 impl Talk {
-    fn with_all(&mut self, rig: &mut Rig) -> Result<()> {
+    fn with_all(&mut self, test_machine: &mut TestMachine) -> Result<()> {
         [LINUX[0], LINUX[1], MULTIBOOT.0, REAL_MODE.0]
             .iter()
-            .try_for_each(|vm| self.with(rig, vm))
+            .try_for_each(|vm| self.with(test_machine, vm))
     }
 
     /// Attaches to a VM, works there and comes back to the operator's prompt.
-    fn with(&mut self, rig: &mut Rig, vm: &str) -> Result<()> {
+    fn with(&mut self, test_machine: &mut TestMachine, vm: &str) -> Result<()> {
         self.said += 1;
         let said = self.said;
-        rig.type_line(&format!("attach {vm}"))?;
-        rig.expect(&format!("console of vm {vm}"), 20)?;
+        test_machine.type_line(&format!("attach {vm}"))?;
+        test_machine.expect(&format!("console of vm {vm}"), 20)?;
         let (line, answer) = match vm {
             "multiboot" => (format!("m{said}"), format!("multiboot heard m{said}\r")),
             "real" => (format!("r{said}"), format!("real mode heard r{said}\r")),
@@ -149,30 +159,34 @@ impl Talk {
                 format!("\n{}\r", 10000 + said),
             ),
         };
-        rig.type_line(&line)?;
-        rig.expect(&answer, 60)
+        test_machine.type_line(&line)?;
+        test_machine
+            .expect(&answer, 60)
             .with_context(|| format!("vm {vm} does not answer"))?;
-        rig.open_prompt()
+        test_machine.open_prompt()
     }
 }
 
-fn kill(rig: &mut Rig, vm: &str) -> Result<()> {
-    rig.type_line(&format!("kill {vm}"))?;
-    rig.expect(&format!("vm {vm}: stopped: stopped by the operator"), 20)
+fn kill(test_machine: &mut TestMachine, vm: &str) -> Result<()> {
+    test_machine.type_line(&format!("kill {vm}"))?;
+    test_machine
+        .expect(&format!("vm {vm}: stopped: stopped by the operator"), 20)
         .map(|_| ())
 }
 
-fn start(rig: &mut Rig, vm: &str) -> Result<()> {
-    rig.type_line(&format!("start {vm}"))?;
-    rig.expect(&format!("vm {vm}: starts, "), 30).map(|_| ())
+fn start(test_machine: &mut TestMachine, vm: &str) -> Result<()> {
+    test_machine.type_line(&format!("start {vm}"))?;
+    test_machine
+        .expect(&format!("vm {vm}: starts, "), 30)
+        .map(|_| ())
 }
 
 /// Kills and starts VMs of each kind in turn, so many times in all; ends with each of them started.
-fn kill_and_start(rig: &mut Rig, rounds: usize) -> Result<()> {
+fn kill_and_start(test_machine: &mut TestMachine, rounds: usize) -> Result<()> {
     let turns = [REAL_MODE.0, MULTIBOOT.0, LINUX[1]];
     for (round, vm) in (0..rounds).zip(turns.iter().cycle()) {
-        kill(rig, vm)
-            .and_then(|()| start(rig, vm))
+        kill(test_machine, vm)
+            .and_then(|()| start(test_machine, vm))
             .with_context(|| format!("in round {round}"))?;
     }
     Ok(())
@@ -189,8 +203,8 @@ impl Memory {
     /// The smallest block of the hypervisor's heap.
     const BLOCK_BYTES: u64 = 16;
 
-    fn of(rig: &mut Rig) -> Result<Self> {
-        let page = rig.order("host")?;
+    fn of(test_machine: &mut TestMachine) -> Result<Self> {
+        let page = test_machine.order("host")?;
         Self::parse(&page).with_context(|| format!("`host` says too little of memory:\n{page}"))
     }
 
@@ -214,23 +228,27 @@ impl Memory {
 }
 
 /// Reads on until what was said satisfies, as long as something may take that takes `qemu_s` seconds at most in QEMU.
-fn until(rig: &mut Rig, qemu_s: u64, is_so: impl Fn(&str) -> bool) -> Result<()> {
-    let until = Instant::now() + rig.bed.patience(qemu_s);
+fn until(test_machine: &mut TestMachine, qemu_s: u64, is_so: impl Fn(&str) -> bool) -> Result<()> {
+    let until = Instant::now() + test_machine.bed.patience(qemu_s);
     loop {
-        let transcript = rig.machine.transcript();
+        let transcript = test_machine.machine.transcript();
         if is_so(&transcript) {
             return Ok(());
         }
         if transcript.contains(PANIC) {
-            bail!("{}", rig.last_words());
+            bail!("{}", test_machine.last_words());
         }
         ensure!(
-            Instant::now() < until && rig.machine.ended().is_none(),
+            Instant::now() < until && test_machine.machine.ended().is_none(),
             "{}",
-            rig.machine.diagnosis()
+            test_machine.machine.diagnosis()
         );
         for _ in 0..LINES_PER_LOOK {
-            if rig.machine.next_line(Duration::from_millis(500))?.is_none() {
+            if test_machine
+                .machine
+                .next_line(Duration::from_millis(500))?
+                .is_none()
+            {
                 break;
             }
         }

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use crate::beds::{self, Bed, Shape};
-use crate::boot::{Boot, Stage};
+use crate::boot::{Boot, StoryRun};
 use crate::config::{self, Vm};
 use crate::forms::{SPECIALS, Special};
 use crate::lines;
 use crate::parts::{self, TestGuest};
-use crate::rig::{ALL_ENDED, PANIC, Rig};
+use crate::test_machine::{ALL_ENDED, PANIC, TestMachine};
 
 /// The test of the boot itself, behind the boot's name.
 const END: &str = "all-end-and-the-machine-powers-off";
@@ -96,8 +96,8 @@ fn boot_those(
         .chain((bed.cpus > 1).then(|| own(ALL_CPUS)))
         .chain([own(END)])
         .collect();
-    Ok(Boot::new(bed, name, seconds, tests, move |stage| {
-        story(stage, name, &guests)
+    Ok(Boot::new(bed, name, seconds, tests, move |story_run| {
+        story(story_run, name, &guests)
     }))
 }
 
@@ -126,8 +126,8 @@ fn test_of(guest: &str) -> String {
     format!("guest/{guest}")
 }
 
-fn story(stage: &mut Stage<'_>, name: &str, cpus: &BTreeMap<String, u32>) -> Result<()> {
-    let guests: Vec<String> = stage
+fn story(story_run: &mut StoryRun<'_>, name: &str, cpus: &BTreeMap<String, u32>) -> Result<()> {
+    let guests: Vec<String> = story_run
         .open()
         .iter()
         .filter_map(|test| test.strip_prefix("guest/").map(str::to_owned))
@@ -136,7 +136,7 @@ fn story(stage: &mut Stage<'_>, name: &str, cpus: &BTreeMap<String, u32>) -> Res
         bail!("run it together with the guests it is about");
     }
     let first = config::on_volume(&guests[0]);
-    let avoids_cpu_0 = stage.bed() == beds::QEMU_SMP && name == MANY;
+    let avoids_cpu_0 = story_run.bed() == beds::QEMU_SMP && name == MANY;
     let mut text = config::host(true);
     text += &Vm::new(CONSOLE, first, config::SMALL)
         .line("autostart = false")
@@ -154,34 +154,40 @@ fn story(stage: &mut Stage<'_>, name: &str, cpus: &BTreeMap<String, u32>) -> Res
         }
         text += &vm.text();
     }
-    let mut image = stage.parts.image(&text);
+    let mut image = story_run.parts.image(&text);
     for guest in &guests {
         let path = config::on_volume(guest);
         image = match special(guest) {
             Some(special) => {
-                let program = stage.parts.test_guest(special.program);
+                let program = story_run.parts.test_guest(special.program);
                 image.bytes(&path, special.form.make(&program)?)
             }
-            None => image.file(&path, &stage.parts.test_guest(guest)),
+            None => image.file(&path, &story_run.parts.test_guest(guest)),
         };
     }
-    image = image.file(&config::on_volume(MODULE), &stage.parts.test_guest(MODULE));
-    let mut rig = stage.start(&image, Shape::of(stage.bed()))?;
+    image = image.file(
+        &config::on_volume(MODULE),
+        &story_run.parts.test_guest(MODULE),
+    );
+    let mut test_machine = story_run.start(&image, Shape::of(story_run.bed()))?;
     let mut watch = Watch::new(guests);
-    let outcome = watch.until_the_end(stage, &mut rig);
-    let count = format!(" {} CPUs, ", stage.bed().cpus);
-    let has_all = rig.machine.transcript().contains(&count);
-    stage.verdict(
+    let outcome = watch.until_the_end(story_run, &mut test_machine);
+    let count = format!(" {} CPUs, ", story_run.bed().cpus);
+    let has_all = test_machine.machine.transcript().contains(&count);
+    story_run.verdict(
         &format!("{name}/{ALL_CPUS}"),
-        has_all
-            .then_some(())
-            .with_context(|| format!("it does not say `{count}`\n{}", rig.machine.diagnosis())),
+        has_all.then_some(()).with_context(|| {
+            format!(
+                "it does not say `{count}`\n{}",
+                test_machine.machine.diagnosis()
+            )
+        }),
     );
     if let Err(error) = outcome {
         let running: Vec<&str> = watch.running().collect();
-        return rig.play(&running, |_| Err(error));
+        return test_machine.play(&running, |_| Err(error));
     }
-    stage.verdict(&format!("{name}/{END}"), rig.is_off());
+    story_run.verdict(&format!("{name}/{END}"), test_machine.is_off());
     Ok(())
 }
 
@@ -214,45 +220,50 @@ impl Watch {
     }
 
     /// Reads lines until the hypervisor says that all have ended.
-    fn until_the_end(&mut self, stage: &mut Stage<'_>, rig: &mut Rig) -> Result<()> {
-        rig.expect("the hypervisor starts", 60)
+    fn until_the_end(
+        &mut self,
+        story_run: &mut StoryRun<'_>,
+        test_machine: &mut TestMachine,
+    ) -> Result<()> {
+        test_machine
+            .expect("the hypervisor starts", 60)
             .context("the loader did not get through")?;
-        let until = Instant::now() + rig.bed.patience(60);
+        let until = Instant::now() + test_machine.bed.patience(60);
         loop {
             if Instant::now() > until {
                 let names: Vec<&str> = self.running().collect();
                 bail!(
                     "still running: {}\n{}",
                     names.join(", "),
-                    rig.machine.diagnosis()
+                    test_machine.machine.diagnosis()
                 );
             }
-            let Some(raw) = rig.machine.next_line(Duration::from_secs(1))? else {
+            let Some(raw) = test_machine.machine.next_line(Duration::from_secs(1))? else {
                 continue;
             };
             let line = lines::shown(&raw);
-            ensure!(!line.contains(PANIC), "{}", rig.last_words());
+            ensure!(!line.contains(PANIC), "{}", test_machine.last_words());
             if line.contains(ALL_ENDED) {
                 break;
             }
             if let Some(guest) = self.note(line) {
-                self.judge(stage, &guest);
+                self.judge(story_run, &guest);
             }
         }
         // Those of whom no verdict was heard, though they have ended.
         let silent: Vec<String> = self.guests.keys().cloned().collect();
         for guest in silent {
             let heard = &self.guests[&guest];
-            stage.verdict(&test_of(&guest), heard.outcome(&guest));
+            story_run.verdict(&test_of(&guest), heard.outcome(&guest));
         }
         Ok(())
     }
 
     /// Says how a guest did, once both its verdict and its end were heard.
-    fn judge(&self, stage: &mut Stage<'_>, guest: &str) {
+    fn judge(&self, story_run: &mut StoryRun<'_>, guest: &str) {
         let heard = &self.guests[guest];
         if heard.end.is_some() && (heard.verdict.is_some() || ends_otherwise(guest).is_some()) {
-            stage.verdict(&test_of(guest), heard.outcome(guest));
+            story_run.verdict(&test_of(guest), heard.outcome(guest));
         }
     }
 

@@ -3,10 +3,10 @@
 use anyhow::{Context, Result, ensure};
 
 use crate::beds::{Bed, Shape};
-use crate::boot::{Boot, Stage};
+use crate::boot::{Boot, StoryRun};
 use crate::config;
-use crate::rig::{ALL_ENDED, Rig};
 use crate::stories::kernel_log;
+use crate::test_machine::{ALL_ENDED, TestMachine};
 
 /// What the initramfs prints when it is up.
 pub const MARKER: &str = "CAISSON-GUEST-UP";
@@ -27,41 +27,41 @@ pub fn boot(bed: Bed, guest: &'static str, prefix: &'static str, seconds: u32) -
         "poweroff",
     ]
     .map(name);
-    Boot::new(bed, prefix, seconds, tests, move |stage| {
-        story(stage, guest, prefix)
+    Boot::new(bed, prefix, seconds, tests, move |story_run| {
+        story(story_run, guest, prefix)
     })
 }
 
-fn story(stage: &mut Stage<'_>, guest: &str, prefix: &str) -> Result<()> {
+fn story(story_run: &mut StoryRun<'_>, guest: &str, prefix: &str) -> Result<()> {
     let test = |name: &str| format!("{prefix}/{name}");
     let guest = xtask::guest::fetch(guest)?;
     let text = config::host(true) + &guest.vm_section() + "on-reboot = \"restart\"\n";
-    let image = stage.parts.image(&text).guest(&guest);
-    let mut rig = stage.start(&image, Shape::default())?;
+    let image = story_run.parts.image(&text).guest(&guest);
+    let mut test_machine = story_run.start(&image, Shape::default())?;
     let vm = guest.name.as_str();
-    rig.play(&[vm], |rig| {
-        let log = to_marker(rig, vm)?;
+    test_machine.play(&[vm], |test_machine| {
+        let log = to_marker(test_machine, vm)?;
         let is_whole = is_marker_true(&log);
-        stage.verdict(&test("marker"), is_whole);
-        stage.verdict(&test("shell"), answers(rig));
-        stage.verdict(&test("clock"), has_good_clock(rig));
-        stage.verdict(
+        story_run.verdict(&test("marker"), is_whole);
+        story_run.verdict(&test("shell"), answers(test_machine));
+        story_run.verdict(&test("clock"), has_good_clock(test_machine));
+        story_run.verdict(
             &test("kernel-log"),
-            kernel_log::check(rig.bed, &rig.machine.transcript()),
+            kernel_log::check(test_machine.bed, &test_machine.machine.transcript()),
         );
-        if stage.is_open(&test("reboot")) {
-            rig.type_line("reboot -f")?;
-            rig.expect(&format!("vm {vm}: reset by the guest ("), 30)?;
-            rig.expect("; restarts", 5)?;
-            to_marker(rig, vm).context("after the reboot")?;
-            rig.expect(SHELL_PROMPT, 30)?;
-            stage.pass(&test("reboot"));
+        if story_run.is_open(&test("reboot")) {
+            test_machine.type_line("reboot -f")?;
+            test_machine.expect(&format!("vm {vm}: reset by the guest ("), 30)?;
+            test_machine.expect("; restarts", 5)?;
+            to_marker(test_machine, vm).context("after the reboot")?;
+            test_machine.expect(SHELL_PROMPT, 30)?;
+            story_run.pass(&test("reboot"));
         }
-        if stage.is_open(&test("poweroff")) {
-            rig.type_line("poweroff -f")?;
-            rig.expect(&format!("vm {vm}: stopped: powered off by the guest"), 30)?;
-            rig.expect(ALL_ENDED, 5)?;
-            stage.verdict(&test("poweroff"), rig.is_off());
+        if story_run.is_open(&test("poweroff")) {
+            test_machine.type_line("poweroff -f")?;
+            test_machine.expect(&format!("vm {vm}: stopped: powered off by the guest"), 30)?;
+            test_machine.expect(ALL_ENDED, 5)?;
+            story_run.verdict(&test("poweroff"), test_machine.is_off());
         }
         Ok(())
     })
@@ -71,19 +71,19 @@ fn story(stage: &mut Stage<'_>, guest: &str, prefix: &str) -> Result<()> {
 ///
 /// # Errors
 /// It does not come, or the kernel panics.
-pub fn to_marker(rig: &mut Rig, vm: &str) -> Result<String> {
-    to_marker_within(rig, vm, TO_THE_MARKER_S)
+pub fn to_marker(test_machine: &mut TestMachine, vm: &str) -> Result<String> {
+    to_marker_within(test_machine, vm, TO_THE_MARKER_S)
 }
 
 /// As [`to_marker`], for guests that may take longer or must be faster: so many seconds in QEMU.
 ///
 /// # Errors
 /// As [`to_marker`].
-pub fn to_marker_within(rig: &mut Rig, vm: &str, qemu_s: u64) -> Result<String> {
+pub fn to_marker_within(test_machine: &mut TestMachine, vm: &str, qemu_s: u64) -> Result<String> {
     let stopped = format!("vm {vm}: stopped");
-    let (which, mut log) = rig.expect_any(&[MARKER, "Kernel panic", &stopped], qemu_s)?;
-    ensure!(which == 0, "{}", rig.last_words());
-    log += &rig.expect("\n", 10)?;
+    let (which, mut log) = test_machine.expect_any(&[MARKER, "Kernel panic", &stopped], qemu_s)?;
+    ensure!(which == 0, "{}", test_machine.last_words());
+    log += &test_machine.expect("\n", 10)?;
     Ok(log)
 }
 
@@ -103,11 +103,12 @@ fn is_marker_true(log: &str) -> Result<()> {
 }
 
 /// The kernel's clock is one that costs no exit: the TSC, or KVM's clock on top of it.
-fn has_good_clock(rig: &mut Rig) -> Result<()> {
-    rig.type_line("cat /sys/devices/system/clocksource/clocksource0/current_clocksource")?;
+fn has_good_clock(test_machine: &mut TestMachine) -> Result<()> {
+    test_machine
+        .type_line("cat /sys/devices/system/clocksource/clocksource0/current_clocksource")?;
     let clocks = ["\ntsc", "\nkvm-clock", "\nhpet", "\nacpi_pm", "\njiffies"];
-    let (which, _) = rig.expect_any(&clocks, 30)?;
-    rig.expect(SHELL_PROMPT, 30)?;
+    let (which, _) = test_machine.expect_any(&clocks, 30)?;
+    test_machine.expect(SHELL_PROMPT, 30)?;
     ensure!(which < 2, "it uses {}", clocks[which].trim());
     Ok(())
 }
@@ -116,19 +117,19 @@ fn has_good_clock(rig: &mut Rig) -> Result<()> {
 ///
 /// # Errors
 /// No prompt or no answer.
-pub fn answers(rig: &mut Rig) -> Result<()> {
-    rig.expect(SHELL_PROMPT, 60)?;
-    sum(rig)
+pub fn answers(test_machine: &mut TestMachine) -> Result<()> {
+    test_machine.expect(SHELL_PROMPT, 60)?;
+    sum(test_machine)
 }
 
 /// Types a sum and reads its result; the prompt is there.
 ///
 /// # Errors
 /// No answer.
-pub fn sum(rig: &mut Rig) -> Result<()> {
-    rig.type_line("echo $((6*7))")?;
-    rig.expect("\n42\r", 30)?;
-    rig.expect(SHELL_PROMPT, 30).map(|_| ())
+pub fn sum(test_machine: &mut TestMachine) -> Result<()> {
+    test_machine.type_line("echo $((6*7))")?;
+    test_machine.expect("\n42\r", 30)?;
+    test_machine.expect(SHELL_PROMPT, 30).map(|_| ())
 }
 
 #[cfg(test)]

@@ -3,10 +3,10 @@
 use anyhow::{Context, Result, ensure};
 
 use crate::beds::{Bed, Shape};
-use crate::boot::{Boot, Stage};
+use crate::boot::{Boot, StoryRun};
 use crate::config;
-use crate::rig::{ALL_ENDED, Rig};
 use crate::stories::{kernel_log, linux};
+use crate::test_machine::{ALL_ENDED, TestMachine};
 
 /// vCPUs.
 const CPUS: u32 = 4;
@@ -27,28 +27,31 @@ pub fn boot(bed: Bed, seconds: u32) -> Boot {
     Boot::new(bed, "load", seconds, [DONE, LOG], story)
 }
 
-fn story(stage: &mut Stage<'_>) -> Result<()> {
+fn story(story_run: &mut StoryRun<'_>) -> Result<()> {
     let mut guest = xtask::guest::fetch(xtask::guest::DEFAULT)?;
     guest.vm.cpus = CPUS;
     let text = config::host(true) + &guest.vm_section();
-    let image = stage.parts.image(&text).guest(&guest);
-    let mut rig = stage.start(&image, Shape::of(stage.bed()))?;
+    let image = story_run.parts.image(&text).guest(&guest);
+    let mut test_machine = story_run.start(&image, Shape::of(story_run.bed()))?;
     let vm = guest.name.as_str();
-    rig.play(&[vm], |rig| {
-        linux::to_marker_within(rig, vm, UP_S)?;
-        rig.expect(linux::SHELL_PROMPT, 120)?;
-        stage.verdict(DONE, work(rig));
-        stage.verdict(LOG, kernel_log::check(rig.bed, &rig.machine.transcript()));
-        rig.type_line("poweroff -f")?;
-        rig.expect(&format!("vm {vm}: stopped: powered off by the guest"), 60)?;
-        rig.expect(ALL_ENDED, 30).map(|_| ())
+    test_machine.play(&[vm], |test_machine| {
+        linux::to_marker_within(test_machine, vm, UP_S)?;
+        test_machine.expect(linux::SHELL_PROMPT, 120)?;
+        story_run.verdict(DONE, work(test_machine));
+        story_run.verdict(
+            LOG,
+            kernel_log::check(test_machine.bed, &test_machine.machine.transcript()),
+        );
+        test_machine.type_line("poweroff -f")?;
+        test_machine.expect(&format!("vm {vm}: stopped: powered off by the guest"), 60)?;
+        test_machine.expect(ALL_ENDED, 30).map(|_| ())
     })
 }
 
-fn work(rig: &mut Rig) -> Result<()> {
-    rig.type_line(COMMAND)?;
-    let report = rig.expect(END, LOAD_S)?;
-    rig.expect(linux::SHELL_PROMPT, 60)?;
+fn work(test_machine: &mut TestMachine) -> Result<()> {
+    test_machine.type_line(COMMAND)?;
+    let report = test_machine.expect(END, LOAD_S)?;
+    test_machine.expect(linux::SHELL_PROMPT, 60)?;
     judge(&report, CPUS)
 }
 

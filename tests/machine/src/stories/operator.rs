@@ -3,10 +3,10 @@
 use anyhow::{Context, Result, ensure};
 
 use crate::beds::{Bed, Shape};
-use crate::boot::{Boot, Stage};
+use crate::boot::{Boot, StoryRun};
 use crate::config::{self, Vm};
-use crate::rig::Rig;
 use crate::stories::{kernel_log, linux};
+use crate::test_machine::TestMachine;
 
 /// Its VM crashes beside Linux, and again on order.
 const CRASHER: &str = "triple_fault";
@@ -33,7 +33,7 @@ pub fn boot(bed: Bed, seconds: u32) -> Boot {
     Boot::new(bed, "operator", seconds, TESTS, story)
 }
 
-fn story(stage: &mut Stage<'_>) -> Result<()> {
+fn story(story_run: &mut StoryRun<'_>) -> Result<()> {
     let guest = xtask::guest::fetch(xtask::guest::DEFAULT)?;
     let mut text = config::host(false) + &guest.vm_section();
     let mut image_files = Vec::new();
@@ -41,90 +41,100 @@ fn story(stage: &mut Stage<'_>) -> Result<()> {
         text += &Vm::test_guest(name).text();
         image_files.push(name);
     }
-    let mut image = stage.parts.image(&text).guest(&guest);
+    let mut image = story_run.parts.image(&text).guest(&guest);
     for name in image_files {
-        image = image.file(&config::on_volume(name), &stage.parts.test_guest(name));
+        image = image.file(&config::on_volume(name), &story_run.parts.test_guest(name));
     }
-    let mut rig = stage.start(&image, Shape::default())?;
+    let mut test_machine = story_run.start(&image, Shape::default())?;
     let vm = guest.name.as_str();
-    rig.play(&[vm, NEIGHBOUR], |rig| {
-        rig.expect(&format!("vm {CRASHER}: stopped: triple fault"), 60)?;
-        linux::to_marker(rig, vm).context("beside its neighbours")?;
-        linux::answers(rig)?;
-        let transcript = rig.machine.transcript();
-        let both = kernel_log::check(rig.bed, &transcript).and_then(|()| {
+    test_machine.play(&[vm, NEIGHBOUR], |test_machine| {
+        test_machine.expect(&format!("vm {CRASHER}: stopped: triple fault"), 60)?;
+        linux::to_marker(test_machine, vm).context("beside its neighbours")?;
+        linux::answers(test_machine)?;
+        let transcript = test_machine.machine.transcript();
+        let both = kernel_log::check(test_machine.bed, &transcript).and_then(|()| {
             ensure!(
                 transcript.contains("[echo] echo up"),
                 "the neighbour was not heard"
             );
             Ok(())
         });
-        stage.verdict("neighbours/linux-runs-beside-others", both);
+        story_run.verdict("neighbours/linux-runs-beside-others", both);
 
-        rig.open_prompt()?;
-        stage.verdict("operator/help", rig.order_says("help", "reset").map(|_| ()));
-        let vms = rig.order("vms")?;
-        stage.verdict("operator/vms", lists(&vms, vm));
-        let info = rig.order_says(&format!("info {vm}"), "last exit");
-        stage.verdict(
+        test_machine.open_prompt()?;
+        story_run.verdict(
+            "operator/help",
+            test_machine.order_says("help", "reset").map(|_| ()),
+        );
+        let vms = test_machine.order("vms")?;
+        story_run.verdict("operator/vms", lists(&vms, vm));
+        let info = test_machine.order_says(&format!("info {vm}"), "last exit");
+        story_run.verdict(
             "operator/info",
             info.and_then(|page| {
                 ensure!(page.contains("Running"), "not shown as running:\n{page}");
                 Ok(())
             }),
         );
-        stage.verdict(
+        story_run.verdict(
             "operator/unknown-vm",
-            rig.order_says("info nobody", "there is no VM").map(|_| ()),
+            test_machine
+                .order_says("info nobody", "there is no VM")
+                .map(|_| ()),
         );
 
         // A neighbour crashes while Linux is being used.
-        rig.type_line(&format!("start {CRASHER}"))?;
-        rig.expect(&format!("{CRASHER} starts"), 10)?;
-        rig.expect(&format!("vm {CRASHER}: stopped: triple fault"), 20)?;
-        stage.pass("operator/start");
-        stage.verdict(
+        test_machine.type_line(&format!("start {CRASHER}"))?;
+        test_machine.expect(&format!("{CRASHER} starts"), 10)?;
+        test_machine.expect(&format!("vm {CRASHER}: stopped: triple fault"), 20)?;
+        story_run.pass("operator/start");
+        story_run.verdict(
             "operator/log",
-            rig.order_says("log", &format!("vm {CRASHER}: stopped: triple fault"))
+            test_machine
+                .order_says("log", &format!("vm {CRASHER}: stopped: triple fault"))
                 .map(|_| ()),
         );
-        rig.close_prompt()?;
-        stage.verdict("neighbours/crash-is-not-noticed", linux::sum(rig));
+        test_machine.close_prompt()?;
+        story_run.verdict("neighbours/crash-is-not-noticed", linux::sum(test_machine));
 
-        rig.open_prompt()?;
-        rig.type_line(&format!("attach {NEIGHBOUR}"))?;
-        rig.expect(&format!("console of vm {NEIGHBOUR}"), 10)?;
-        rig.type_line("hello")?;
-        let heard = rig.expect("heard hello", 20).map(|_| ());
-        stage.verdict("operator/attach", heard);
-        rig.open_prompt()?;
+        test_machine.open_prompt()?;
+        test_machine.type_line(&format!("attach {NEIGHBOUR}"))?;
+        test_machine.expect(&format!("console of vm {NEIGHBOUR}"), 10)?;
+        test_machine.type_line("hello")?;
+        let heard = test_machine.expect("heard hello", 20).map(|_| ());
+        story_run.verdict("operator/attach", heard);
+        test_machine.open_prompt()?;
 
-        stop_and_reset(stage, rig, vm)?;
-        rig.open_prompt()?;
-        rig.type_line("poweroff")?;
-        rig.expect("powering off", 10)?;
-        stage.verdict("operator/poweroff", rig.is_off());
+        stop_and_reset(story_run, test_machine, vm)?;
+        test_machine.open_prompt()?;
+        test_machine.type_line("poweroff")?;
+        test_machine.expect("powering off", 10)?;
+        story_run.verdict("operator/poweroff", test_machine.is_off());
         Ok(())
     })
 }
 
 /// Stops Linux, starts it, and resets it in the middle of its boot.
-fn stop_and_reset(stage: &mut Stage<'_>, rig: &mut Rig, vm: &str) -> Result<()> {
-    rig.type_line(&format!("kill {vm}"))?;
-    rig.expect(&format!("vm {vm}: stopped: stopped by the operator"), 10)?;
-    let vms = rig.order("vms")?;
-    stage.verdict("operator/stop", has_state(&vms, vm, "stopped"));
+fn stop_and_reset(
+    story_run: &mut StoryRun<'_>,
+    test_machine: &mut TestMachine,
+    vm: &str,
+) -> Result<()> {
+    test_machine.type_line(&format!("kill {vm}"))?;
+    test_machine.expect(&format!("vm {vm}: stopped: stopped by the operator"), 10)?;
+    let vms = test_machine.order("vms")?;
+    story_run.verdict("operator/stop", has_state(&vms, vm, "stopped"));
 
     // Twice from the start: once because it was stopped, once out of the middle of its boot.
-    rig.type_line(&format!("start {vm}"))?;
-    rig.expect(&format!("{vm} starts"), 10)?;
-    rig.expect(&format!("[{vm}] "), 60)?;
-    rig.type_line(&format!("reset {vm}"))?;
-    rig.expect(&format!("vm {vm}: stopped by the operator; restarts"), 20)?;
-    rig.type_line(&format!("attach {vm}"))?;
-    rig.expect(&format!("console of vm {vm}"), 10)?;
-    let again = linux::to_marker(rig, vm).and_then(|_| linux::answers(rig));
-    stage.verdict("operator/reset", again);
+    test_machine.type_line(&format!("start {vm}"))?;
+    test_machine.expect(&format!("{vm} starts"), 10)?;
+    test_machine.expect(&format!("[{vm}] "), 60)?;
+    test_machine.type_line(&format!("reset {vm}"))?;
+    test_machine.expect(&format!("vm {vm}: stopped by the operator; restarts"), 20)?;
+    test_machine.type_line(&format!("attach {vm}"))?;
+    test_machine.expect(&format!("console of vm {vm}"), 10)?;
+    let again = linux::to_marker(test_machine, vm).and_then(|_| linux::answers(test_machine));
+    story_run.verdict("operator/reset", again);
     Ok(())
 }
 

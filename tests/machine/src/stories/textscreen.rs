@@ -6,10 +6,10 @@ use anyhow::{Context, Result, bail, ensure};
 use xtask::guest::{self, Guest};
 
 use crate::beds::{Bed, Shape};
-use crate::boot::{Boot, Stage};
+use crate::boot::{Boot, StoryRun};
 use crate::config::{self, Vm};
-use crate::rig::Rig;
 use crate::screen::Screen;
+use crate::test_machine::TestMachine;
 
 /// Our own guest: writes the codes of its keyboard on the screen.
 const SCREEN: &str = "screen";
@@ -37,29 +37,32 @@ const OURS: [&str; 4] = [
 
 /// Boots our own guest.
 pub fn ours(bed: Bed, seconds: u32) -> Boot {
-    Boot::new(bed, "screen", seconds, OURS, |stage| {
+    Boot::new(bed, "screen", seconds, OURS, |story_run| {
         let text =
             config::host(false) + &Vm::test_guest(SCREEN).line("console = \"screen\"").text();
-        let image = stage.parts.image(&text);
-        let image = image.file(&config::on_volume(SCREEN), &stage.parts.test_guest(SCREEN));
-        let mut rig = stage.start(&image, Shape::default())?;
+        let image = story_run.parts.image(&text);
+        let image = image.file(
+            &config::on_volume(SCREEN),
+            &story_run.parts.test_guest(SCREEN),
+        );
+        let mut test_machine = story_run.start(&image, Shape::default())?;
         let mut screen = Screen::new();
-        screen.wait(&mut rig, "title", 60, |screen| {
+        screen.wait(&mut test_machine, "title", 60, |screen| {
             screen.text().contains("SCREEN UP")
         })?;
         // The title may come before the rest of the picture does.
         let is_whole =
             |screen: &Screen| picture(screen).is_ok() && screen.cursor() == (CODES_ROW, 0);
-        let _ = screen.wait(&mut rig, "whole picture", 10, is_whole);
-        stage.verdict(OURS[0], picture(&screen));
+        let _ = screen.wait(&mut test_machine, "whole picture", 10, is_whole);
+        story_run.verdict(OURS[0], picture(&screen));
         let cursor = screen.cursor();
         let is_there = (|| {
             ensure!(cursor == (CODES_ROW, 0), "the cursor is at {cursor:?}");
             Ok(())
         })();
-        stage.verdict(OURS[1], is_there);
-        stage.verdict(OURS[2], keys(&mut rig, &mut screen));
-        stage.verdict(OURS[3], there_and_back(&mut rig, &mut screen));
+        story_run.verdict(OURS[1], is_there);
+        story_run.verdict(OURS[2], keys(&mut test_machine, &mut screen));
+        story_run.verdict(OURS[3], there_and_back(&mut test_machine, &mut screen));
         Ok(())
     })
 }
@@ -74,15 +77,15 @@ fn picture(screen: &Screen) -> Result<()> {
     Ok(())
 }
 
-fn keys(rig: &mut Rig, screen: &mut Screen) -> Result<()> {
+fn keys(test_machine: &mut TestMachine, screen: &mut Screen) -> Result<()> {
     let mut all: Vec<&str> = Vec::new();
     for (typed, codes) in KEYS {
-        rig.machine.send(typed)?;
+        test_machine.machine.send(typed)?;
         all.extend(codes.split(' '));
         // The guest writes 26 codes in a row and begins again.
         let shown = all.chunks(26).next_back().unwrap_or_default().join(" ");
         screen
-            .wait(rig, &shown, 20, |screen| {
+            .wait(test_machine, &shown, 20, |screen| {
                 screen.row(CODES_ROW).starts_with(&shown)
             })
             .with_context(|| format!("typed {typed:?}"))?;
@@ -91,28 +94,28 @@ fn keys(rig: &mut Rig, screen: &mut Screen) -> Result<()> {
 }
 
 /// Away from the screen, to the serial port, and back: the screen is drawn anew.
-fn there_and_back(rig: &mut Rig, screen: &mut Screen) -> Result<()> {
-    rig.open_prompt()?;
-    rig.type_line(&format!("attach {SCREEN} serial"))?;
-    rig.expect("console of vm ", 10)?;
-    rig.open_prompt()?;
-    rig.type_line(&format!("attach {SCREEN} screen"))?;
-    rig.expect("screen of vm ", 10)?;
+fn there_and_back(test_machine: &mut TestMachine, screen: &mut Screen) -> Result<()> {
+    test_machine.open_prompt()?;
+    test_machine.type_line(&format!("attach {SCREEN} serial"))?;
+    test_machine.expect("console of vm ", 10)?;
+    test_machine.open_prompt()?;
+    test_machine.type_line(&format!("attach {SCREEN} screen"))?;
+    test_machine.expect("screen of vm ", 10)?;
     *screen = Screen::new();
-    screen.wait(rig, "title again", 20, |screen| {
+    screen.wait(test_machine, "title again", 20, |screen| {
         screen.row(0).starts_with("┌──┐  SCREEN UP")
     })
 }
 
 /// A guest by others, on its text screen. Where there is more than one CPU it gets the last one, and the operator keeps the first.
-fn start(stage: &Stage<'_>, guest: &Guest) -> Result<Rig> {
-    let affinity = match stage.bed().cpus {
+fn start(story_run: &StoryRun<'_>, guest: &Guest) -> Result<TestMachine> {
+    let affinity = match story_run.bed().cpus {
         1 => String::new(),
         cpus => format!("cpu-affinity = [{}]\n", cpus - 1),
     };
     let text = config::host(false) + &guest.vm_section() + &affinity;
-    let image = stage.parts.image(&text).guest(guest);
-    stage.start(&image, Shape::of(stage.bed()))
+    let image = story_run.parts.image(&text).guest(guest);
+    story_run.start(&image, Shape::of(story_run.bed()))
 }
 
 /// Boots memtest86+, by this recipe, looks at its screen and opens its menu.
@@ -123,21 +126,28 @@ pub fn memtest(bed: Bed, recipe: &'static str, seconds: u32) -> Boot {
     let tests = ["tests-memory", "menu-opens-by-key", "menu-closes-by-key"]
         .map(|test| format!("{recipe}/{test}"));
     let [runs, opens, closes] = tests.clone();
-    Boot::new(bed, recipe, seconds, tests, move |stage| {
-        let mut rig = start(stage, &guest::fetch(recipe)?)?;
+    Boot::new(bed, recipe, seconds, tests, move |story_run| {
+        let mut test_machine = start(story_run, &guest::fetch(recipe)?)?;
         let mut screen = Screen::new();
-        screen.wait(&mut rig, "memtest86+", 60, |screen| {
+        screen.wait(&mut test_machine, "memtest86+", 60, |screen| {
             screen.row(0).contains("Memtest86+ v")
         })?;
-        let runs_on = screen.wait(&mut rig, "test behind the first", 120, is_past_first);
-        stage.verdict(&runs, runs_on);
-        rig.machine.send("\x1bOP")?;
+        let runs_on = screen.wait(
+            &mut test_machine,
+            "test behind the first",
+            120,
+            is_past_first,
+        );
+        story_run.verdict(&runs, runs_on);
+        test_machine.machine.send("\x1bOP")?;
         let menu = |screen: &Screen| screen.text().contains("Settings:");
-        stage.verdict(&opens, screen.wait(&mut rig, "menu", 60, menu));
-        rig.machine.send("0")?;
-        stage.verdict(
+        story_run.verdict(&opens, screen.wait(&mut test_machine, "menu", 60, menu));
+        test_machine.machine.send("0")?;
+        story_run.verdict(
             &closes,
-            screen.wait(&mut rig, "end of the menu", 60, |screen| !menu(screen)),
+            screen.wait(&mut test_machine, "end of the menu", 60, |screen| {
+                !menu(screen)
+            }),
         );
         Ok(())
     })
@@ -157,41 +167,43 @@ const SHIP: &str = "/ \\";
 /// Boots GRUB Invaders and plays it a little.
 pub fn invaders(bed: Bed, seconds: u32) -> Boot {
     let tests = ["invaders/enemies-move", "invaders/ship-moves-by-keys"];
-    Boot::new(bed, GAME, seconds, tests, move |stage| {
-        let mut rig = start(stage, &guest::fetch(GAME)?)?;
+    Boot::new(bed, GAME, seconds, tests, move |story_run| {
+        let mut test_machine = start(story_run, &guest::fetch(GAME)?)?;
         let mut screen = Screen::new();
-        screen.wait(&mut rig, "enemies", 60, |screen| {
+        screen.wait(&mut test_machine, "enemies", 60, |screen| {
             screen.text().contains("-*-")
         })?;
         let before = screen.text();
-        let moves = screen.wait(&mut rig, "movement", 20, |screen| screen.text() != before);
-        stage.verdict(tests[0], moves);
-        stage.verdict(tests[1], ship_moves(&mut rig, &mut screen));
+        let moves = screen.wait(&mut test_machine, "movement", 20, |screen| {
+            screen.text() != before
+        });
+        story_run.verdict(tests[0], moves);
+        story_run.verdict(tests[1], ship_moves(&mut test_machine, &mut screen));
         Ok(())
     })
 }
 
 /// Moves the ship to the left, and back to the right.
-fn ship_moves(rig: &mut Rig, screen: &mut Screen) -> Result<()> {
-    screen.wait(rig, "ship", 20, |screen| ship(screen).is_some())?;
+fn ship_moves(test_machine: &mut TestMachine, screen: &mut Screen) -> Result<()> {
+    screen.wait(test_machine, "ship", 20, |screen| ship(screen).is_some())?;
     let start = ship(screen).context("it was there")?;
-    press_until(rig, screen, "\x1b[D", |ship| ship + 3 <= start)?;
-    press_until(rig, screen, "\x1b[C", |ship| ship >= start)
+    press_until(test_machine, screen, "\x1b[D", |ship| ship + 3 <= start)?;
+    press_until(test_machine, screen, "\x1b[C", |ship| ship >= start)
 }
 
 /// Presses a key until the ship is where it should be.
 fn press_until(
-    rig: &mut Rig,
+    test_machine: &mut TestMachine,
     screen: &mut Screen,
     key: &str,
     is_there: impl Fn(usize) -> bool,
 ) -> Result<()> {
-    let until = Instant::now() + rig.bed.patience(20);
+    let until = Instant::now() + test_machine.bed.patience(20);
     while Instant::now() < until {
-        rig.machine.send(key)?;
+        test_machine.machine.send(key)?;
         // As fast as a terminal repeats at most: an emulated machine may be slow.
         std::thread::sleep(Duration::from_millis(100));
-        screen.look(rig, Duration::from_millis(100));
+        screen.look(test_machine, Duration::from_millis(100));
         if ship(screen).is_some_and(&is_there) {
             return Ok(());
         }

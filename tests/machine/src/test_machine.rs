@@ -21,7 +21,7 @@ pub const LOADER_WAITS: &str = "Press any key to return to the firmware.";
 const ESCAPE: &str = "\x1d";
 
 /// A running machine and its image.
-pub struct Rig {
+pub struct TestMachine {
     /// Where it runs.
     pub bed: Bed,
     /// The machine.
@@ -30,7 +30,7 @@ pub struct Rig {
     _image: Scratch,
 }
 
-impl Rig {
+impl TestMachine {
     /// Makes the image and starts the machine.
     ///
     /// # Errors
@@ -55,10 +55,10 @@ impl Rig {
         self.expect_any(&[text], qemu_s).map(|(_, found)| found)
     }
 
-    /// As [`Rig::expect`] for the first of several texts; says which.
+    /// As [`TestMachine::expect`] for the first of several texts; says which.
     ///
     /// # Errors
-    /// As [`Rig::expect`].
+    /// As [`TestMachine::expect`].
     pub fn expect_any(&mut self, texts: &[&str], qemu_s: u64) -> Result<(usize, String)> {
         let timeout = self.bed.patience(qemu_s);
         let mut all = texts.to_vec();

@@ -16,7 +16,7 @@ mod profile;
 mod sizes;
 mod table;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use serde_json::{Map, Value, json};
 use xtask::ui::say;
 
@@ -32,16 +32,20 @@ type Boots = (Counts, Counts);
 
 /// Everything measured.
 struct Numbers {
-    svm: Svm,
-    vmx: Exits,
+    svm: Option<Svm>,
+    vmx: Option<Exits>,
     linux: Option<Boots>,
-    sizes: Sizes,
+    sizes: Option<Sizes>,
+    /// What could not be measured, and why.
+    missing: Vec<String>,
 }
 
 /// Measures, prints the table, writes the file. A quick run leaves the boot of Linux out, and writes no file.
 ///
+/// A bed that fails costs its own figures: the others are measured, printed and written.
+///
 /// # Errors
-/// Something does not build or boot, a guest does not say what it measured, or a number is over its ceiling.
+/// Something does not build, a bed fails, a guest does not say what it measured, or a number is over its ceiling.
 pub fn run(is_quick: bool) -> Result<()> {
     let parts = Parts::find()?;
     let lines = with_lines(&parts)?;
@@ -51,17 +55,17 @@ pub fn run(is_quick: bool) -> Result<()> {
         let rest = measure_in_qemu(&parts, &lines, is_quick);
         (vmx.join(), rest)
     });
-    let (svm, linux, sizes) = rest?;
-    let numbers = Numbers {
-        svm,
-        vmx: vmx.ok().context("the measuring thread")??,
-        linux,
-        sizes,
-    };
-    write_profile(&lines, &numbers.svm)?;
+    let mut numbers = rest;
+    let vmx = vmx
+        .map_err(|_| anyhow!("the measuring thread panicked"))
+        .flatten();
+    numbers.vmx = note(&mut numbers.missing, "exits on VT-x", vmx);
+    if let Some(svm) = &numbers.svm {
+        write_profile(&lines, svm)?;
+    }
     let table = Table::of(&numbers);
     print!("{}", table.text);
-    if numbers.linux.is_some() {
+    if !is_quick {
         let path = xtask::paths::target("bench.json")?;
         std::fs::write(&path, format!("{:#}\n", numbers.json()))?;
         say(format!("written: {}", xtask::paths::shown(&path)));
@@ -82,7 +86,7 @@ pub fn sizes() -> Result<()> {
 fn judge(table: &Table) -> Result<()> {
     ensure!(
         table.over.is_empty(),
-        "over the ceiling: {}",
+        "over the ceiling, or not measured: {}",
         table.over.join(", ")
     );
     Ok(())
@@ -123,30 +127,41 @@ fn write_profile(parts: &Parts, svm: &Svm) -> Result<String> {
     Ok(text)
 }
 
-fn measure_in_qemu(
-    parts: &Parts,
-    lines: &Parts,
-    is_quick: bool,
-) -> Result<(Svm, Option<Boots>, Sizes)> {
-    let svm = exits::in_qemu(lines)?;
+fn measure_in_qemu(parts: &Parts, lines: &Parts, is_quick: bool) -> Numbers {
+    let mut missing = Vec::new();
+    let svm = note(&mut missing, "exits on AMD-V", exits::in_qemu(lines));
     let linux = if is_quick {
         None
     } else {
-        Some(linux::both(parts)?)
+        note(&mut missing, "the boot of Linux", linux::both(parts))
     };
-    Ok((svm, linux, Sizes::measure(parts)?))
+    let sizes = note(&mut missing, "sizes", Sizes::measure(parts));
+    Numbers {
+        svm,
+        vmx: None,
+        linux,
+        sizes,
+        missing,
+    }
+}
+
+/// Returns what was measured, or notes why it was not.
+fn note<T>(missing: &mut Vec<String>, what: &str, measured: Result<T>) -> Option<T> {
+    measured
+        .map_err(|error| missing.push(format!("{what}: {error:#}")))
+        .ok()
 }
 
 impl Numbers {
     fn json(&self) -> Value {
         json!({
-            "exits": costs(&self.svm),
-            "exits_vmx": object(&self.vmx),
-            "scaling": scaling(&self.svm.scaling),
+            "exits": self.svm.as_ref().map(costs),
+            "exits_vmx": self.vmx.as_ref().map(object),
+            "scaling": self.svm.as_ref().map(|svm| scaling(&svm.scaling)),
             "linux_boot_ratio": self.linux.as_ref().map(|(bare, inside)| ratio(bare, inside)),
-            "image_bytes": self.sizes.image_bytes(),
-            "hypervisor_bytes": self.sizes.hypervisor_bytes,
-            "unsafe_lines": self.sizes.unsafe_lines,
+            "image_bytes": self.sizes.as_ref().map(Sizes::image_bytes),
+            "hypervisor_bytes": self.sizes.as_ref().map(|sizes| sizes.hypervisor_bytes),
+            "unsafe_lines": self.sizes.as_ref().map(|sizes| sizes.unsafe_lines),
         })
     }
 }

@@ -27,7 +27,7 @@ pub const DMA_HIGH_PORT: u16 = SELECTOR_PORT + 4;
 /// The low half, whose writing starts the transfer.
 pub const DMA_LOW_PORT: u16 = SELECTOR_PORT + 8;
 
-/// What the address register reads as, which tells that there is one.
+/// Value that the address register reads as, which tells that there is one.
 const DMA_SIGNATURE: [u8; 8] = *b"QEMU CFG";
 /// In a selector: for writing, which changes nothing here.
 const WRITES: u16 = 1 << 14;
@@ -35,7 +35,7 @@ const WRITES: u16 = 1 << 14;
 /// Time between two pieces, of one transfer or of several.
 const PIECE_NS: u64 = 100_000;
 
-/// What of the device changes while a guest runs.
+/// State of the device that changes while a guest runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FwCfgState {
     selector: u16,
@@ -73,7 +73,7 @@ impl FwCfg {
         (self.state.selector, self.state.offset) = (selector & !WRITES, 0);
     }
 
-    /// What is left of the chosen item; nothing if there is no such item.
+    /// Returns what is left of the chosen item; nothing if there is no such item.
     fn rest(&self) -> &[u8] {
         let item = self.items.get(self.state.selector);
         item.get(self.state.offset as usize..).unwrap_or_default()

@@ -32,7 +32,7 @@ const STATUS_AT: u64 = 0x020;
 const COUNTER_AT: u64 = 0x0f0;
 const TIMERS_AT: u64 = 0x100;
 
-/// What happens at a pin.
+/// Event at a pin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HpetSignal {
     /// One tick.
@@ -46,7 +46,7 @@ pub enum HpetSignal {
 pub struct HpetEvent {
     /// IOAPIC pin. Pins 2 and 8 come with legacy replacement only and are IRQ 0 and 8 at the PIC pair.
     pub pin: u8,
-    /// What happens there.
+    /// Event at that pin.
     pub signal: HpetSignal,
 }
 
@@ -90,7 +90,8 @@ impl Hpet {
         }
     }
 
-    /// Whether timers 0 and 1 have taken the places of PIT and RTC, whose interrupts go nowhere meanwhile.
+    /// Returns whether timers 0 and 1 have taken the places of PIT and RTC, whose interrupts go
+    /// nowhere meanwhile.
     #[must_use]
     pub const fn is_legacy_replacement(&self) -> bool {
         self.config & CONFIG_LEGACY != 0
@@ -129,7 +130,7 @@ impl Hpet {
         held
     }
 
-    /// What timer `index` holds at its pin; low for edge timers.
+    /// Returns the level that timer `index` holds at its pin; low for edge timers.
     #[must_use]
     pub fn level(&self, index: usize) -> Level {
         Level::when(self.timers.get(index).is_some_and(|timer| {

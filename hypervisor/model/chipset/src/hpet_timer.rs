@@ -127,7 +127,8 @@ impl HpetTimer {
         }
     }
 
-    /// Whether the counter matched on its way from `seen` to `counter`. A periodic comparator moves past the counter.
+    /// Returns whether the counter matched on its way from `seen` to `counter`. A periodic
+    /// comparator moves past the counter.
     pub(crate) fn advance(&mut self, seen: u64, counter: u64) -> bool {
         let passed = counter.wrapping_sub(seen);
         let distance = self.distance(seen);

@@ -106,7 +106,7 @@ impl I8042 {
         is_taken
     }
 
-    /// Whether the keyboard scans its keys; else it takes none.
+    /// Returns whether the keyboard scans its keys; else it takes none.
     #[must_use]
     pub const fn is_scanning(&self) -> bool {
         self.keyboard.is_scanning()

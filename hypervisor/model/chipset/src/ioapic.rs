@@ -8,7 +8,7 @@ use device::{BadState, Device, Level, MmioDevice, Page, Persist, Refused, State,
 use serde::{Deserialize, Serialize};
 use x86::Vector;
 
-/// How many pins it has.
+/// Number of pins it has.
 pub const IOAPIC_PINS: u8 = pc_map::lines::COUNT;
 
 const PINS: usize = IOAPIC_PINS as usize;
@@ -22,9 +22,9 @@ const VERSION: u32 = 0x20 | (IOAPIC_PINS as u32 - 1) << 16;
 const ENTRY_REMOTE_IRR: u32 = 1 << 14;
 const ENTRY_LEVEL: u32 = 1 << 15;
 const ENTRY_MASKED: u32 = 1 << 16;
-/// What a guest can write in the low half; delivery status and remote IRR are read-only.
+/// Bits that a guest can write in the low half; delivery status and remote IRR are read-only.
 const ENTRY_LOW_WRITABLE: u32 = 0x1_afff;
-/// What it can write in the high half.
+/// Bits that it can write in the high half.
 const ENTRY_HIGH_WRITABLE: u32 = 0xfffe_0000;
 
 /// The IOAPIC.
@@ -70,7 +70,7 @@ impl IoApic {
         }
     }
 
-    /// Says what the line at `pin` carries; pins that are not there are ignored.
+    /// Sets the level of the line at `pin`; pins that are not there are ignored.
     #[inline]
     pub fn set_pin(&mut self, pin: u8, level: Level) {
         let Some(bit) = bit(pin) else { return };

@@ -47,7 +47,7 @@ impl Keyboard {
         )
     }
 
-    /// What an operator wants to see.
+    /// Writes down what an operator wants to see.
     pub(crate) fn inspect(&self, page: &mut Page<'_>) {
         let scans = if self.is_scanning { "on" } else { "off" };
         page.line(
@@ -67,7 +67,7 @@ impl Keyboard {
         self.is_scanning && self.queue.len() < 24 && self.queue.push(byte)
     }
 
-    /// Whether keys are wanted.
+    /// Returns whether keys are wanted.
     pub(crate) const fn is_scanning(&self) -> bool {
         self.is_scanning
     }
@@ -155,7 +155,7 @@ const SET_2_TO_1: [u8; 128] = [
     0x52, 0x53, 0x50, 0x4c, 0x4d, 0x48, 0x01, 0x45, 0x57, 0x4e, 0x51, 0x4a, 0x37, 0x49, 0x46, 0x54,
 ];
 
-/// What the controller makes of a byte of set 2.
+/// Returns what the controller makes of a byte of set 2.
 pub(crate) fn translate(byte: u8) -> u8 {
     match byte {
         0x83 => 0x41,

@@ -6,7 +6,7 @@ use device::Level;
 use serde::{Deserialize, Serialize};
 use x86::Vector;
 
-/// How a destination is read. (Intel SDM vol. 3A 11.6.2)
+/// Way in which a destination is read. (Intel SDM vol. 3A 11.6.2)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DestinationMode {
     /// A local APIC's id.
@@ -15,7 +15,7 @@ pub enum DestinationMode {
     Logical,
 }
 
-/// What the receiver does. (Intel SDM vol. 3A table 11-19)
+/// Delivery mode: the action of the receiver. (Intel SDM vol. 3A table 11-19)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Delivery {
     /// The vector, to all destinations.
@@ -50,7 +50,7 @@ impl Delivery {
     }
 }
 
-/// How the source behaves, and whether an EOI must travel back.
+/// Trigger mode: the behaviour of the source, and whether an EOI must travel back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Trigger {
     /// Happens once.
@@ -67,9 +67,9 @@ pub const BROADCAST: u32 = u32::MAX;
 pub struct ApicMessage {
     /// Who; [`BROADCAST`] for everyone, also where the wire format says 0xff.
     pub destination: u32,
-    /// How `destination` is read.
+    /// Way in which `destination` is read.
     pub mode: DestinationMode,
-    /// What to do there.
+    /// Action of the receiver.
     pub delivery: Delivery,
     /// Which vector.
     pub vector: Vector,

@@ -9,7 +9,8 @@ use device::{BadState, Device, Level, Page, Persist, PioDevice, Refused, State, 
 use serde::{Deserialize, Serialize};
 use x86::Vector;
 
-/// What a guest may make level-triggered: not the timer, keyboard, cascade, RTC and FPU lines.
+/// Lines that a guest may make level-triggered: not the timer, keyboard, cascade, RTC and FPU
+/// lines.
 const ELCR_WRITABLE: [u8; 2] = [0xf8, 0xde];
 
 /// Master and slave.
@@ -35,7 +36,7 @@ impl PicPair {
         }
     }
 
-    /// Says what the line of `irq`, 0 to 15, carries. IRQ 2 is the cascade and cannot be set.
+    /// Sets the level of the line of `irq`, 0 to 15. IRQ 2 is the cascade and cannot be set.
     pub fn set_line(&mut self, irq: u8, level: Level) {
         match irq {
             CASCADE => {}

@@ -20,7 +20,8 @@ enum Expecting {
 /// One 8259A.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Chip {
-    /// What the eight lines carry. Theirs who hold them, and so no part of the state.
+    /// Levels of the eight lines. They belong to whatever holds the lines, and so are no part of
+    /// the state.
     #[serde(skip)]
     lines: u8,
     /// Edges not acknowledged yet.
@@ -97,7 +98,7 @@ impl Chip {
         (turned != 0).then(|| (turned.trailing_zeros() as u8 + top) & 7)
     }
 
-    /// How far `ir` is from the highest priority.
+    /// Returns how far `ir` is from the highest priority.
     const fn rank(&self, ir: u8) -> u8 {
         ir.wrapping_sub(self.lowest).wrapping_sub(1) & 7
     }

@@ -22,7 +22,7 @@ const MAX_OWED: u8 = 32;
 /// Ticks of the input clock between two interrupts, at least: about 20 µs.
 const MIN_SPACING: u64 = 24;
 
-/// How long the refresh bit of port 0x61 keeps its value.
+/// Time for which the refresh bit of port 0x61 keeps its value.
 const REFRESH_NS: u64 = 15_085;
 
 /// The timer.

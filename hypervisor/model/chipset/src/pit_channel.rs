@@ -6,7 +6,7 @@ use core::fmt;
 use device::BadState;
 use serde::{Deserialize, Serialize};
 
-/// How far a counter is.
+/// Progress of a counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Progress {
     /// No count written, or waiting for a trigger.
@@ -138,7 +138,7 @@ impl Channel {
         }
     }
 
-    /// Whether OUT is high.
+    /// Returns whether OUT is high.
     pub(crate) fn output(&self, clock: u64) -> bool {
         let initial = u64::from(self.initial);
         let Some(elapsed) = self.elapsed(clock) else {

@@ -21,7 +21,8 @@ pub const PM_TIMER: u16 = 0x08;
 pub const GPE0: u16 = 0x20;
 /// Ports of the GPE0 block.
 pub const GPE0_PORTS: u16 = 4;
-/// What `_S5` names as SLP_TYP. Type 0, which some small systems write without asking `_S5`, means the same.
+/// Value that `_S5` names as SLP_TYP. Type 0, which some small systems write without asking `_S5`,
+/// means the same.
 pub const SLEEP_TYPE_S5: u8 = 5;
 /// Frequency of the PM timer.
 pub const PM_TIMER_HZ: u64 = 3_579_545;
@@ -47,7 +48,7 @@ pub struct PowerManagement {
     /// 32 bits of timer, else 24; wiring, as FADT says.
     is_wide: bool,
     now: Instant,
-    /// How often the timer's highest bit has changed, as far as noted in `status`.
+    /// Number of times the timer's highest bit has changed, as far as noted in `status`.
     wraps_seen: u64,
     status: u16,
     enable: u16,
@@ -84,7 +85,8 @@ impl PowerManagement {
         self.status |= STATUS_POWER_BUTTON;
     }
 
-    /// Whether the guest wants an SCI when the power button is pressed. (ACPI 6.5 4.8.3.1.2, PWRBTN_EN)
+    /// Returns whether the guest wants an SCI when the power button is pressed. (ACPI 6.5
+    /// 4.8.3.1.2, PWRBTN_EN)
     #[must_use]
     pub const fn heeds_power_button(&self) -> bool {
         self.enable & STATUS_POWER_BUTTON != 0

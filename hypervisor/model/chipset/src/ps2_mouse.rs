@@ -304,7 +304,7 @@ impl Mouse {
         may_report && self.motion.has_news(self.form)
     }
 
-    /// What an operator wants to see.
+    /// Writes down what an operator wants to see.
     pub(crate) fn inspect(&self, page: &mut Page<'_>) {
         let reports = if self.is_reporting() { "on" } else { "off" };
         page.line(

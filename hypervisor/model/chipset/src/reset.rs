@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// Reset control.
 pub const RESET_PORT: u16 = *pc_map::ports::RESET.start();
-/// What FADT's RESET_VALUE names: a hard reset.
+/// Value that FADT's RESET_VALUE names: a hard reset.
 pub const RESET_VALUE: u8 = 0x06;
 /// Fast reset and A20.
 pub const FAST_RESET_PORT: u16 = *pc_map::ports::FAST_RESET.start();

@@ -49,12 +49,12 @@ const DONT_CARE: u8 = 0xc0;
 pub struct Rtc {
     /// Seconds since 1970 at [`Instant`] zero: wiring.
     epoch: i64,
-    /// What firmware finds in the RAM at every start: wiring.
+    /// Contents of the RAM that firmware finds at every start: wiring.
     memory: CmosMemory,
     /// Seconds that are added to `epoch` until the next reset: in a VM whose state is of another host.
     shift: i64,
     now: Instant,
-    /// What the guest has set its clock ahead, in seconds.
+    /// Time by which the guest has set its clock ahead, in seconds.
     ahead: i64,
     /// The fields while SET stops the clock.
     held: Option<Calendar>,
@@ -99,7 +99,7 @@ impl Rtc {
         self.epoch.saturating_add(self.shift)
     }
 
-    /// What the clock shows, in seconds since 1970.
+    /// Returns the time that the clock shows, in seconds since 1970.
     fn seconds(&self) -> i64 {
         let passed = (self.now.as_ns() / NS_PER_S) as i64;
         self.zero()

@@ -17,9 +17,9 @@ use serde::{Deserialize, Serialize};
 
 /// Length of its registers.
 pub const TEST_DEVICE_BYTES: u64 = 0x1000;
-/// How many ports it has.
+/// Number of ports it has.
 pub const TEST_DEVICE_PORTS: u16 = 16;
-/// What the first register reads.
+/// Value that the first register reads as.
 const ID: u32 = 0x7e57_de71;
 const FIRST_PROBE: u64 = 0x100;
 

@@ -108,14 +108,15 @@ impl Uart16550 {
         byte
     }
 
-    /// Says whether the far end is too slow; then the guest sees its FIFO fill instead of an always ready transmitter.
+    /// Sets whether the far end is too slow; if it is, the guest sees its FIFO fill instead of an
+    /// always ready transmitter.
     pub fn set_backpressure(&mut self, held_back: bool) {
         let was_empty = self.is_thr_empty();
         self.is_held_back = held_back;
         self.note_thr_empty(was_empty);
     }
 
-    /// Whether [`Self::set_backpressure`] said so last.
+    /// Returns the value last set by [`Self::set_backpressure`].
     #[must_use]
     pub const fn is_held_back(&self) -> bool {
         self.is_held_back
@@ -159,7 +160,7 @@ impl Uart16550 {
         }
     }
 
-    /// What IIR's low four bits say: the highest-priority enabled cause.
+    /// Returns IIR's low four bits: the highest-priority enabled cause.
     fn cause(&self) -> u8 {
         if self.ier & IER_LINE_STATUS != 0 && self.errors != 0 {
             IIR_LINE_STATUS

@@ -98,7 +98,7 @@ impl Vga {
         }
     }
 
-    /// What is to be seen on its screen.
+    /// Returns what is to be seen on its screen.
     #[must_use]
     pub fn picture(&self) -> Picture {
         picture::of(self)

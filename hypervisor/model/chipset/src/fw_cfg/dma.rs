@@ -20,7 +20,7 @@ const CONTROL_WRITE: u32 = 1 << 4;
 /// Above this bit: what [`CONTROL_SELECT`] selects.
 const CONTROL_SELECTOR_SHIFT: u32 = 16;
 
-/// How far an order is carried out.
+/// Progress of a transfer that was ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Transfer {
     /// Its descriptor lies at this address and was not read yet.
@@ -47,7 +47,7 @@ impl Transfer {
     }
 }
 
-/// What is to be written to guest memory next.
+/// Piece that is to be written to guest memory next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece<'a> {
     /// Where.
@@ -56,7 +56,7 @@ pub struct Piece<'a> {
     pub content: PieceContent<'a>,
 }
 
-/// What a [`Piece`] is made of.
+/// Content of a [`Piece`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PieceContent<'a> {
     /// Of an item.

@@ -13,7 +13,7 @@ pub mod key {
     pub const UUID: u16 = 0x02;
     /// Bytes of RAM, 64 bits.
     pub const RAM_SIZE: u16 = 0x03;
-    /// Whether there is no screen, 16 bits.
+    /// Flag that there is no screen, 16 bits.
     pub const NO_GRAPHIC: u16 = 0x04;
     /// CPUs that run, 16 bits.
     pub const NB_CPUS: u16 = 0x05;
@@ -29,7 +29,7 @@ pub mod key {
     pub const BOOT_DEVICE: u16 = 0x0c;
     /// Count of NUMA nodes and what belongs to them, 64 bits each.
     pub const NUMA: u16 = 0x0d;
-    /// Whether firmware shows a menu, 16 bits.
+    /// Flag that firmware shows a menu, 16 bits.
     pub const BOOT_MENU: u16 = 0x0e;
     /// CPUs there may ever be, 16 bits.
     pub const MAX_CPUS: u16 = 0x0f;
@@ -65,7 +65,7 @@ const NAME_BYTES: usize = 56;
 /// An item's content: borrowed from a file the VM starts from, or made for it.
 type Content = Cow<'static, [u8]>;
 
-/// What there is to read.
+/// Items there are to read.
 #[derive(Clone, Debug)]
 pub struct Items {
     /// Sorted by number.

@@ -29,7 +29,7 @@ fn bytes(fw: &mut FwCfg, key: u16, count: usize) -> Vec<u8> {
     (0..count).map(|_| next()).collect()
 }
 
-/// What a harness does after an access.
+/// Serves the device as a harness does after an access.
 fn serve(fw: &mut FwCfg, memory: &mut [u8]) {
     if let Some(at) = fw.descriptor() {
         let at = usize::try_from(at.raw()).unwrap_or(usize::MAX);

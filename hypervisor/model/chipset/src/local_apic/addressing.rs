@@ -4,14 +4,14 @@
 
 use crate::message::{BROADCAST, DestinationMode};
 
-/// What of a local APIC decides which messages reach it. Fits 64 bits, for an atomic.
+/// Part of a local APIC's state that decides which messages reach it. Fits 64 bits, for an atomic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Addressing {
     /// Its x2APIC id; as xAPIC id, the low 8 bits.
     pub id: u32,
     /// Upper byte of xAPIC's LDR.
     pub logical: u8,
-    /// How destinations are compared.
+    /// Way in which destinations are compared.
     pub model: Model,
     /// SVR's enable bit: without it only NMI, INIT and start-up get through.
     pub is_software_enabled: bool,
@@ -21,7 +21,7 @@ pub struct Addressing {
     pub accepts_nmi_lint1: bool,
 }
 
-/// How a local APIC compares destinations.
+/// Way in which a local APIC compares destinations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Model {
     /// Off: nothing reaches it.
@@ -35,7 +35,7 @@ pub enum Model {
 }
 
 impl Addressing {
-    /// Whether `destination` names this local APIC.
+    /// Returns whether `destination` names this local APIC.
     #[must_use]
     pub const fn matches(&self, destination: u32, mode: DestinationMode) -> bool {
         match (self.model, mode) {

@@ -9,7 +9,7 @@ use x86::Vector;
 /// Vectors below this are exceptions' and no interrupt may have them.
 const FIRST_LEGAL: u8 = 16;
 
-/// What waits and what is being served.
+/// Summary of what waits and what is being served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PendingSummary {
     /// The highest vector requested, whether or not its priority suffices.
@@ -79,7 +79,7 @@ impl LocalApic {
         self.eoi.take()
     }
 
-    /// What waits and what is being served.
+    /// Returns what waits and what is being served.
     #[must_use]
     pub fn pending_summary(&self) -> PendingSummary {
         let some = |top: u8| (top != 0).then_some(Vector(top));

@@ -67,7 +67,7 @@ pub enum Shorthand {
 pub struct Ipi {
     /// Whom it is for.
     pub shorthand: Shorthand,
-    /// What it is.
+    /// Message that is sent.
     pub message: ApicMessage,
 }
 
@@ -76,7 +76,7 @@ pub struct Ipi {
 pub struct LocalApic {
     /// x2APIC id: wiring.
     id: u32,
-    /// Whether this is the boot processor's: wiring.
+    /// True if this is the boot processor's: wiring.
     is_bsp: bool,
     now: Instant,
     /// IA32_APIC_BASE.
@@ -86,7 +86,7 @@ pub struct LocalApic {
     /// Upper byte of LDR, in xAPIC mode.
     logical: u8,
     dfr: u32,
-    /// What reading ESR gives, and what it will give after the next write.
+    /// Values that reading ESR gives: now, and after the next write.
     esr: u32,
     errors: u32,
     icr: u64,
@@ -161,7 +161,7 @@ impl LocalApic {
         self.is_present() && self.svr & SVR_ENABLED != 0
     }
 
-    /// Whether the registers are MSRs, and the memory window is closed.
+    /// Returns whether the registers are MSRs, and the memory window is closed.
     #[must_use]
     #[inline]
     pub const fn is_x2apic(&self) -> bool {

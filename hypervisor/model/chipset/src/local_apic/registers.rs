@@ -43,7 +43,7 @@ const ICR_RESERVED: u64 = 0xfff3_2000;
 /// The bits of DFR that read as ones.
 pub(super) const DFR_RESERVED: u32 = 0x0fff_ffff;
 
-/// What can be written of each LVT entry: timer, thermal, performance, LINT0, LINT1, error.
+/// Writable bits of each LVT entry: timer, thermal, performance, LINT0, LINT1, error.
 pub(super) const LVT_WRITABLE: [u32; LVT_COUNT] = [
     0x0007_00ff,
     0x0001_07ff,
@@ -54,8 +54,9 @@ pub(super) const LVT_WRITABLE: [u32; LVT_COUNT] = [
 ];
 
 impl LocalApic {
-    /// Whether writing this x2APIC register, an MSR less 0x800, does nothing but send or end an interrupt: then neither the time
-    /// nor the addresses under which the local APIC answers matter.
+    /// Returns whether writing this x2APIC register, an MSR less 0x800, does nothing but send or
+    /// end an interrupt: then neither the time nor the addresses under which the local APIC answers
+    /// matter.
     #[must_use]
     #[inline]
     pub const fn only_delivers(register: u8) -> bool {
@@ -217,13 +218,14 @@ impl LocalApic {
         TimerMode::of(self.lvt[LVT_TIMER])
     }
 
-    /// Whether the PIC pair's INTR reaches the CPU through LINT0, or past a local APIC that is off.
+    /// Returns whether the PIC pair's INTR reaches the CPU through LINT0, or past a local APIC that
+    /// is off.
     #[must_use]
     pub const fn accepts_ext_int(&self) -> bool {
         !self.is_present() || self.lvt[LVT_LINT0] & (LVT_MASKED | 0x700) == 0x700
     }
 
-    /// Whether the NMI line at LINT1 reaches the CPU.
+    /// Returns whether the NMI line at LINT1 reaches the CPU.
     #[must_use]
     pub const fn accepts_nmi_lint1(&self) -> bool {
         !self.is_present() || self.lvt[LVT_LINT1] & (LVT_MASKED | 0x700) == 0x400

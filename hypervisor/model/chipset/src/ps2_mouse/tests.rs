@@ -31,7 +31,7 @@ impl Desk {
         self.read()
     }
 
-    /// What is answered to these bytes, together.
+    /// Sends these bytes and returns all answers to them, together.
     fn say(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut answers = Vec::new();
         for byte in bytes {

@@ -60,7 +60,7 @@ impl Dac {
         (self.write_index, self.component, self.is_reading) = (index, 0, false);
     }
 
-    /// What 0x3C7 reads as: 3 after a reading index, 0 after a writing one.
+    /// Returns what 0x3C7 reads as: 3 after a reading index, 0 after a writing one.
     pub(super) fn state(&self) -> u8 {
         if self.is_reading { 3 } else { 0 }
     }
@@ -74,7 +74,7 @@ impl Dac {
         &mut colour[usize::from(self.component % 3)]
     }
 
-    /// Whether the colour is complete.
+    /// Moves on to the next component and returns whether the colour is complete.
     fn next_component(&mut self) -> bool {
         self.component = (self.component + 1) % 3;
         self.component == 0

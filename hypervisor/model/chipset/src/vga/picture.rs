@@ -29,7 +29,7 @@ const CRTC_OFFSET: usize = 0x13;
 /// Cells of a window of 32 KiB.
 const CELLS: u32 = 0x4000;
 
-/// What is to be seen.
+/// Picture that is to be seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Picture {
     /// Nothing: the screen is switched off.
@@ -69,7 +69,8 @@ pub struct TextMode {
     pub pitch: u16,
     /// Cell under the cursor, unless that is off.
     pub cursor: Option<u16>,
-    /// Whether bit 7 of an attribute makes the character blink; else it makes the background bright.
+    /// True if bit 7 of an attribute makes the character blink; else it makes the background
+    /// bright.
     pub blinks: bool,
 }
 
@@ -93,7 +94,7 @@ impl TextMode {
     }
 }
 
-/// What `vga` shows.
+/// Returns what `vga` shows.
 pub(super) fn of(vga: &Vga) -> Picture {
     let crtc = &vga.crtc.values;
     if vga.sequencer.values[SEQUENCER_CLOCKING] & CLOCKING_SCREEN_OFF != 0 {

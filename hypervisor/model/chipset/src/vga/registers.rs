@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The most a set has: what serde derives for arrays.
 const ROOM: usize = 32;
 
-/// What is saved of a set.
+/// State of a set that is saved.
 #[derive(Serialize, Deserialize)]
 pub(super) struct IndexedState {
     index: u8,
@@ -20,7 +20,7 @@ pub(super) struct Indexed {
     pub(super) index: u8,
     /// The bits of the index that choose: wiring.
     mask: u8,
-    /// How many there are: wiring.
+    /// Number of registers: wiring.
     count: u8,
     pub(super) values: [u8; ROOM],
 }

@@ -56,7 +56,7 @@ pub mod area {
     pub const CHARACTER_HEIGHT: Gpa = Gpa::new(0x485);
     /// When a wait ends, in microseconds of the VM's time modulo 2^32.
     pub const WAIT_UNTIL: Gpa = Gpa::new(0x49c);
-    /// Whether a wait is going on.
+    /// Flag that a wait is going on.
     pub const WAIT_ACTIVE: Gpa = Gpa::new(0x4a0);
     /// Reserved in the reference: how many characters are written of a string that is being written, and where the cursor was.
     pub const STRING_DONE: Gpa = Gpa::new(0x4ac);

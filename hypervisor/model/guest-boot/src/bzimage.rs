@@ -113,7 +113,7 @@ fn has_64_bit_entry(image: &[u8], version: u64) -> Result<bool, LoadError> {
     Ok(version >= VERSION_XLOADFLAGS && XLOADFLAGS.read(image)? & HAS_64_BIT_ENTRY != 0)
 }
 
-/// How many sectors of setup code follow the boot sector.
+/// Returns how many sectors of setup code follow the boot sector.
 fn setup_sectors(image: &[u8]) -> Result<u64, LoadError> {
     Ok(match SETUP_SECTS.read(image)? {
         0 => SETUP_SECTS_DEFAULT,

@@ -11,7 +11,7 @@
 
 use crate::{multiboot1, multiboot2, pvh};
 
-/// What a kernel file is.
+/// Kind of a kernel file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A Linux kernel with a boot sector: `HdrS` at offset 0x202.

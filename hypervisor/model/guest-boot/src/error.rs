@@ -9,7 +9,7 @@ use pc_map::memory::{HOLE_END, HOLE_START, VIDEO};
 pub enum LoadError {
     /// The file is no kernel that is known here.
     UnknownKind {
-        /// How it begins; zeros past its end.
+        /// First bytes of the file; zeros past its end.
         first_bytes: [u8; 4],
         /// Its size.
         len_bytes: u64,
@@ -20,14 +20,14 @@ pub enum LoadError {
         name: &'static str,
         /// Where it lies in the file.
         offset: u64,
-        /// What it holds.
+        /// Value it holds.
         value: u64,
-        /// What is wrong with it.
+        /// Description of what is wrong with it.
         problem: &'static str,
     },
     /// The file ends before it should: a field is not there.
     Truncated {
-        /// What was looked for.
+        /// Name of what was looked for.
         what: &'static str,
         /// Where it lies in the file, or would.
         offset: u64,
@@ -42,7 +42,7 @@ pub enum LoadError {
         name: &'static str,
         /// Where it lies in the file.
         offset: u64,
-        /// What it holds.
+        /// Value it holds.
         value: u64,
         /// The file would have to be this long.
         wanted_bytes: u64,
@@ -70,7 +70,7 @@ pub enum LoadError {
         offset: Option<u64>,
         /// Where it has to lie.
         at: u64,
-        /// How much it takes.
+        /// Number of bytes it takes.
         wanted_bytes: u64,
         /// Where the guest's memory below the PCI hole ends.
         ram_end: u64,
@@ -79,12 +79,12 @@ pub enum LoadError {
     CommandLineTooLong {
         /// Its length.
         len_bytes: u64,
-        /// What the kernel takes.
+        /// Maximum length the kernel takes.
         max_bytes: u64,
     },
     /// The configuration asks for a door that this kind of kernel does not have.
     NoSuchEntry {
-        /// What it asks for.
+        /// Entry the configuration asks for.
         asked: Entry,
         /// The one there is.
         only: Entry,

@@ -24,7 +24,7 @@ pub const CMDLINE_AT: u32 = 0x2_0000;
 const LOADER_QEMU: u8 = 0xb0;
 /// The setup code's heap ends where the command line begins, less 512 bytes.
 const HEAP_END: u16 = (CMDLINE_AT - SETUP_AT - 0x200) as u16;
-/// What a Linux kernel says of itself.
+/// Magic number by which a Linux kernel names itself.
 const MAGIC: &[u8] = b"HdrS";
 const MAGIC_AT: usize = 0x202;
 

@@ -20,7 +20,7 @@ const fn range(start: u64, len_bytes: u64) -> GpaRange {
     GpaRange::new(Gpa::new(start), len_bytes).expect("constants of this file do not wrap")
 }
 
-/// What a region of the memory map is to the guest; the numbers are E820's. (ACPI 6.5 15.1, table 15.4)
+/// Kind of a region of the memory map; the numbers are E820's. (ACPI 6.5 15.1, table 15.4)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum RegionKind {
@@ -35,7 +35,7 @@ pub enum RegionKind {
 pub struct Region {
     /// Where.
     pub range: GpaRange,
-    /// What for.
+    /// Kind of the region.
     pub kind: RegionKind,
 }
 

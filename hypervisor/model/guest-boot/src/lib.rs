@@ -78,7 +78,7 @@ pub use screen::clear_screen;
 
 use addr::Gpa;
 
-/// What a guest is started with.
+/// Files and settings a guest is started with.
 #[derive(Clone, Copy, Debug)]
 pub struct Boot<'a> {
     /// The kernel file, as it came.
@@ -95,7 +95,7 @@ pub struct Boot<'a> {
     pub load_address: Option<u64>,
     /// Where the ACPI root pointer lies.
     pub rsdp: Gpa,
-    /// How the ROM calls the hypervisor.
+    /// Instruction with which the ROM calls the hypervisor.
     pub call: CallInsn,
 }
 
@@ -104,7 +104,7 @@ pub struct Boot<'a> {
 pub struct Module<'a> {
     /// Its file, as it came.
     pub bytes: &'a [u8],
-    /// What the kernel is told about it.
+    /// Text that the kernel is told about it.
     pub cmdline: &'a str,
 }
 

@@ -25,24 +25,24 @@ pub(crate) struct Part<'a> {
     pub(crate) name: &'static str,
     /// Where that lies in the file.
     pub(crate) offset: u64,
-    /// What the part is, for want of room.
+    /// Name of the part, for the error that there is no room.
     pub(crate) what: &'static str,
 }
 
-/// What a kernel is told about the module that is its initial RAM disk.
+/// Text that a kernel is told about the module that is its initial RAM disk.
 const INITRD_TEXT: &str = "initrd";
 
 /// A module at its place, below 4 GiB.
 pub(crate) struct Placed<'a> {
     /// Where.
     pub(crate) range: GpaRange,
-    /// What the kernel is told about it.
+    /// Text that the kernel is told about it.
     pub(crate) text: &'a str,
     /// Where that lies.
     pub(crate) text_at: u64,
 }
 
-/// What of a kernel was found a place so far.
+/// Parts of a kernel that were found a place so far.
 #[derive(Default)]
 pub(crate) struct Loaded<'a> {
     ranges: Vec<GpaRange>,
@@ -91,7 +91,7 @@ impl<'a> Loaded<'a> {
         Ok(())
     }
 
-    /// Whether `at` lies in a part.
+    /// Returns whether `at` lies in a part.
     pub(crate) fn contains(&self, at: u64) -> bool {
         self.ranges.iter().any(|range| range.contains(Gpa::new(at)))
     }

@@ -17,9 +17,9 @@ use alloc::vec::Vec;
 
 /// The GDT.
 pub(crate) const GDT: Gpa = Gpa::new(0x1000);
-/// What a kernel's stack starts below, until it has its own.
+/// Address that a kernel's stack starts below, until it has its own.
 pub(crate) const STACK_TOP: u64 = 0x7000;
-/// What the kernel is told: Linux' zero page, or the structure another protocol has. One page.
+/// Information for the kernel: Linux' zero page, or the structure another protocol has. One page.
 pub(crate) const INFO: Gpa = Gpa::new(0x7000);
 /// Page tables: one level 4, one level 3, four level 2.
 pub(crate) const TABLES: Gpa = Gpa::new(0x9000);
@@ -57,7 +57,7 @@ pub(crate) fn cmdline(text: &str, kernel_takes_bytes: u64) -> Result<Vec<u8>, Lo
     Ok(texts.bytes)
 }
 
-/// What gathers from [`CMDLINE`] on: the command line first, then what is said of the modules.
+/// Texts that gather from [`CMDLINE`] on: the command line first, then what is said of the modules.
 #[derive(Default)]
 pub(crate) struct Texts {
     bytes: Vec<u8>,

@@ -8,7 +8,7 @@ use crate::layout::MemoryLayout;
 use crate::loaded::{Loaded, Part};
 use pc_map::memory;
 
-/// What this loader calls itself.
+/// Name this loader gives itself.
 pub(crate) const LOADER_NAME: &[u8] = b"Caisson\0";
 /// RAM from 0 on to the extended data area, in KiB.
 pub(crate) const LOWER_KIB: u32 = (memory::EXTENDED_DATA.start().raw() / 1024) as u32;
@@ -26,7 +26,7 @@ pub(crate) const SCREEN_BITS: u8 = 16;
 /// The framebuffer type that means EGA text.
 pub(crate) const SCREEN_TYPE: u8 = 2;
 
-/// How a version's header is found.
+/// Properties by which a version's header is found.
 pub(crate) struct Signature {
     /// Its first word.
     pub(crate) magic: u32,
@@ -34,7 +34,7 @@ pub(crate) struct Signature {
     pub(crate) within_bytes: u64,
     /// Its offset is a multiple of this.
     pub(crate) alignment: u64,
-    /// How many words have to add up to zero.
+    /// Number of words that have to add up to zero.
     pub(crate) summed_words: u64,
 }
 

@@ -49,7 +49,7 @@ const TAGS_MOST: usize = 64;
 /// The last kind of information the specification knows.
 const INFORMATION_MOST: u32 = 21;
 
-/// What the header asks for.
+/// Requests of the header.
 #[derive(Default)]
 struct Wishes {
     addresses: Option<AddressFields>,

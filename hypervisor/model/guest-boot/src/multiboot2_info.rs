@@ -18,7 +18,7 @@ const NEW_ACPI: u32 = 15;
 const MAP_ENTRY_BYTES: u32 = 24;
 /// A root pointer of ACPI 2.0 and later.
 const RSDP_BYTES: u8 = 36;
-/// What all tags but the command line's take at most.
+/// Maximum size of all tags but the command line's.
 const OTHER_TAGS_BYTES: u64 = 0x1000;
 
 /// The tags, each on a multiple of eight bytes.

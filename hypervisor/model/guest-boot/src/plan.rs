@@ -9,18 +9,19 @@ use vcpu::ArchState;
 /// The most that [`Content::Copy`] copies.
 const MAX_COPY_BYTES: usize = 64;
 
-/// What goes to one place in guest RAM.
+/// Content of one place in guest RAM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content<'a> {
     /// These bytes: borrowed from the image, or made here.
     Bytes(Cow<'a, [u8]>),
     /// So many zeros.
     Zeros(u64),
-    /// What lies elsewhere in guest RAM when the plan is applied: the ACPI tables are there before.
+    /// Bytes that lie elsewhere in guest RAM when the plan is applied: the ACPI tables are there
+    /// before.
     Copy {
         /// Where it lies.
         from: Gpa,
-        /// How much, at most 64 bytes.
+        /// Number of bytes, at most 64.
         len_bytes: u8,
     },
 }
@@ -51,7 +52,7 @@ impl<'a> Write<'a> {
         }
     }
 
-    /// How much is written.
+    /// Returns how many bytes are written.
     #[must_use]
     pub fn len_bytes(&self) -> u64 {
         match &self.content {
@@ -62,7 +63,7 @@ impl<'a> Write<'a> {
     }
 }
 
-/// How a guest starts: writes into its RAM and the state of vCPU 0.
+/// Start of a guest: writes into its RAM and the state of vCPU 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BootPlan<'a> {
     /// The writes. They lie inside the layout's RAM and do not overlap.

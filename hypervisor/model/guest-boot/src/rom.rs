@@ -47,7 +47,7 @@ const IRQ_8: u8 = 0x70;
 
 const IRET: u8 = 0xcf;
 
-/// What a stub does after its call.
+/// Action of a stub after its call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
     /// It goes on: a service returns, the keyboard's interrupt ends.
@@ -59,7 +59,7 @@ pub enum Then {
 }
 
 impl Then {
-    /// What to answer the call with: as if the instruction were so long.
+    /// Returns the length to answer the call with: as if the instruction were so long.
     #[must_use]
     pub const fn len(self) -> InsnLen {
         match self {

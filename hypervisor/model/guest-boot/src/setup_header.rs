@@ -69,7 +69,7 @@ pub(crate) const INIT_SIZE: Field = Field {
 };
 
 pub(crate) const SECTOR_BYTES: u64 = 512;
-/// What syssize counts.
+/// Size of the unit that syssize counts.
 pub(crate) const PARAGRAPH_BYTES: u64 = 16;
 /// The first version whose syssize has all its bytes and tells the kernel's size.
 pub(crate) const VERSION_SYSSIZE: u64 = 0x204;
@@ -88,9 +88,9 @@ pub(crate) const VERSION_SETUP_DATA: u64 = 0x0209;
 pub(crate) const VERSION_PREF_ADDRESS: u64 = 0x020a;
 /// The first version with xloadflags.
 pub(crate) const VERSION_XLOADFLAGS: u64 = 0x020c;
-/// What initrd_addr_max is before it was a field.
+/// Value of initrd_addr_max before it was a field.
 pub(crate) const INITRD_ADDR_MAX_DEFAULT: u64 = 0x37ff_ffff;
-/// What cmdline_size is before it was a field.
+/// Value of cmdline_size before it was a field.
 pub(crate) const CMDLINE_SIZE_DEFAULT: u64 = 255;
 /// Where a kernel goes that has no other wish.
 pub(crate) const LOAD_ADDRESS: u64 = 1 << 20;

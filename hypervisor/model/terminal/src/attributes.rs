@@ -7,7 +7,7 @@ use vte::Params;
 /// A colour of ink or paper.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Colour {
-    /// What the terminal has by itself.
+    /// Colour that the terminal has by itself.
     #[default]
     Default,
     /// 0 to 7 the plain ones, 8 to 15 the bright ones, then xterm's cube and greys.
@@ -17,7 +17,7 @@ pub enum Colour {
 }
 
 bitflags! {
-    /// What a symbol has besides colours.
+    /// Properties of a symbol besides colours.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub struct Style: u8 {
         /// Bold, or bright.
@@ -167,7 +167,7 @@ fn colour_in_colons(rest: &[u16]) -> Option<Colour> {
     }
 }
 
-/// How the next symbol will look.
+/// Look of the next symbol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {
     /// Bold, reverse and so on.

@@ -6,7 +6,7 @@ use vte::{Params, Parser, Perform};
 
 /// The largest parameter that is passed on: no terminal is larger.
 const LARGEST: u16 = 9_999;
-/// How often a symbol is repeated at most: one short sequence must not become a flood.
+/// Maximum number of times a symbol is repeated: one short sequence must not become a flood.
 const MAX_REPEATS: u16 = 255;
 
 /// Where confined output goes.
@@ -25,12 +25,12 @@ pub struct Confined {
     // Room for titles and the like is not needed: they are dropped.
     parser: Parser<0>,
     modes: Modes,
-    /// Whether the parser may be inside a sequence.
+    /// True if the parser may be inside a sequence.
     is_inside: bool,
 }
 
 impl Confined {
-    /// What the guest has changed so far.
+    /// Returns what the guest has changed so far.
     #[must_use]
     pub fn modes(&self) -> &Modes {
         &self.modes
@@ -64,11 +64,11 @@ impl Confined {
     }
 }
 
-/// What happens to what the parser has found.
+/// Handler of what the parser has found.
 struct Filter<'a, S> {
     modes: &'a mut Modes,
     sink: &'a mut S,
-    /// Whether the parser is back where letters are letters.
+    /// True if the parser is back where letters are letters.
     has_ended: bool,
 }
 

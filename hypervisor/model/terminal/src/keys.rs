@@ -91,7 +91,7 @@ impl Press {
 #[derive(Default)]
 pub struct Keys {
     state: State,
-    /// What was taken last, when it began a sequence but may be a key by itself, with Alt.
+    /// Byte that was taken last, when it began a sequence but may be a key by itself, with Alt.
     opened: Option<u8>,
     /// Decodes symbols, and what stands between `Esc [` and its end.
     parser: Parser<0>,
@@ -121,8 +121,8 @@ const CANCEL: u8 = 0x18;
 const SUBSTITUTE: u8 = 0x1a;
 
 impl Keys {
-    /// What comes this long behind an Esc, in nanoseconds, is no sequence with it. Sequences come in one go, so some hundredths of a
-    /// second are enough; keys are seldom typed so fast.
+    /// Time behind an Esc, in nanoseconds, after which nothing is a sequence with it. Sequences
+    /// come in one go, so some hundredths of a second are enough; keys are seldom typed so fast.
     pub const PAUSE_NS: u64 = 50_000_000;
 
     /// Takes a byte; returns the key it completes.
@@ -212,7 +212,7 @@ fn with_alt(press: Press) -> Press {
     Press { alt: true, ..press }
 }
 
-/// What the parser found in a byte.
+/// Collector of what the parser finds in a byte.
 struct Found<'a> {
     state: &'a mut State,
     press: Option<Press>,

@@ -7,13 +7,14 @@ use crate::sequence::Sequence;
 /// Line feeds without any cursor addressing after which a guest is taken to print plain lines again.
 const PLAIN_LINES: u8 = 3;
 
-/// How symbols look, which is saved and restored with the cursor. (VT220 programmer's reference, DECSC)
+/// Look of symbols, which is saved and restored with the cursor. (VT220 programmer's reference,
+/// DECSC)
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Dress {
     pub(crate) attributes: Attributes,
-    /// Whether G0 and G1 hold the DEC line-drawing symbols.
+    /// True for each of G0 and G1 that holds the DEC line-drawing symbols.
     pub(crate) has_lines: [bool; 2],
-    /// Whether G1 is shown (SO).
+    /// True if G1 is shown (SO).
     pub(crate) is_shifted: bool,
 }
 
@@ -36,7 +37,7 @@ impl Dress {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Modes {
     pub(crate) dress: Dress,
-    /// What was saved with the cursor.
+    /// Look that was saved with the cursor.
     pub(crate) saved: Dress,
     pub(crate) is_alternate: bool,
     /// Top and bottom row of the scroll region, from 1.
@@ -46,15 +47,15 @@ pub struct Modes {
     pub(crate) is_inserting: bool,
     pub(crate) has_cursor_keys: bool,
     pub(crate) has_keypad: bool,
-    /// Whether the cursor was sent to places lately.
+    /// True if the cursor was sent to places lately.
     pub(crate) is_addressed: bool,
     pub(crate) plain_lines: u8,
-    /// Whether the cursor was sent to the first place, and nothing was printed since.
+    /// True if the cursor was sent to the first place, and nothing was printed since.
     pub(crate) is_home: bool,
 }
 
 impl Modes {
-    /// Whether a line printed in between would spoil the picture.
+    /// Returns whether a line printed in between would spoil the picture.
     #[must_use]
     pub fn is_full_screen(&self) -> bool {
         self.is_alternate || self.region.is_some() || self.is_addressed

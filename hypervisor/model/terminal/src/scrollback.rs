@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 /// Confined output, the newest of it. What falls out at the other end is gone.
 pub struct Scrollback {
     ring: Box<[u8]>,
-    /// How much was ever written; the next byte's place, counted from the first.
+    /// Number of bytes ever written; the next byte's place, counted from the first.
     end: u64,
     /// Where the picture last started anew.
     cleared: Option<u64>,
@@ -29,7 +29,7 @@ impl Scrollback {
         }
     }
 
-    /// How much was ever written: the place where the next byte goes.
+    /// Returns how much was ever written: the place where the next byte goes.
     #[must_use]
     pub fn end(&self) -> u64 {
         self.end
@@ -162,7 +162,7 @@ impl Scrollback {
 /// Longer than any sequence that [`Confined`](crate::Confined) lets through.
 const REPLAY_BYTES: usize = 256;
 
-/// Whether confined output that begins with ESC is complete.
+/// Returns whether confined output that begins with ESC is complete.
 fn is_sequence(bytes: &[u8]) -> bool {
     match bytes {
         [_, b'['] | [_, b'(' | b')'] | [_] | [] => false,

@@ -46,7 +46,7 @@ impl Sequence {
         }
     }
 
-    /// Whether it has parameters yet.
+    /// Returns whether it has parameters yet.
     pub(crate) fn has_parameter(&self) -> bool {
         self.has_parameter
     }

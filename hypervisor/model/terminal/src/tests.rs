@@ -241,7 +241,8 @@ fn noise(dice: &mut Dice, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// Whether these bytes are one thing that may reach a terminal, in the form it is written here.
+/// Returns whether these bytes are one thing that may reach a terminal, in the form it is written
+/// here.
 fn is_allowed(bytes: &[u8]) -> bool {
     let is_number = |byte: &u8| byte.is_ascii_digit() || *byte == b';';
     match bytes {

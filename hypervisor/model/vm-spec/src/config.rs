@@ -10,7 +10,7 @@ use crate::{DEFAULT_WEIGHT, SpecError};
 /// Everything `caisson.toml` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
-    /// What concerns the whole machine.
+    /// Settings of the whole machine.
     pub host: HostSpec,
     /// The VMs, in the order of the file. Names are unique.
     pub vms: Vec<VmSpec>,
@@ -23,7 +23,8 @@ impl Config {
     /// The initrd of the VM in [`built_in`](Self::built_in).
     pub const BUILT_IN_INITRD: &'static str = "guests/default/initrd.img";
 
-    /// What is used where there is no `caisson.toml`: one VM called `default`, with one vCPU and 512 MiB.
+    /// Returns the configuration used where there is no `caisson.toml`: one VM called `default`,
+    /// with one vCPU and 512 MiB.
     #[must_use]
     pub fn built_in() -> Self {
         let vm = VmSpec {
@@ -62,7 +63,7 @@ pub struct HostSpec {
     pub log: LogLevel,
     /// Where the console is; may be empty.
     pub consoles: Vec<Console>,
-    /// Whether the machine is switched off when the last VM has ended.
+    /// True if the machine is switched off when the last VM has ended.
     pub shutdown_when_done: bool,
 }
 
@@ -81,7 +82,7 @@ impl Default for HostSpec {
 pub struct VmSpec {
     /// Letters, digits, `-` and `_`, at most 32.
     pub name: String,
-    /// How many vCPUs, 1 to [`MAX_CPUS`](crate::MAX_CPUS).
+    /// Number of vCPUs, 1 to [`MAX_CPUS`](crate::MAX_CPUS).
     pub cpus: u32,
     /// The size of its memory, a multiple of 4 KiB.
     pub memory_bytes: u64,
@@ -91,21 +92,21 @@ pub struct VmSpec {
     pub initrd: Option<String>,
     /// Further files for a Multiboot kernel, after the initial RAM disk, which is its first module.
     pub modules: Vec<ModuleSpec>,
-    /// What the kernel is told.
+    /// Text that the kernel is told.
     pub cmdline: String,
     /// By which door a kernel that has several is entered, or a flat binary started; `None` for the best a kernel has.
     pub entry: Option<EntryMode>,
     /// Where a flat binary lies, and starts; `None` for a kernel that says so itself. Never without `entry`.
     pub load_address: Option<u64>,
-    /// Whether it starts with the machine, or waits for the operator.
+    /// True if it starts with the machine; else it waits for the operator.
     pub autostart: bool,
-    /// What follows when the guest asks for a reset.
+    /// Action when the guest asks for a reset.
     pub on_reboot: After,
-    /// What follows when the guest crashes: triple fault, or something the hypervisor cannot answer.
+    /// Action when the guest crashes: triple fault, or something the hypervisor cannot answer.
     pub on_crash: After,
-    /// Whether a write to port 0xF4 ends the VM with the value written.
+    /// True if a write to port 0xF4 ends the VM with the value written.
     pub exit_port: bool,
-    /// Whether there are two PCI functions for tests of the hypervisor itself.
+    /// True if there are two PCI functions for tests of the hypervisor itself.
     pub has_test_devices: bool,
     /// The physical CPUs its vCPUs may use, by number from 0; `None` for any. Never empty, no number twice.
     pub cpu_affinity: Option<Vec<u32>>,
@@ -113,7 +114,7 @@ pub struct VmSpec {
     pub weight: u32,
     /// The most it may use, in percent of one physical CPU, all its vCPUs together; `None` for no limit.
     pub cap_percent: Option<u32>,
-    /// Whether it is no VM yet, but what the operator may create VMs from.
+    /// True if it is no VM yet, but a template that the operator may create VMs from.
     pub is_template: bool,
     /// Which of its consoles the operator meets first.
     pub console: GuestConsole,
@@ -164,7 +165,7 @@ impl VmSpec {
 pub struct ModuleSpec {
     /// The path of its file on the boot volume.
     pub path: String,
-    /// What the kernel is told about it; may be empty.
+    /// Text that the kernel is told about it; may be empty.
     pub cmdline: String,
 }
 
@@ -197,7 +198,7 @@ pub struct Place {
     pub column: u32,
 }
 
-/// What follows the end of a VM.
+/// Action at the end of a VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum After {
     /// It starts again.
@@ -206,16 +207,16 @@ pub enum After {
     Stop,
 }
 
-/// How important a message is, most important first.
+/// Importance of a message, most important first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum LogLevel {
     /// Something failed.
     Error,
     /// Something is not as it should be.
     Warn,
-    /// What an operator wants to know.
+    /// Something that an operator wants to know.
     Info,
-    /// What a developer wants to know.
+    /// Something that a developer wants to know.
     Debug,
     /// Everything.
     Trace,

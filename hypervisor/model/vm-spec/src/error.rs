@@ -17,13 +17,13 @@ pub struct SpecError {
     pub line: u32,
     /// The character in the line, from 1.
     pub column: u32,
-    /// How many characters are marked, at least 1.
+    /// Number of characters marked, at least 1.
     pub width: u32,
     /// The line itself; control characters are replaced.
     pub line_text: String,
-    /// What is wrong.
+    /// Description of what is wrong.
     pub message: String,
-    /// What would be right.
+    /// Description of what would be right.
     pub hint: String,
 }
 

@@ -9,7 +9,8 @@ pub(crate) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     (distance(&best) <= best.len().div_ceil(3)).then_some(*best)
 }
 
-/// How many letters must be changed, added or removed to make `a` into `b`; `_` and `-` count as the same. Long words are cut.
+/// Returns how many letters must be changed, added or removed to make `a` into `b`; `_` and `-`
+/// count as the same. Long words are cut.
 fn distance(a: &str, b: &str) -> usize {
     let letters = |word: &str| -> Vec<char> {
         word.chars()

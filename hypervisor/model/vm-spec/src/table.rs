@@ -246,7 +246,7 @@ fn name(text: &str, entry: &Entry<'_>, others: &[VmSpec]) -> Result<String, Spec
     Ok(name.to_string())
 }
 
-/// Whether a VM can be called `name`.
+/// Returns whether a VM can be called `name`.
 #[must_use]
 pub fn is_name(name: &str) -> bool {
     (1..=MAX_NAME_BYTES).contains(&name.len()) && name.chars().all(is_name_char)

@@ -40,7 +40,7 @@ pub enum Refused {
     Misaligned,
 }
 
-/// What a line carries.
+/// Level of a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Level {
     /// Deasserted.
@@ -57,14 +57,14 @@ impl Level {
         if asserted { Self::High } else { Self::Low }
     }
 
-    /// Whether it is high.
+    /// Returns whether it is high.
     #[must_use]
     pub const fn is_high(self) -> bool {
         matches!(self, Self::High)
     }
 }
 
-/// What every device model has.
+/// Interface that every device model has.
 pub trait Device: Send {
     /// Back to the state after power-on. Wiring and size stay.
     fn reset(&mut self);
@@ -79,7 +79,7 @@ pub trait Device: Send {
         None
     }
 
-    /// What its interrupt line holds: a function of state.
+    /// Returns the level of its interrupt line: a function of state.
     fn line(&self) -> Level {
         Level::Low
     }
@@ -107,8 +107,8 @@ pub trait PioDevice: Device {
     /// [`Refused`] when no register answers.
     fn write(&mut self, at: u16, width: Width, value: u32) -> Result<(), Refused>;
 
-    /// Whether [`Self::read_many`] and [`Self::write_many`] move many elements at once: then a string instruction may move more
-    /// of them before others get their turn.
+    /// Returns whether [`Self::read_many`] and [`Self::write_many`] move many elements at once:
+    /// then a string instruction may move more of them before others get their turn.
     #[must_use]
     fn moves_strings() -> bool
     where

@@ -9,7 +9,7 @@ use core::fmt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// What no device can have been, and why.
+/// State that no device can have been in, with the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadState(pub &'static str);
 

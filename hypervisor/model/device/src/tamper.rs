@@ -3,11 +3,11 @@
 use crate::state::{self, Persist, State};
 use alloc::vec::Vec;
 
-/// How many states that differ in two bytes are tried.
+/// Number of states tried that differ in two bytes.
 const PAIRS: u32 = 100_000;
 /// Each so many accepted states the device is used at length.
 const LONG_EVERY: u32 = 1_000;
-/// How often a device is used: at length, after one changed byte, after two.
+/// Number of times a device is used: at length, after one changed byte, after two.
 const LONG: usize = 3_000;
 const SHORT: usize = 100;
 const SHORTEST: usize = 3;
@@ -58,7 +58,7 @@ pub fn refuses<D: Persist + Clone>(device: &D, change: impl FnOnce(&mut D::State
     device.clone().set_state(state).is_err()
 }
 
-/// How many states were taken and how many were refused.
+/// Number of states that were taken and of those that were refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Taken.

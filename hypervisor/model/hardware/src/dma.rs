@@ -6,7 +6,7 @@ use x86::Width;
 
 use crate::BadAccess;
 
-/// What a device can address.
+/// Limits of what a device can address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DmaLimits {
     /// The first byte lies at a multiple of this, a power of two.

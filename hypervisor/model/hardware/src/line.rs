@@ -1,6 +1,6 @@
 //! Interrupts: what a driver does on one, and the line it comes from.
 
-/// What a driver does when its device interrupts.
+/// Action of a driver when its device interrupts.
 pub trait InterruptHandler: Sync {
     /// Takes note of an interrupt: rings the bell of whoever works on it.
     ///

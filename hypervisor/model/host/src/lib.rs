@@ -52,7 +52,7 @@ pub enum HostVector {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoMemory;
 
-/// What a guest may do with a page.
+/// Rights of a guest to a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Permissions {
     /// Read, write and execute: RAM.
@@ -79,7 +79,7 @@ pub trait Backing {
     fn for_each_piece(&self, each: &mut dyn FnMut(GpaRange, Hpa));
 }
 
-/// What a new vCPU is made from.
+/// Parts and settings a new vCPU is made from.
 pub struct VcpuPlan<'a, S> {
     /// The VM's tables.
     pub slat: &'a S,
@@ -91,7 +91,7 @@ pub struct VcpuPlan<'a, S> {
     pub physical_bits: u8,
 }
 
-/// What the hypervisor holds, in bytes.
+/// Memory the hypervisor holds, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MemoryReport {
     /// RAM of the machine that Caisson may use.
@@ -118,7 +118,7 @@ pub struct MemoryReport {
     pub heap_used: u64,
 }
 
-/// How the machine is left.
+/// Way in which the machine is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PowerAction {
     /// Off, as far as the machine lets us; else halted.
@@ -153,7 +153,7 @@ pub trait Host: Interrupts + Terminals + Sync + 'static {
     /// Which CPU runs this code. Cheap: one load.
     fn this_cpu(&self) -> CpuId;
 
-    /// How many CPUs run.
+    /// Returns how many CPUs run.
     fn cpu_count(&self) -> u32;
 
     /// Asks for one [`HostVector::Alarm`] at `at` on this CPU, instead of an earlier request. Cheap when nothing changes.
@@ -198,7 +198,7 @@ pub trait Host: Interrupts + Terminals + Sync + 'static {
     /// CPUID of the physical CPU.
     fn cpuid(&self, leaf: u32, subleaf: u32) -> CpuidResult;
 
-    /// Who holds how much memory.
+    /// Returns how much memory is held, and for which use.
     fn memory(&self) -> MemoryReport;
 
     /// Writes the last messages of the hypervisor, a line each.

@@ -29,7 +29,7 @@ const PIRQE_ROUT: usize = 0x68;
 /// To none; bits 3:0 are the input otherwise.
 const ROUTE_OFF: u8 = 1 << 7;
 const ROUTE_WRITABLE: u8 = 0x8f;
-/// How many PIRQs there are.
+/// Number of PIRQs there are.
 pub const PIRQS: u8 = 8;
 
 /// Returns the input of the PIC pair that PIRQ `number`, 0 for PIRQA, is routed to, if it is to any.

@@ -30,7 +30,7 @@ const COMMAND_INTX_OFF: u16 = 1 << 10;
 const COMMAND_WRITABLE: u16 = 0x0547;
 const STATUS_CAPABILITIES: u8 = 1 << 4;
 
-/// What a function says it is.
+/// Identity that a function reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// Vendor id.
@@ -43,11 +43,11 @@ pub struct Identity {
     pub revision: u8,
     /// Subsystem vendor and subsystem id.
     pub subsystem: (u16, u16),
-    /// Whether the device has more functions than this one.
+    /// True if the device has more functions than this one.
     pub is_multifunction: bool,
 }
 
-/// What a BAR decodes.
+/// Kind of space that a BAR decodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BarKind {
     /// I/O ports.
@@ -76,7 +76,7 @@ pub struct Function {
     bytes: Vec<u8>,
     /// The bits a guest can write: wiring.
     writable: Vec<u8>,
-    /// What `bytes` is after reset: wiring.
+    /// Value of `bytes` after reset: wiring.
     initial: Vec<u8>,
     /// Kind and size of each BAR: wiring.
     bars: [Option<(BarKind, u64)>; 6],
@@ -136,7 +136,8 @@ impl Function {
         self
     }
 
-    /// Says that interrupt pin `pin` (1 is INTA#) is used, and what firmware has put into the line register.
+    /// Sets interrupt pin `pin` (1 is INTA#) as the one used, and the line register to what
+    /// firmware has put there.
     #[must_use]
     pub fn with_interrupt(mut self, pin: u8, line: u8) -> Self {
         self.set(INTERRUPT_LINE, &[line, pin]);
@@ -262,13 +263,13 @@ impl Function {
         (command & needed != 0).then_some(BarWindow { kind, start, len })
     }
 
-    /// Whether it may access memory by itself and send MSIs.
+    /// Returns whether it may access memory by itself and send MSIs.
     #[must_use]
     pub fn is_bus_master(&self) -> bool {
         self.word(COMMAND) & COMMAND_MASTER != 0
     }
 
-    /// Whether it may pull its INTx line.
+    /// Returns whether it may pull its INTx line.
     #[must_use]
     pub fn is_intx_enabled(&self) -> bool {
         self.word(COMMAND) & COMMAND_INTX_OFF == 0
@@ -281,7 +282,7 @@ impl Function {
     }
 }
 
-/// Whether an access lies within one doubleword of the space.
+/// Checks that an access lies within one doubleword of the space.
 fn check(at: u16, width: Width) -> Result<(), Refused> {
     if at >= EXTENDED_BYTES {
         Err(Refused::NoRegister)

@@ -107,7 +107,7 @@ impl Root {
         }
     }
 
-    /// What CONFIG_ADDRESS and a data port select.
+    /// Returns the function and the register that CONFIG_ADDRESS and a data port select.
     fn selected(&self, port: u16) -> Option<(Bdf, u16)> {
         let register = (self.address & 0xfc) as u16 | port & 3;
         (self.address & ENABLED != 0)

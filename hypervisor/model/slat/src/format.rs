@@ -33,7 +33,8 @@ impl PageSize {
     }
 }
 
-/// How a vendor writes an entry. Both have four levels of 512 entries of eight bytes; zero is "not present" in both.
+/// Format of a vendor's entries. Both vendors have four levels of 512 entries of eight bytes; zero
+/// is "not present" in both.
 pub trait Format {
     /// Bits of a table entry that lets everything through.
     const TABLE: u64;
@@ -46,7 +47,7 @@ pub trait Format {
     /// The rights a present leaf grants.
     fn permissions(entry: u64) -> Permissions;
 
-    /// Whether the entry is present.
+    /// Returns whether the entry is present.
     fn is_present(entry: u64) -> bool;
 }
 

@@ -22,12 +22,12 @@ pub trait TableMemory {
     fn write(&self, table: Hpa, index: usize, value: u64);
 }
 
-/// What a guest-physical address is mapped to.
+/// Mapping of a guest-physical address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mapping {
     /// The host-physical byte.
     pub hpa: Hpa,
-    /// What the guest may do there.
+    /// Rights of the guest there.
     pub permissions: Permissions,
     /// The size of the page it lies in.
     pub size: PageSize,
@@ -76,8 +76,9 @@ impl<F: Format, M: TableMemory> SlatTable<F, M> {
         self.root
     }
 
-    /// How often a translation was taken away, narrowed or redirected. Whoever runs the VM remembers the number it last flushed
-    /// for, and flushes (INVEPT, new ASID) before the next entry when it has changed.
+    /// Returns how often a translation was taken away, narrowed or redirected. The code that runs
+    /// the VM remembers the number it last flushed for, and flushes (INVEPT, new ASID) before the
+    /// next entry when it has changed.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation
@@ -161,7 +162,7 @@ impl<F: Format, M: TableMemory> SlatTable<F, M> {
         Ok(())
     }
 
-    /// What `gpa` is mapped to.
+    /// Returns what `gpa` is mapped to.
     #[must_use]
     pub fn translate(&self, gpa: Gpa) -> Option<Mapping> {
         if gpa.raw() >= END {
@@ -305,7 +306,7 @@ enum Stop {
     Above(Place, u32),
 }
 
-/// Whether a present entry in the level of `size` points to another table.
+/// Returns whether a present entry in the level of `size` points to another table.
 fn is_table<F: Format>(entry: u64, size: PageSize) -> bool {
     size != PageSize::Small && F::is_present(entry) && entry & PAGE_SIZE == 0
 }

@@ -27,7 +27,7 @@ const USER: u32 = 1 << 2;
 const RESERVED: u32 = 1 << 3;
 const FETCH: u32 = 1 << 4;
 
-/// How often a walk starts again because another CPU changed an entry under it.
+/// Number of times a walk starts again because another CPU changed an entry under it.
 const RETRIES: u32 = 8;
 
 /// Translates a linear address, sets the accessed and dirty flags and checks every right, as the CPU does.
@@ -115,7 +115,7 @@ pub fn fetch(
     Ok(on_page + rest)
 }
 
-/// Whether the bits above `bits` all equal the one below them. (Intel SDM vol. 1 3.3.7.1)
+/// Returns whether the bits above `bits` all equal the one below them. (Intel SDM vol. 1 3.3.7.1)
 fn is_canonical(gva: Gva, bits: u32) -> bool {
     let shift = 64 - bits;
     ((gva.raw() << shift) as i64 >> shift) as u64 == gva.raw()

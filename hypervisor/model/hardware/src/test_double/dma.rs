@@ -67,7 +67,7 @@ impl TestDmaMemory {
         Ok(())
     }
 
-    /// How many buffers were not released, and how many of them nobody holds any more.
+    /// Returns how many buffers were not released, and how many of them were dropped.
     pub fn in_use(&self) -> (usize, usize) {
         let blocks = self.blocks.borrow();
         let dropped = blocks.list.iter().filter(|block| block.is_dropped).count();

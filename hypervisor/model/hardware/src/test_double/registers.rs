@@ -16,7 +16,7 @@ pub enum Access {
         at: usize,
         /// Width.
         width: Width,
-        /// What the driver got.
+        /// Value the driver got.
         value: u64,
     },
     /// `value` was written.
@@ -25,7 +25,7 @@ pub enum Access {
         at: usize,
         /// Width.
         width: Width,
-        /// What the driver wrote.
+        /// Value the driver wrote.
         value: u64,
     },
 }
@@ -39,7 +39,7 @@ pub struct TestRegisters {
 #[derive(Debug, Default)]
 struct State {
     bytes: Vec<u8>,
-    /// What is read at an offset, before what the bytes hold.
+    /// Values to be read at an offset, before what the bytes hold.
     script: Vec<(usize, VecDeque<u64>)>,
     accesses: Vec<Access>,
 }

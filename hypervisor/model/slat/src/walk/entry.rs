@@ -69,7 +69,8 @@ impl Geometry {
         self.levels == 2
     }
 
-    /// Whether entries of `level` are PAE's page-directory pointers, which carry no rights and no accessed flag.
+    /// Returns whether entries of `level` are PAE's page-directory pointers, which carry no rights
+    /// and no accessed flag.
     pub(super) fn is_pdpte(&self, level: u32) -> bool {
         self.is_pae() && level == 2
     }
@@ -95,12 +96,12 @@ impl Geometry {
         ((gva.raw() >> self.shift(level)) & mask) * u64::from(self.entry_bytes)
     }
 
-    /// Whether a present entry maps a page.
+    /// Returns whether a present entry maps a page.
     pub(super) fn is_leaf(&self, entry: u64, level: u32) -> bool {
         level == 0 || (level <= self.largest_leaf && entry & PAGE_SIZE != 0)
     }
 
-    /// Whether a present entry has a bit set that must be clear.
+    /// Returns whether a present entry has a bit set that must be clear.
     pub(super) fn reserved(&self, entry: u64, level: u32, is_leaf: bool, no_execute: bool) -> bool {
         if self.is_legacy() {
             // 4 MiB pages with 40-bit addresses: bit 21.

@@ -125,7 +125,7 @@ fn routing() -> PackageBuilder {
     table
 }
 
-/// What sits behind the LPC bridge.
+/// Adds the devices behind the LPC bridge.
 fn isa_devices(plan: &AcpiPlan, aml: &mut Vec<u8>) {
     device(
         "PIC_",
@@ -194,7 +194,8 @@ fn pvpanic(aml: &mut Vec<u8>) {
     .to_aml_bytes(aml);
 }
 
-/// What is taken and belongs to no other device: a guest believes MCFG only when its range is reserved here.
+/// Adds the ranges that are taken and belong to no other device: a guest believes MCFG only when
+/// its range is reserved here.
 fn motherboard(plan: &AcpiPlan, aml: &mut Vec<u8>) {
     let (ecam_first, ecam_last) = ends(plan.ecam);
     device(

@@ -30,7 +30,7 @@ use addr::{Gpa, GpaRange};
 use alloc::vec::Vec;
 use core::fmt;
 
-/// What the tables are about.
+/// Plan of the machine that the tables describe.
 #[derive(Clone, Copy, Debug)]
 pub struct AcpiPlan {
     /// vCPUs; their local APICs are numbered from 0.
@@ -41,7 +41,7 @@ pub struct AcpiPlan {
     pub ecam: GpaRange,
     /// Where PCI functions may have their memory, below 4 GiB.
     pub pci_window: GpaRange,
-    /// Whether there is a keyboard controller at ports 0x60 and 0x64, with keyboard and mouse.
+    /// True if there is a keyboard controller at ports 0x60 and 0x64, with keyboard and mouse.
     pub has_keyboard_controller: bool,
 }
 
@@ -61,16 +61,16 @@ pub struct Tables {
 pub enum TablesError {
     /// They do not fit the range meant for them.
     NoRoom {
-        /// What they take.
+        /// Size of the tables.
         wanted_bytes: u64,
         /// The range's size.
         room_bytes: u64,
     },
     /// More vCPUs than have names.
     TooManyVcpus {
-        /// What was wanted.
+        /// Number of vCPUs wanted.
         wanted: u32,
-        /// What there are names for.
+        /// Number of vCPUs there are names for.
         most: u32,
     },
     /// A range of the plan does not lie below 4 GiB.

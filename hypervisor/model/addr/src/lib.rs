@@ -74,7 +74,7 @@ macro_rules! address {
                 Self(self.0 & !(align - 1))
             }
 
-            /// Whether the address is a multiple of `align`, a power of two.
+            /// Returns whether the address is a multiple of `align`, a power of two.
             #[must_use]
             pub const fn is_aligned(self, align: $raw) -> bool {
                 self.0 & (align - 1) == 0

@@ -38,13 +38,13 @@ impl GpaRange {
         self.len_bytes
     }
 
-    /// Whether there is no byte in it.
+    /// Returns whether there is no byte in it.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len_bytes == 0
     }
 
-    /// Whether `at` lies inside.
+    /// Returns whether `at` lies inside.
     #[must_use]
     pub const fn contains(&self, at: Gpa) -> bool {
         match at.offset_from(self.start) {
@@ -53,7 +53,7 @@ impl GpaRange {
         }
     }
 
-    /// Whether the two ranges share a byte.
+    /// Returns whether the two ranges share a byte.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
         self.start < other.end() && other.start < self.end()

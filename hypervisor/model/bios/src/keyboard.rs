@@ -10,7 +10,7 @@ use x86::{Gpr, Rflags};
 const COM1: u16 = *ports::COM1.start();
 const INTERRUPT_ENABLE: u16 = COM1 + 1;
 
-/// What set 1 makes of the keys from 01h on: plain, then with Shift. Zero: no character.
+/// Characters of set 1's keys from 01h on: plain, then with Shift. Zero: no character.
 const PLAIN: &[u8; 58] =
     b"\0\x1b1234567890-=\x08\tqwertyuiop[]\r\0asdfghjkl;'`\0\\zxcvbnm,./\0*\0 ";
 const SHIFTED: &[u8; 58] =
@@ -145,7 +145,8 @@ fn store<V: Vcpu, P: Pc>(call: &Call<'_, V, P>, key: u8, character: u8) -> bool 
     true
 }
 
-/// What the operator has typed on COM1 is a key, as long as the guest does not use the port itself.
+/// Takes what the operator has typed on COM1 as a key, as long as the guest does not use the port
+/// itself.
 fn take_from_serial<V: Vcpu, P: Pc>(call: &Call<'_, V, P>) {
     if call.pc.has_serial_console()
         && call.input(INTERRUPT_ENABLE) == 0

@@ -155,7 +155,7 @@ impl<V: Vcpu, P: Pc> Call<'_, V, P> {
         self.set_flag(Rflags::CARRY_FLAG, is_failed);
     }
 
-    /// What is not in RAM reads as zeros.
+    /// Reads one byte; what is not in RAM reads as zeros.
     fn read_u8(&self, at: Gpa) -> u8 {
         let mut byte = [0];
         let _ = self.pc.ram().read(at, &mut byte);
@@ -174,7 +174,7 @@ impl<V: Vcpu, P: Pc> Call<'_, V, P> {
         u32::from_le_bytes(bytes)
     }
 
-    /// What is not in RAM is lost, as on a PC.
+    /// Writes `bytes`; what is not in RAM is lost, as on a PC.
     fn write(&self, at: Gpa, bytes: &[u8]) {
         let _ = self.pc.ram().write(at, bytes);
     }

@@ -172,7 +172,7 @@ impl<V: Vcpu, P: Pc> Call<'_, V, P> {
         self.set_cursor(place);
     }
 
-    /// What the guest types is seen by an operator who has no view of its screen.
+    /// Writes what the guest types to COM1 too, for an operator who has no view of its screen.
     pub(super) fn type_on_serial(&self, character: u8) {
         // A guest that sets its own speed uses the port itself.
         if self.pc.has_serial_console()

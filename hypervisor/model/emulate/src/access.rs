@@ -19,7 +19,7 @@ pub(crate) struct Machine<'a, V, M, B> {
     known: [Option<(u64, Gpa)>; 2],
 }
 
-/// What an operand is wanted for.
+/// Kind of access an operand is wanted for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Intent {
     Read,
@@ -122,7 +122,7 @@ impl<'a, V: Vcpu, M: GuestMemory, B> Machine<'a, V, M, B> {
         Ok(gpa)
     }
 
-    /// Whether this is the access the CPU stopped at.
+    /// Returns whether this is the access the CPU stopped at.
     fn is_the_fault(&self, linear: u64, intent: Intent) -> bool {
         let is_same_kind = match intent {
             Intent::Read => self.fault.access == Access::Read,

@@ -13,7 +13,7 @@ const OF: u64 = Rflags::OVERFLOW_FLAG.bits();
 /// All of them.
 pub(crate) const STATUS: u64 = CF | PF | AF | ZF | SF | OF;
 
-/// What two operands become.
+/// Operation on two operands.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
     Add,
@@ -30,7 +30,7 @@ pub(crate) enum Operation {
 }
 
 impl Operation {
-    /// Whether the first operand is replaced by the result.
+    /// Returns whether the first operand is replaced by the result.
     pub(crate) fn writes(self) -> bool {
         !matches!(self, Self::Cmp | Self::Test)
     }

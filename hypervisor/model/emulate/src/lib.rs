@@ -45,7 +45,7 @@ pub trait Bus {
     fn write(&mut self, gpa: Gpa, width: Width, value: u64);
 }
 
-/// What became of the instruction.
+/// Outcome of an instruction.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -93,7 +93,7 @@ enum Stop {
     Unsupported,
 }
 
-/// How far an instruction came.
+/// Progress of an instruction.
 enum Done {
     Retire,
     Again,

@@ -39,7 +39,8 @@ pub trait PortBus {
 
 /// Bytes moved at a time.
 const CHUNK_BYTES: usize = 1024;
-/// How many iterations one that goes downward counts for: each walks the guest's page tables, which costs about so much.
+/// Number of iterations that one going downward counts for: each walks the guest's page tables,
+/// which costs about so much.
 const DOWNWARD_COST: u64 = 16;
 
 /// Does up to `limit` iterations of INS or OUTS, fewer where they go downward, and answers the exit: moves on, leaves the rest for later, or raises the fault

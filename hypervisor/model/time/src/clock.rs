@@ -2,7 +2,7 @@
 
 use crate::Instant;
 
-/// How the host's TSC relates to [`Instant`], both ways, without division.
+/// Relation of the host's TSC to [`Instant`], both ways, without division.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clock {
     khz: u64,

@@ -20,7 +20,7 @@ pub struct TscExchange {
 pub struct TscOffset {
     /// Ticks it is ahead of the reference; negative when it is behind.
     pub ticks: i64,
-    /// How far `ticks` may be from the truth, either way.
+    /// Distance that `ticks` may have from the truth, either way.
     pub uncertainty_ticks: u64,
 }
 
@@ -50,7 +50,7 @@ impl TscOffset {
     }
 }
 
-/// What follows from a comparison.
+/// Conclusion from a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TscVerdict {
     /// The two agree as far as can be seen.

@@ -81,7 +81,7 @@ pub struct Fault {
     pub exception: Exception,
     /// The error code pushed, for the exceptions that push one.
     pub error_code: Option<u32>,
-    /// What CR2 gets, for page faults.
+    /// Address that CR2 gets, for page faults.
     pub address: Option<Gva>,
 }
 

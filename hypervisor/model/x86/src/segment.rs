@@ -51,19 +51,19 @@ impl Attributes {
     /// Limit counts 4 KiB pages.
     pub const GRANULARITY: u16 = 1 << 11;
 
-    /// Whether P is set; a register loaded with a null selector has it clear.
+    /// Returns whether P is set; a register loaded with a null selector has it clear.
     #[must_use]
     pub const fn is_present(self) -> bool {
         self.0 & Self::PRESENT != 0
     }
 
-    /// Whether L is set.
+    /// Returns whether L is set.
     #[must_use]
     pub const fn is_long(self) -> bool {
         self.0 & Self::LONG != 0
     }
 
-    /// Whether D/B is set.
+    /// Returns whether D/B is set.
     #[must_use]
     pub const fn is_big(self) -> bool {
         self.0 & Self::DEFAULT_BIG != 0

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How wide one access is.
+/// Width of one access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Width {
     /// 8 bits.
@@ -56,7 +56,7 @@ impl Width {
         value & self.ones()
     }
 
-    /// What a register holding `old` holds after this width of it is written with `value`.
+    /// Returns what a register holding `old` holds after this width of it is written with `value`.
     ///
     /// A doubleword clears the upper half; a byte or word leaves the rest alone. (Intel SDM vol. 1 3.4.1.1)
     #[must_use]

@@ -1,4 +1,5 @@
-//! What the tables promise of the devices: ports and lines of [`pc_map`], registers of [`chipset`].
+//! Properties the tables promise of the devices: ports and lines of [`pc_map`], registers of
+//! [`chipset`].
 
 use core::ops::RangeInclusive;
 use pc_map::{lines, memory, ports};

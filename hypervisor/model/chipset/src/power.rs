@@ -1,4 +1,4 @@
-//! What a guest can ask of its machine's power supply.
+//! Requests of a guest to its machine's power supply.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! What the operator sees of a device.
+//! The operator's view of a device.
 
 use core::fmt;
 

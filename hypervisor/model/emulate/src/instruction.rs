@@ -1,4 +1,4 @@
-//! What each instruction does.
+//! Effects of each instruction.
 
 use crate::access::{Intent, Machine};
 use crate::alu::{self, CF, Operation, ZF};

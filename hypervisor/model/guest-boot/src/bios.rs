@@ -1,4 +1,5 @@
-//! What a PC's firmware leaves in low memory, for kernels that call it: interrupt vectors, data area, ROM.
+//! Low memory as a PC's firmware leaves it, for kernels that call it: interrupt vectors, data area,
+//! ROM.
 //!
 //! The ROM is a page of stubs (`rom.rs`); its services are answered by the hypervisor, which finds by [`call_at`] which one is
 //! called and keeps what it has to keep in the data area ([`area`]), as firmware does. The ROM lies in RAM that the guest is

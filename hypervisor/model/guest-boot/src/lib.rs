@@ -1,4 +1,4 @@
-//! How a kernel image becomes memory writes and a start state.
+//! Translation of a kernel image into memory writes and a start state.
 //!
 //! [`plan()`] looks at the bytes, says which [`Kind`] they are, and answers with a [`BootPlan`]: what to write where, and how
 //! vCPU 0 starts. The large pieces are borrowed from the image, so nothing is copied but into guest RAM. An image is not

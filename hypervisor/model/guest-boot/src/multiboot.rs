@@ -1,5 +1,5 @@
-//! What both versions of Multiboot have: a header to be searched for, a program that may tell its own addresses, and a
-//! screen in text mode.
+//! Common parts of both versions of Multiboot: a header to be searched for, a program that may tell
+//! its own addresses, and a screen in text mode.
 
 use crate::elf_file::{E_ENTRY, ElfFile};
 use crate::error::LoadError;

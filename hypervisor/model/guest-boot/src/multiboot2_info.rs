@@ -1,4 +1,4 @@
-//! What a Multiboot 2 kernel is told: one run of tags. (Multiboot2 Specification 2.0, 3.4)
+//! Information for a Multiboot 2 kernel: one run of tags. (Multiboot2 Specification 2.0, 3.4)
 
 use crate::error::LoadError;
 use crate::layout::MemoryLayout;

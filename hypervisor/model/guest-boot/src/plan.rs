@@ -1,4 +1,4 @@
-//! What is written into guest RAM, and how vCPU 0 starts.
+//! Writes into guest RAM, and the start of vCPU 0.
 
 use addr::Gpa;
 use alloc::borrow::Cow;

@@ -1,4 +1,4 @@
-//! What is said of a damaged image of each kind: the field and its offset.
+//! Tests of what is said of a damaged image of each kind: the field and its offset.
 
 use crate::test_images::{
     bzimage, elf, elf32, multiboot1, multiboot1_elf, multiboot2, put, put_words, pvh,

@@ -1,4 +1,4 @@
-//! What the VMM needs of the machine it runs on.
+//! Interface of the machine, as the VMM needs it.
 //!
 //! Implemented by the platform on metal; by a stand-in on a PC for the VMM's own tests.
 #![no_std]

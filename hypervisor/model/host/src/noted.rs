@@ -1,4 +1,4 @@
-//! What a CPU notes for the epitaph of a panic.
+//! Notes of a CPU for the epitaph of a panic.
 
 /// The longest name that is noted whole.
 const NAME_BYTES: usize = 32;

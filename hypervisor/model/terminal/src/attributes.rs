@@ -1,4 +1,4 @@
-//! How symbols look. (ECMA-48 8.3.117, SGR)
+//! Look of symbols. (ECMA-48 8.3.117, SGR)
 
 use crate::sequence::Sequence;
 use bitflags::bitflags;

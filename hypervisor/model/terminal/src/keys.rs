@@ -1,4 +1,4 @@
-//! What an operator types, key by key.
+//! Input of an operator, key by key.
 //!
 //! A terminal says most keys in one byte, and the others in the sequences of ECMA-48, to which xterm, rxvt and the Linux console have each
 //! added their own. It tells of no release, only that a key was pressed, or is repeated.

@@ -1,4 +1,4 @@
-//! What a guest may say to the operator's terminal, and what is kept of it.
+//! Output that a guest may send to the operator's terminal, and what is kept of it.
 //!
 //! A guest prints any bytes. [`Confined`] lets through what only changes the picture (text, cursor movement, colours, erasing,
 //! scrolling) in a form of its own making, knows what must be put back when the picture is left, and drops the rest:

@@ -1,4 +1,4 @@
-//! What a guest has changed on a terminal: to put it back, and to set it again.
+//! Changes of a guest to a terminal: to put it back, and to set it again.
 
 use crate::attributes::Attributes;
 use crate::confine::Sink;

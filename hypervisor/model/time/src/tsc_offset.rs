@@ -1,4 +1,4 @@
-//! How far the TSC of one CPU is from that of another, by questions and answers between the two.
+//! Offset of one CPU's TSC from another's, by questions and answers between the two.
 //!
 //! The reference CPU reads its own TSC, asks the other CPU to read that one's, and reads its own
 //! again when the answer is there. The answer was read between the two, so the offset is known up

@@ -1,4 +1,4 @@
-//! What is wrong with the text, and where.
+//! Errors in the text: what is wrong, and where.
 
 use alloc::string::{String, ToString};
 use core::fmt;

@@ -1,4 +1,4 @@
-//! What the parser accepts, what it refuses, and how it says so.
+//! Tests of what the parser accepts, what it refuses, and how it says so.
 
 use alloc::format;
 use alloc::string::{String, ToString};

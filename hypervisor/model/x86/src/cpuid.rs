@@ -1,4 +1,4 @@
-//! What CPUID returns.
+//! Values that CPUID returns.
 
 use serde::{Deserialize, Serialize};
 

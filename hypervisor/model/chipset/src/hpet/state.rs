@@ -1,4 +1,4 @@
-//! What is saved of the HPET.
+//! Saved state of the HPET.
 
 use super::{CONFIG_ENABLED, CONFIG_LEGACY, Hpet, TIMERS};
 use crate::hpet_timer::HpetTimer;

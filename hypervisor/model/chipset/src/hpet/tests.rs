@@ -1,4 +1,4 @@
-//! What drivers expect of the HPET.
+//! Tests of what drivers expect of the HPET.
 
 use super::*;
 

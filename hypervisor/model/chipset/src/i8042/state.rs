@@ -1,4 +1,4 @@
-//! What is saved of the keyboard controller and its devices.
+//! Saved state of the keyboard controller and its devices.
 
 use super::I8042;
 use super::output::OutputBuffer;

@@ -1,4 +1,4 @@
-//! What drivers expect of the keyboard controller.
+//! Tests of what drivers expect of the keyboard controller.
 
 use super::output::BYTE_NS;
 use super::*;

@@ -1,4 +1,4 @@
-//! What drivers and devices expect of the IOAPIC.
+//! Tests of what drivers and devices expect of the IOAPIC.
 
 use super::*;
 use device::tamper::refuses;

@@ -1,4 +1,5 @@
-//! Whether a message is for a local APIC, as a copy that senders can look at without touching its owner.
+//! Test whether a message is for a local APIC, as a copy that senders can look at without touching
+//! its owner.
 //!
 //! Follows Intel SDM vol. 3A 11.6.2 (xAPIC) and 11.12.9 and 11.12.10 (x2APIC).
 

@@ -51,10 +51,10 @@ const ERROR_SEND_VECTOR: u32 = 1 << 5;
 const ERROR_RECEIVE_VECTOR: u32 = 1 << 6;
 const ERROR_REGISTER: u32 = 1 << 7;
 
-/// Whom an IPI is for, before its destination counts. (Intel SDM vol. 3A 11.6.1)
+/// Receivers of an IPI, before its destination counts. (Intel SDM vol. 3A 11.6.1)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Shorthand {
-    /// Whom the destination names.
+    /// The local APICs that the destination names.
     None,
     /// Everyone.
     All,
@@ -65,7 +65,7 @@ pub enum Shorthand {
 /// An inter-processor interrupt on its way out. Those to oneself never leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ipi {
-    /// Whom it is for.
+    /// Receivers of the IPI.
     pub shorthand: Shorthand,
     /// Message that is sent.
     pub message: ApicMessage,

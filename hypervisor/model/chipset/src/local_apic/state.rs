@@ -1,4 +1,4 @@
-//! What is saved of a local APIC.
+//! Saved state of a local APIC.
 
 use super::registers::{DFR_RESERVED, LVT_WRITABLE};
 use super::timer::Timer;

@@ -1,4 +1,4 @@
-//! What is saved of the PIT.
+//! Saved state of the PIT.
 
 use super::{MAX_OWED, Pit};
 use crate::pit_channel::Channel;

@@ -1,4 +1,4 @@
-//! What drivers expect of the mouse.
+//! Tests of what drivers expect of the mouse.
 
 use super::*;
 use alloc::vec::Vec;

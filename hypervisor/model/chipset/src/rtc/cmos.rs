@@ -1,4 +1,4 @@
-//! What firmware finds in the CMOS RAM of a VM.
+//! Contents of a VM's CMOS RAM, as firmware finds them.
 
 const KIB: u64 = 1024;
 

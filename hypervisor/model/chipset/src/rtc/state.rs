@@ -1,4 +1,4 @@
-//! What is saved of the clock.
+//! Saved state of the clock.
 
 use super::{A_UIP, B_SET, CMOS_BYTES, Rtc, SOURCES};
 use crate::calendar::{Calendar, MAX_SECONDS};

@@ -1,4 +1,4 @@
-//! What drivers expect of the clock.
+//! Tests of what drivers expect of the clock.
 
 use super::*;
 

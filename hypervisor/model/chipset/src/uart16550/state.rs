@@ -1,4 +1,4 @@
-//! What is saved of a UART.
+//! Saved state of a UART.
 
 use super::{FCR_ENABLE, FCR_KEPT, FIFO_BYTES, LSR_ERRORS, Uart16550};
 use crate::ring::Ring;

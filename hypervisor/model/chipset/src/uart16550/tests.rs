@@ -1,4 +1,4 @@
-//! What drivers expect of the UART.
+//! Tests of what drivers expect of the UART.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What the registers make of the memory.
+//! The picture that the registers make of the memory.
 
 use super::Vga;
 use core::fmt;

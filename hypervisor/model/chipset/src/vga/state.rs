@@ -1,4 +1,4 @@
-//! What is saved of the adapter.
+//! Saved state of the adapter.
 
 use super::Vga;
 use super::dac::Dac;

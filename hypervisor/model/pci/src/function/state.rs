@@ -1,4 +1,4 @@
-//! What is saved of a function: what guests have written to it.
+//! Saved state of a function: what guests have written to it.
 
 use super::Function;
 use alloc::vec::Vec;

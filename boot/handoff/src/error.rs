@@ -21,9 +21,9 @@ pub enum HandoffError {
     TooMany {
         /// Which table.
         table: &'static str,
-        /// How many records it claims.
+        /// Number of records it claims.
         count: u32,
-        /// How many are allowed.
+        /// Number of records allowed.
         limit: u32,
     },
     /// A table has records of an unknown size, or no address, or wraps around the address space.

@@ -27,8 +27,9 @@ pub enum ConfigOrigin {
     BuiltIn,
 }
 
-/// What the loader leaves for the image. Every field is a plain number, so any bytes of the right size and alignment form one;
-/// [`validate`](Self::validate) tells whether they mean anything. All addresses are physical unless they say otherwise.
+/// Everything the loader leaves for the image. Every field is a plain number, so any bytes of the
+/// right size and alignment form one; [`validate`](Self::validate) tells whether they mean
+/// anything. All addresses are physical unless they say otherwise.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BootInfo {
@@ -40,7 +41,7 @@ pub struct BootInfo {
     pub size_bytes: u32,
     /// The virtual address of physical address 0: [`DIRECT_MAP_BASE`](crate::DIRECT_MAP_BASE).
     pub direct_map_base: u64,
-    /// How much physical memory from 0 up is in the direct map.
+    /// Size of the direct map: physical memory from address 0 up.
     pub direct_map_len_bytes: u64,
     /// The top page table the image starts on.
     pub page_table_root: u64,

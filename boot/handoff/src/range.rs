@@ -38,7 +38,7 @@ impl PhysRange {
 pub struct Table {
     /// The physical address of the first record.
     pub start: u64,
-    /// How many records there are.
+    /// Number of records.
     pub count: u32,
     /// The size of one record.
     pub record_bytes: u32,

@@ -3,7 +3,7 @@
 use crate::HandoffError;
 use crate::range::{PhysRange, put, u32_at, u64_at};
 
-/// What a range of physical addresses may be used for. (UEFI 2.10 section 7.2, table 7.6 and 7.10)
+/// Permitted use of a range of physical addresses. (UEFI 2.10 section 7.2, table 7.6 and 7.10)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum RegionKind {
@@ -60,7 +60,7 @@ pub struct MemoryRegion {
     pub start: u64,
     /// The size, a multiple of 4 KiB, never 0.
     pub len_bytes: u64,
-    /// What it may be used for.
+    /// Its permitted use.
     pub kind: RegionKind,
 }
 

@@ -3,7 +3,7 @@
 use crate::HandoffError;
 use crate::range::{PhysRange, put, u32_at, u64_at};
 
-/// What the pages of a segment permit; nothing is both writable and executable.
+/// Access that the pages of a segment permit; nothing is both writable and executable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Protection {
@@ -22,7 +22,7 @@ pub struct ImageSegment {
     pub virt: u64,
     /// Where its pages are, contiguous; a multiple of 4 KiB long.
     pub range: PhysRange,
-    /// What its pages permit.
+    /// Access that its pages permit.
     pub protection: Protection,
 }
 

@@ -2,7 +2,7 @@
 
 use crate::PhysRange;
 
-/// How to find the boot volume again.
+/// Identity of the boot volume, to find it again.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BootVolume {

@@ -9,7 +9,7 @@ use crate::console::say;
 use crate::stop::Stop;
 use crate::volume::{FileError, Volume};
 
-/// What shall run.
+/// The configuration to run, and its source.
 pub(crate) struct Plan {
     /// The configuration.
     pub(crate) config: Config,
@@ -22,7 +22,7 @@ pub(crate) struct Plan {
 /// Reads the configuration of the boot volume; without one the built-in default is used and said so.
 ///
 /// # Errors
-/// What is wrong in the file, with its place and the line.
+/// The fault in the file, with its place and the line.
 pub(crate) fn read(volume: &mut Volume) -> Result<Plan, Stop> {
     let bytes = match volume.read_text(CONFIG_PATH) {
         Ok(bytes) => bytes,

@@ -19,7 +19,7 @@ pub(crate) fn print(text: fmt::Arguments<'_>) {
     let _ = Console.write_fmt(text);
 }
 
-/// Says so and waits until a key is pressed. Where there is no keyboard, ten minutes.
+/// Prompts for a key and waits until one is pressed. Where there is no keyboard, waits ten minutes.
 pub(crate) fn wait_for_key() {
     say!("Press any key to return to the firmware.");
     if !has_input() {

@@ -7,7 +7,7 @@ use raw_cpuid::{CpuId, cpuid};
 use crate::console::say;
 use crate::stop::Stop;
 
-/// Says which CPU this is, and whether it is a real one.
+/// Prints which CPU this is, and whether the machine is virtual.
 pub(crate) fn say_what_runs_here() {
     let vendor = CpuId::new().get_vendor_info();
     let vendor = vendor
@@ -36,12 +36,12 @@ pub(crate) fn check_paging() -> Result<(), Stop> {
     Ok(())
 }
 
-/// Whether pages of 1 GiB exist. (Intel SDM vol. 3A 4.1.4; AMD APM vol. 3 E.4.2)
+/// Returns whether pages of 1 GiB exist. (Intel SDM vol. 3A 4.1.4; AMD APM vol. 3 E.4.2)
 pub(crate) fn has_gib_pages() -> bool {
     cpuid!(0x8000_0001).edx & (1 << 26) != 0
 }
 
-/// Whether a hypervisor says that it is there: CPUID 1 ECX bit 31, zero on every real CPU.
+/// Returns whether a hypervisor reports its presence: CPUID 1 ECX bit 31, zero on every real CPU.
 pub(crate) fn is_virtual() -> bool {
     cpuid!(1).ecx & (1 << 31) != 0
 }

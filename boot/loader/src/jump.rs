@@ -23,7 +23,7 @@ pub(crate) struct Departure {
     pub(crate) entry: u64,
     /// The virtual address of physical 0.
     pub(crate) direct_map_base: u64,
-    /// What the image gets; the memory map is still missing.
+    /// The hand-off to the image; the memory map is still missing.
     pub(crate) parcel: Parcel,
 }
 

@@ -13,12 +13,12 @@ const GIB: u64 = 1 << 30;
 /// The lower half of the address space less a margin: what the direct map has room for.
 const DIRECT_MAP_LIMIT: u64 = 64 << 40;
 
-/// How much RAM the machine has, firmware's own included.
+/// Returns how much RAM the machine has, the firmware's own included.
 pub(crate) fn ram_bytes() -> Result<u64, Stop> {
     sum(RegionKind::is_ram)
 }
 
-/// How much RAM will be free when the firmware is gone.
+/// Returns how much RAM will be free when the firmware is gone.
 pub(crate) fn usable_bytes() -> Result<u64, Stop> {
     sum(|kind| kind == RegionKind::Usable)
 }
@@ -31,7 +31,8 @@ fn sum(counts: impl Fn(RegionKind) -> bool) -> Result<u64, Stop> {
         .sum())
 }
 
-/// How much physical memory the direct map covers: at least 4 GiB, all RAM and the screen, in whole GiB.
+/// Returns how much physical memory the direct map covers: at least 4 GiB, all RAM and the screen,
+/// in whole GiB.
 pub(crate) fn direct_map_len_bytes(screen: Option<Framebuffer>) -> Result<u64, Stop> {
     let ram_end = now()?
         .iter()

@@ -11,7 +11,7 @@ use crate::console::say;
 use crate::pages::Pages;
 use crate::volume::{FileError, Volume};
 
-/// What the hypervisor itself may need beside the memory of its guests.
+/// Memory the hypervisor itself may need beside that of its guests.
 const HYPERVISOR_BYTES: u64 = 16 << 20;
 
 /// A file in memory.
@@ -104,7 +104,7 @@ fn mark(vm: &mut VmSpec, text: &str, reason: &str) {
     vm.problem = Some(reason.to_string());
 }
 
-/// Says which VMs will run.
+/// Prints which VMs will run.
 pub(crate) fn say_what_starts(plan: &Plan) {
     for vm in plan.config.vms.iter().filter(|vm| vm.problem.is_none()) {
         let when = if vm.is_template {

@@ -15,7 +15,7 @@ const IA32_VMX_PROCBASED_CTLS: u32 = 0x482;
 const IA32_VMX_PROCBASED_CTLS2: u32 = 0x48b;
 const VM_CR: u32 = 0xc001_0114;
 
-/// What the CPU offers, in words.
+/// Virtualization the CPU offers, for a message.
 pub(crate) enum Virtualization {
     /// VT-x with EPT.
     Vmx {
@@ -26,7 +26,7 @@ pub(crate) enum Virtualization {
     },
     /// AMD-V with nested paging.
     Svm {
-        /// How many address space identifiers there are.
+        /// Number of address space identifiers.
         asid_count: u32,
     },
 }

@@ -18,7 +18,7 @@ use crate::console::{print, say};
 use crate::pages::{NoMemory, Pages};
 use crate::stop::Stop;
 
-/// How much is read between two signs of life.
+/// Bytes read between two updates of the progress shown.
 const CHUNK_BYTES: usize = 1 << 20;
 /// From this size on a file's progress is shown.
 const LARGE_FILE_BYTES: u64 = 4 << 20;

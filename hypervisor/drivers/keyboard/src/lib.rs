@@ -20,9 +20,9 @@ use pc_keyboard::{DecodedKey, HandleControl, KeyCode, KeyState, PS2Keyboard, Sca
 
 const OUTPUT_FULL: u8 = 1 << 0;
 const FROM_MOUSE: u8 = 1 << 5;
-/// What an empty bus answers.
+/// Value that a port without a device reads as.
 const ABSENT: u8 = 0xff;
-/// What a terminal sends for Ctrl-].
+/// Byte that a terminal sends for Ctrl-].
 const GROUP_SEPARATOR: u8 = 0x1d;
 
 /// A keyboard at a controller, whose data and status ports lie apart.
@@ -31,7 +31,7 @@ pub struct Keyboard<R> {
     status: R,
     decoder: PS2Keyboard<Us104Key, ScancodeSet1>,
     is_control_down: bool,
-    /// What is left of an escape sequence.
+    /// Bytes of an escape sequence not yet returned.
     pending: &'static [u8],
 }
 

@@ -13,7 +13,7 @@ pub enum PixelOrder {
     Bgr,
 }
 
-/// How pixels lie in a framebuffer.
+/// Layout of the pixels in a framebuffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PixelLayout {
     /// Pixels in a visible line.

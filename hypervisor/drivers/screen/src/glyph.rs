@@ -90,7 +90,7 @@ fn draw_arms(pixels: &mut Pixels, [left, right, up, down]: Arms) {
     }
 }
 
-/// Whether a block symbol has ink at a pixel.
+/// Returns the function that tells whether a block symbol has ink at a pixel.
 fn block(symbol: char) -> Option<fn(usize, usize) -> bool> {
     Some(match symbol {
         '█' => |_, _| true,

@@ -23,7 +23,7 @@ pub(crate) struct Grid {
     wanted: Vec<Packed>,
     /// Which row of `wanted` is seen in each row: rows move without their cells.
     order: Vec<usize>,
-    /// What the main screen shows while the alternate one is seen.
+    /// Contents of the main screen while the alternate one is seen.
     main: Option<Vec<Packed>>,
     looks: Looks,
     drawn: Vec<Packed>,
@@ -294,7 +294,7 @@ impl Grid {
         }
     }
 
-    /// What should be seen at a place on the screen.
+    /// Returns the cell that should be seen at a place on the screen.
     fn wanted_at(&self, column: usize, row: usize) -> Packed {
         let cell = match self.order.get(row) {
             Some(at) => self.wanted.get(at * self.columns + column),
@@ -306,7 +306,7 @@ impl Grid {
         cell.with_cursor(!self.is_cursor_hidden && is_here)
     }
 
-    /// Whether a cell may be out of date. True may be wrong, false is not.
+    /// Returns whether a cell may be out of date. True may be wrong, false is not.
     pub(crate) fn has_stale(&self) -> bool {
         self.fresh_run < self.drawn.len()
     }

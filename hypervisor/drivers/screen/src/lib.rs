@@ -38,7 +38,7 @@ pub trait Canvas {
     fn put(&mut self, x: usize, y: usize, pixels: &[Rgb]);
 }
 
-/// How many cells may be looked at for each that may be drawn: looking is that much cheaper.
+/// Number of cells that may be looked at for each that may be drawn: looking is that much cheaper.
 const LOOKS_PER_CELL: usize = 32;
 
 /// A console.

@@ -45,7 +45,7 @@ impl Packed {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Look(u16);
 
-/// How many looks there may be at once. With more, in a picture of true colours, some cells look plain.
+/// Maximum number of looks at once. With more, in a picture of true colours, some cells look plain.
 pub(crate) const LIMIT: usize = 1024;
 
 /// The looks that cells have.
@@ -54,7 +54,7 @@ pub(crate) struct Looks {
     list: Vec<Option<Attributes>>,
     /// The one that was asked for last, as the next cell's is most often the same.
     last: Look,
-    /// How often there was no room.
+    /// Number of times there was no room.
     refused: usize,
 }
 
@@ -67,7 +67,7 @@ impl Looks {
         }
     }
 
-    /// What a number stands for.
+    /// Returns the attributes that a look's number stands for.
     pub(crate) fn attributes(&self, look: Look) -> Attributes {
         let known = self.list.get(usize::from(look.0)).copied();
         known.flatten().unwrap_or_default()
@@ -99,7 +99,8 @@ impl Looks {
         Some(self.last)
     }
 
-    /// Whether it is time to look which are still in use: not for every cell of a picture that has too many.
+    /// Returns whether it is time to check which looks are still in use: not for every cell of a
+    /// picture that has too many.
     pub(crate) fn is_sweep_due(&self) -> bool {
         self.list.len() == LIMIT && !self.list.contains(&None) && self.refused.is_multiple_of(LIMIT)
     }

@@ -13,10 +13,10 @@ pub(crate) struct Terminal {
     screen: Screen,
 }
 
-/// What sequences work on.
+/// The state that control sequences work on.
 pub(crate) struct Screen {
     pub(crate) grid: Grid,
-    /// Whether G0 and G1 hold the DEC line-drawing symbols, and whether G1 is used.
+    /// True if G0, or G1, holds the DEC line-drawing symbols; `is_shifted` is true if G1 is used.
     has_lines: [bool; 2],
     is_shifted: bool,
     last: char,

@@ -101,7 +101,7 @@ fn refuse(refusal: &dyn Display) -> ! {
     cpu::halt_forever()
 }
 
-/// What each CPU does from now on.
+/// Runs the loop of one CPU; each CPU stays in it from now on.
 fn serve<V: Vendor>(operator: &'static Operator<Machine<V>>, cpu: V::Cpu) -> ! {
     // Leaked: a CPU's own value lives as long as the machine, and its stack is not to be wound up.
     let cpu = Box::leak(Box::new(cpu));

@@ -100,7 +100,7 @@ impl<R: Registers> IoApic<R> {
         Ok(ioapic)
     }
 
-    /// How many pins it has.
+    /// Returns the number of pins.
     pub fn pin_count(&self) -> u32 {
         self.pin_count
     }

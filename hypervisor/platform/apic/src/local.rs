@@ -14,7 +14,7 @@ const SPURIOUS_ENABLE: u32 = 1 << 8;
 pub(crate) const LVT_MASKED: u32 = 1 << 16;
 const LVT_NMI: u32 = 4 << 8;
 
-/// How the registers are reached.
+/// Access mode of the local APIC's registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// In memory; 8-bit identifiers.

@@ -16,7 +16,7 @@ const DEADLINE_MODE: u64 = u64::MAX;
 /// Timer ticks per TSC tick, times 2^32; [`DEADLINE_MODE`] when the timer compares with the TSC itself.
 static RATIO: AtomicU64 = AtomicU64::new(0);
 
-/// What the alarm is made of.
+/// Kind of timer behind the alarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timer {
     /// The timer compares with the TSC.

@@ -34,7 +34,7 @@ const RESERVED: [(u8, u8, &str); 8] = [
     (SPURIOUS, SPURIOUS, "spurious"),
 ];
 
-/// What a vector is reserved for.
+/// Returns what a vector is reserved for.
 fn reserved_for(vector: u8) -> Option<&'static str> {
     RESERVED
         .iter()

@@ -77,7 +77,7 @@ pub fn areas() -> impl Iterator<Item = &'static CpuArea> {
     (0..MAX_CPUS as u32).filter_map(area_of)
 }
 
-/// Whether any CPU has an area yet. Before that, [`this`] must not be called.
+/// Returns whether any CPU has an area yet. Before that, [`this`] must not be called.
 pub fn area_ready() -> bool {
     AREA_COUNT.load(Ordering::Acquire) != 0
 }
@@ -135,7 +135,7 @@ impl CpuArea {
         self.pending[usize::from(vector >> 6)].fetch_or(1 << (vector & 63), Ordering::Relaxed);
     }
 
-    /// Whether an interrupt waits for the CPU loop.
+    /// Returns whether an interrupt waits for the CPU loop.
     #[inline]
     pub fn has_interrupt(&self) -> bool {
         self.pending
@@ -197,7 +197,7 @@ impl CpuArea {
         unsafe { self.fault_frame.load(Ordering::Relaxed).as_ref() }
     }
 
-    /// What this CPU was doing, for the epitaph.
+    /// Returns the notes of what this CPU was doing, for the epitaph.
     #[inline]
     pub fn notes(&self) -> &Notes {
         &self.notes

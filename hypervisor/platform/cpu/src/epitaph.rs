@@ -27,7 +27,7 @@ impl Notes {
         }
     }
 
-    /// Says which vCPU of which VM this CPU works for. Called when the CPU switches, not per exit.
+    /// Notes which vCPU of which VM this CPU works for. Called when the CPU switches, not per exit.
     #[inline]
     pub fn set_vm(&self, name: &[u64; NAME_WORDS], vcpu: u32) {
         for (noted, word) in self.vm_name.iter().zip(name) {
@@ -78,7 +78,7 @@ impl fmt::Display for Notes {
     }
 }
 
-/// Says which vCPU the running CPU works for; see [`Notes::set_vm`].
+/// Notes which vCPU the running CPU works for; see [`Notes::set_vm`].
 #[inline]
 pub fn note_vm(name: &[u64; NAME_WORDS], vcpu: u32) {
     crate::this().notes().set_vm(name, vcpu);

@@ -2,7 +2,7 @@
 
 use core::arch::asm;
 
-/// What one CPUID leaf answers.
+/// Answer of one CPUID leaf.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cpuid {
     /// EAX.
@@ -39,12 +39,12 @@ pub fn cpuid_count(leaf: u32, subleaf: u32) -> Cpuid {
     Cpuid { eax, ebx, ecx, edx }
 }
 
-/// Whether the basic leaf exists.
+/// Returns whether the basic leaf exists.
 pub fn has_cpuid_leaf(leaf: u32) -> bool {
     cpuid(0).eax >= leaf
 }
 
-/// Whether the extended leaf (0x8000_0000 and up) exists.
+/// Returns whether the extended leaf (0x8000_0000 and up) exists.
 pub fn has_extended_leaf(leaf: u32) -> bool {
     let last = cpuid(0x8000_0000).eax;
     last >> 16 == 0x8000 && last >= leaf

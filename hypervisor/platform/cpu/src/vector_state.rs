@@ -83,7 +83,7 @@ impl VectorState {
     /// because the CPU has them, but no guest can have changed them.
     ///
     /// # Errors
-    /// What XRSTOR or FXRSTOR would answer with #GP, in words; nothing has changed then.
+    /// The reason for which XRSTOR or FXRSTOR would raise #GP, in words; nothing has changed then.
     pub fn set_image(&mut self, image: &[u8], allowed: u64) -> Result<(), &'static str> {
         if image.len() != self.area.len() * 64 {
             return Err("the vector image is of another CPU");

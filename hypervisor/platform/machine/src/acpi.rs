@@ -18,7 +18,7 @@ pub(crate) enum Register {
     Memory(u64),
 }
 
-/// What the tables say; empty on a machine without.
+/// Facts from the ACPI tables; empty on a machine without them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Facts {
     /// Local APIC ids of CPUs that may be started.

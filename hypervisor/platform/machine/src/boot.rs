@@ -28,18 +28,18 @@ pub struct BootFile {
     pub bytes: &'static [u8],
 }
 
-/// What the loader brought along for the VMM.
+/// Files the loader brought along for the VMM.
 #[derive(Clone, Debug)]
 pub struct BootFiles {
     /// The configuration blob, for `vm_spec::from_blob`.
     pub config: Vec<u8>,
-    /// Whether it is the built-in default.
+    /// True if it is the built-in default.
     pub is_default_config: bool,
     /// The files that it names.
     pub files: Vec<BootFile>,
 }
 
-/// What start-up found out about the machine.
+/// Facts about the machine that start-up found out.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MachineFacts {
     pub(crate) clock: Clock,
@@ -57,17 +57,17 @@ unsafe impl Sync for EarlyArea {}
 static EARLY_STACK: EarlyArea = EarlyArea(UnsafeCell::new(EarlyStack::new()));
 static BOOT_AREA: CpuArea = CpuArea::new(0, 0);
 
-/// Whether IPIs can be sent.
+/// Returns whether IPIs can be sent.
 pub(crate) fn has_apic() -> bool {
     HAS_APIC.load(Ordering::Acquire)
 }
 
-/// What start-up found out. Only after [`start`] has called its `main`.
+/// Returns the facts that start-up found out. Only after [`start`] has called its `main`.
 pub(crate) fn facts() -> MachineFacts {
     *FACTS.get().expect("start() sets it before it calls main")
 }
 
-/// What the image does when the machine is ready.
+/// Function of the image that runs when the machine is ready.
 pub type Main = fn(BootFiles) -> !;
 
 /// Prepares the machine: exceptions, memory, console, clocks, APIC, all other CPUs; then calls `main` on the boot

@@ -25,7 +25,7 @@ const KEYBOARD_DATA: IoPorts = unsafe { IoPorts::claim(0x60, 1) }.expect("below 
 const KEYBOARD_STATUS: IoPorts = unsafe { IoPorts::claim(0x64, 1) }.expect("below the last port");
 /// Cells drawn per call of [`screen_draw`]: some 20 µs of work.
 const CELLS_PER_DRAW: usize = 16;
-/// How often the transmitter is asked before a byte is given up, in [`write_all`].
+/// Number of times [`write_all`] polls the transmitter before it gives up a byte.
 const PATIENCE: u32 = 1_000_000;
 
 static SERIAL: Mutex<Option<SerialPort<IoPorts>>> = Mutex::new(None);
@@ -139,18 +139,18 @@ pub fn choose_consoles(serial: bool, screen: bool) {
     SCREEN_IS_ON.store(screen, Ordering::Relaxed);
 }
 
-/// Whether there is one, without its lock.
+/// True if the device is there; read without its lock.
 static HAS_SERIAL: AtomicBool = AtomicBool::new(false);
 static HAS_SCREEN: AtomicBool = AtomicBool::new(false);
 
-/// Whether it is wanted.
+/// True if output to the device is wanted.
 static SERIAL_IS_ON: AtomicBool = AtomicBool::new(true);
 static SCREEN_IS_ON: AtomicBool = AtomicBool::new(true);
 
-/// Whether somebody calls [`screen_draw`] regularly.
+/// True if [`screen_draw`] is called regularly.
 static DRAWS_LAZILY: AtomicBool = AtomicBool::new(false);
 
-/// Says whether somebody calls [`screen_draw`] regularly, so that [`write_all`] need not draw.
+/// Sets whether [`screen_draw`] is called regularly, so that [`write_all`] need not draw.
 pub(crate) fn draw_lazily(is_lazy: bool) {
     DRAWS_LAZILY.store(is_lazy, Ordering::Relaxed);
 }

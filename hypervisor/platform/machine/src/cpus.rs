@@ -24,14 +24,14 @@ static NEXT_AREA: AtomicPtr<CpuArea> = AtomicPtr::new(ptr::null_mut());
 static NEXT_IST: [AtomicUsize; 3] = [const { AtomicUsize::new(0) }; 3];
 /// CPUs that run, the boot CPU included.
 static STARTED: AtomicU32 = AtomicU32::new(1);
-/// What they do next; null: wait.
+/// Function they run next; null: wait.
 static WORK: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
 static TSC_KHZ: AtomicUsize = AtomicUsize::new(0);
 
-/// What a started CPU does for the rest of its life.
+/// Function that a started CPU runs for the rest of its life.
 pub(crate) type Work = extern "C" fn() -> !;
 
-/// How many CPUs run.
+/// Returns the number of CPUs that run.
 pub(crate) fn count() -> u32 {
     STARTED.load(Ordering::Acquire)
 }

@@ -7,7 +7,8 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use crate::console;
 use crate::logger::Direct;
 
-/// How many panics have begun: the second one, ours or another CPU's, must not wait for the first.
+/// Number of panics that have begun: the second one, ours or another CPU's, must not wait for the
+/// first.
 static PANICS: AtomicU32 = AtomicU32::new(0);
 
 const DOUBLE_FAULT: u64 = 8;

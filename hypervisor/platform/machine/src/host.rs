@@ -30,7 +30,8 @@ pub struct Machine<V> {
     vendor: PhantomData<fn() -> V>,
 }
 
-/// What every CPU does once the machine is ready: `entry(context, its cpu)`, for the rest of its life.
+/// Function that every CPU runs once the machine is ready: `entry(context, its cpu)`, for the rest
+/// of its life.
 pub type Entry<V, T> = fn(&'static T, <V as Vendor>::Cpu) -> !;
 
 /// The context and the entry of [`Machine::run`], for the CPUs that start in `enter` of the same types.

@@ -82,7 +82,7 @@ fn to_khz(tsc_ticks: u64, elapsed: u64, clock_hz: u64) -> Option<u64> {
         .filter(|khz| (1_000..100_000_000).contains(khz))
 }
 
-/// How many polls a clock gets before it counts as dead.
+/// Number of polls a clock gets before it counts as dead.
 const PATIENCE: u32 = 20_000_000;
 
 /// Lets a counter of `mask` width run for 1/100 s and compares.

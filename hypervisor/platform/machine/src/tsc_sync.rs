@@ -12,17 +12,17 @@ use time::{TscExchange, TscOffset, TscVerdict};
 
 /// Questions to a CPU; the shortest round trip counts.
 const ROUNDS: usize = 32;
-/// How long an answer may take before the CPU counts as deaf: an emulator may have stopped it.
+/// Time an answer may take before the CPU counts as deaf: an emulator may have stopped it.
 const PATIENCE_US: u64 = 2_000_000;
-/// How long all questions to one CPU may take, once it listens.
+/// Time all questions to one CPU may take, once it listens.
 const BUDGET_US: u64 = 20_000;
-/// How often a TSC is moved before it counts as one that cannot be.
+/// Number of times a TSC is moved before it counts as one that cannot be.
 const MAX_ADJUSTMENTS: u32 = 3;
-/// How often each end looks for the other's word before it pauses between two looks. PAUSE makes
-/// round trips longer; but an emulator may run the other CPU only when this one pauses.
+/// Number of times each end looks for the other's word before it pauses between two looks. PAUSE
+/// makes round trips longer; but an emulator may run the other CPU only when this one pauses.
 const LOOKS: u32 = 200;
 
-/// What the two CPUs write and read.
+/// Words that the two CPUs write and read.
 #[repr(align(64))]
 struct Line {
     /// A [`Request`]; none before the first.
@@ -39,7 +39,7 @@ static LINE: Line = Line {
     value: AtomicU64::new(0),
 };
 
-/// What the boot CPU asks for.
+/// Request of the boot CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Order {
     /// The CPU's TSC.

@@ -16,7 +16,7 @@ pub trait Vendor: Send + Sync + Sized + 'static {
     /// Why the extension cannot be used, and what to do about it.
     type Refusal: fmt::Display;
 
-    /// What operators call it.
+    /// Name that operators know it by.
     const NAME: &'static str;
 
     /// Switches the extension on, on the running CPU. It has its final tables, stack and GS base.

@@ -3,7 +3,8 @@
 //! Firmware maps have some dozens of ranges, and large pieces stay large: small requests are taken from the
 //! smallest range that fits, so guests find contiguous, well aligned memory.
 
-/// How many free ranges can be told apart; what falls off the end when memory is that fragmented is lost.
+/// Number of free ranges that can be told apart; what falls off the end when memory is that
+/// fragmented is lost.
 const CAPACITY: usize = 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

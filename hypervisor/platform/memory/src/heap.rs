@@ -103,7 +103,8 @@ fn grow(list: &mut List, layout: Layout) -> Option<()> {
     Some(())
 }
 
-/// Whether a heap of `mapped` bytes may grow until it holds a block: else a wish that cannot be fulfilled would take all memory.
+/// Returns whether a heap of `mapped` bytes may grow until it holds a block: else a request that
+/// cannot be met would take all memory.
 fn can_hold(layout: Layout, mapped: usize, available: u64) -> bool {
     let room = HEAP_LIMIT.saturating_sub(mapped + GROW_BYTES);
     let wanted = layout.size().saturating_add(layout.align());

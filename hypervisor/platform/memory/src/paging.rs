@@ -26,7 +26,7 @@ const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
 const MMIO_BASE: usize = 0xffff_c000_0000_0000;
 
-/// How the CPU caches device memory.
+/// Caching of device memory by the CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caching {
     /// Normal memory.
@@ -37,7 +37,7 @@ pub enum Caching {
     WriteCombining,
 }
 
-/// What a mapping permits. There is no writable and executable one.
+/// Access that a mapping permits. There is no writable and executable one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Permit {
     Read,

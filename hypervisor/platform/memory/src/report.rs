@@ -56,7 +56,8 @@ pub(crate) fn sub_guest(bytes: u64) {
     GUESTS.fetch_sub(bytes, Ordering::Relaxed);
 }
 
-/// Who holds how much memory now. What is neither free nor guest RAM nor a guest's file is the hypervisor's.
+/// Returns how the memory is used now. What is neither free nor guest RAM nor a guest's file is the
+/// hypervisor's.
 pub fn report() -> MemoryReport {
     let total = TOTAL.load(Ordering::Relaxed);
     let guests = GUESTS.load(Ordering::Relaxed);

@@ -18,13 +18,13 @@ use crate::frames::FREE;
 use crate::paging::{Caching, Permit, TABLES, Tables};
 use crate::report;
 
-/// What the loader left, until [`reclaim_loader`].
+/// The loader's hand-off, until [`reclaim_loader`].
 static INFO: Mutex<Option<BootInfo>> = Mutex::new(None);
 
 /// Why the memory cannot be taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TakeoverError {
-    /// What the loader left makes no sense.
+    /// The loader's hand-off is invalid.
     Handoff(HandoffError),
     /// There is not even memory for page tables.
     NoMemory,
@@ -197,7 +197,8 @@ pub fn modules_kept(bytes: u64) {
     report::set_modules(bytes);
 }
 
-/// Whether the page at `at` is kept, and up to where that does not change, `end` at most. In whole pages.
+/// Returns whether the page at `at` is kept, and up to where that does not change, `end` at most.
+/// In whole pages.
 fn next_piece(keep: &[PhysRange], at: u64, end: u64) -> (bool, u64) {
     let pages = |range: &PhysRange| {
         let start = range.start & !(PAGE_BYTES - 1);

@@ -143,7 +143,7 @@ impl SvmVcpu {
     }
 }
 
-/// Whether CR4 may become `value`. (AMD APM vol. 2 3.1.3; Intel SDM vol. 3A 2.5)
+/// Returns whether CR4 may become `value`. (AMD APM vol. 2 3.1.3; Intel SDM vol. 3A 2.5)
 fn is_legal_cr4(cr0: u64, cr3: u64, old: u64, efer: u64, value: u64, allowed: u64) -> bool {
     let is_long = efer & Efer::LONG_MODE_ACTIVE.bits() != 0;
     let sets = |flag: Cr4| value & !old & flag.bits() != 0;

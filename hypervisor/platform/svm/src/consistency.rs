@@ -12,7 +12,7 @@ const EFER_DEFINED: u64 = 0x36_fd01;
 /// Memory types a PAT entry may name: UC, WC, WT, WP, WB, UC-.
 const PAT_TYPES: [u8; 6] = [0, 1, 4, 5, 6, 7];
 
-/// What to say when every check passes and VMRUN refuses all the same.
+/// Reason given when every check passes and VMRUN refuses all the same.
 pub(crate) const UNKNOWN: &str = "none of the manual's checks fails: a reserved bit of CR3 or CR4, or a table address beyond memory";
 
 /// The first check of the manual's list that this block fails.

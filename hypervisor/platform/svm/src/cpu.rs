@@ -24,7 +24,7 @@ pub struct SvmCpu {
     pub(crate) features: Features,
     pub(crate) maps: Maps,
     pub(crate) asids: AsidPool,
-    /// What VMSAVE stored of the hypervisor: loaded after each exit.
+    /// Hypervisor state that VMSAVE stored: loaded after each exit.
     host: Frames,
     /// Where VMRUN keeps the rest of the hypervisor's state.
     _save_area: Frames,
@@ -110,7 +110,7 @@ impl SvmCpu {
         })
     }
 
-    /// What this CPU offers.
+    /// Returns the features this CPU offers.
     #[must_use]
     pub fn features(&self) -> &Features {
         &self.features

@@ -31,7 +31,7 @@ mod fault {
     pub(super) const IS_TABLE_WALK: u64 = 1 << 33;
 }
 
-/// How many PAUSEs make a spin, where the CPU exits at each of them: a few microseconds.
+/// Number of PAUSEs that make a spin, where the CPU exits at each of them: a few microseconds.
 const PAUSES_OF_A_SPIN: u32 = 64;
 
 impl SvmVcpu {
@@ -109,7 +109,8 @@ impl SvmVcpu {
         Exit::EntryRefused(EntryRefused { reason })
     }
 
-    /// Whether an exit of PAUSE is one too many: the CPU's filter says so, or without one a count.
+    /// Returns whether a PAUSE exit is one too many: the CPU's filter says so, or without one a
+    /// count.
     fn is_spinning(&mut self) -> bool {
         self.pauses = self.pauses.wrapping_add(1);
         self.features.pause_filter || self.pauses.is_multiple_of(PAUSES_OF_A_SPIN)

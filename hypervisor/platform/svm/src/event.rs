@@ -29,7 +29,7 @@ const DR6_BREAKPOINTS: u64 = 0xf;
 /// DR7: accesses to debug registers fault.
 const DR7_GD: u64 = 1 << 13;
 
-/// Whether an NMI can be delivered. After one was, the next waits for the end of an IRET.
+/// State of NMI delivery. After an NMI was delivered, the next waits for the end of an IRET.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Nmi {
     /// None is being handled.
@@ -51,7 +51,7 @@ pub(crate) struct Step {
 }
 
 impl SvmVcpu {
-    /// Whether an event waits for the next entry.
+    /// Returns whether an event waits for the next entry.
     #[inline]
     pub(crate) fn has_event(&self) -> bool {
         self.vmcb.control.event & VALID != 0
@@ -62,7 +62,7 @@ impl SvmVcpu {
         self.vmcb.control.interrupt_shadow & 1 != 0
     }
 
-    /// Whether nothing but CR8 keeps an interrupt from being delivered.
+    /// Returns whether nothing but CR8 keeps an interrupt from being delivered.
     #[inline]
     pub(crate) fn takes_interrupt(&self) -> bool {
         let has_if = self.vmcb.save.rflags & Rflags::INTERRUPT_FLAG.bits() != 0;
@@ -231,7 +231,7 @@ impl SvmVcpu {
         }
     }
 
-    /// Whether RFLAGS.TF is set for a step of our own and not for the guest.
+    /// Returns whether RFLAGS.TF is set for a step of our own and not for the guest.
     pub(crate) fn is_stepping_for_us(&self) -> bool {
         self.step.is_some_and(|step| !step.had_trap_flag)
     }

@@ -87,7 +87,7 @@ impl Features {
     }
 }
 
-/// Whether this CPU says it has SVM. (CPUID 8000_0001 ECX bit 2)
+/// Returns whether this CPU reports SVM. (CPUID 8000_0001 ECX bit 2)
 #[must_use]
 pub fn is_offered() -> bool {
     has_extended_leaf(0x8000_0001) && cpuid(0x8000_0001).ecx >> 2 & 1 != 0

@@ -46,7 +46,8 @@ impl Opcode {
         self.len
     }
 
-    /// Whether the instruction starts here, without prefixes; `word` has the bytes at RIP, the first one lowest.
+    /// Returns whether the instruction starts here, without prefixes; `word` has the bytes at RIP,
+    /// the first one lowest.
     #[inline]
     pub(crate) const fn is_at(self, word: u64) -> bool {
         word as u32 & self.mask == self.bytes
@@ -92,7 +93,7 @@ pub(crate) fn string_operand(bytes: &[u8], code_bits: u32) -> (SegmentRegister, 
     (prefixes.segment.unwrap_or(SegmentRegister::Ds), width)
 }
 
-/// What stands before an opcode.
+/// Prefixes before an opcode.
 struct Prefixes {
     /// Bytes, 0 to 14.
     count: u8,

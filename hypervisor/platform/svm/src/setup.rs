@@ -4,7 +4,8 @@ use crate::cpu::SvmCpu;
 use crate::vcpu::SvmVcpu;
 use crate::vmcb::{intercept, interrupt};
 
-/// What exits always: physical events, what would change the hypervisor's machine, and what the VMM answers.
+/// Intercepts that are always set: physical events, what would change the hypervisor's machine, and
+/// what the VMM answers.
 ///
 /// Not intercepted: RDTSC and RDTSCP (the offset serves), INVLPG and CR3 (nested paging serves), CR0 (the guest's own),
 /// task switches, and FERR_FREEZE, from which a physical interrupt brings the CPU back.

@@ -38,12 +38,13 @@ pub struct SvmVcpu {
     pub(crate) live: Arc<LiveRegisters>,
     /// The CPU this ran on last; its ASID and clean bits mean nothing on another one.
     pub(crate) home: Option<u32>,
-    /// What may be taken from the CPU's cache of the VMCB if nothing is changed before the next entry.
+    /// Clean bits for the next entry if nothing changes before it: what the CPU may take from its
+    /// cache of the VMCB.
     pub(crate) clean_after_exit: u32,
     pub(crate) asid: Asid,
     /// PAUSEs that exited, where the CPU does not count them.
     pub(crate) pauses: u32,
-    /// What VMRUN will not like about the state that was loaded last.
+    /// Reason for which VMRUN will refuse the state that was loaded last.
     pub(crate) predicted_refusal: Option<&'static str>,
     pub(crate) cr4_allowed: u64,
     /// DEBUGCTL as the guest wrote it: without LBR virtualization it is not the CPU's.
@@ -98,7 +99,7 @@ impl SvmVcpu {
         Ok(vcpu)
     }
 
-    /// Whether the guest executes 64-bit code.
+    /// Returns whether the guest executes 64-bit code.
     #[inline]
     pub(crate) fn is_64_bit(&self) -> bool {
         let save = &self.vmcb.save;

@@ -55,7 +55,7 @@ pub(crate) struct Control {
     reserved_c4: u32,
     /// Where the next instruction is, where the CPU saves it.
     pub(crate) next_rip: u64,
-    /// How many of `fetched` are valid, with decode assists.
+    /// Number of valid bytes in `fetched`, with decode assists.
     pub(crate) fetched_count: u8,
     pub(crate) fetched: [u8; 15],
     reserved_e0: [u8; 0x320],

@@ -115,7 +115,7 @@ impl VmxVcpu {
     }
 }
 
-/// What decides whether a value may go into CR0.
+/// State that decides whether a value may go into CR0.
 struct Modes {
     cr0: u64,
     cr4: u64,
@@ -124,7 +124,8 @@ struct Modes {
 }
 
 impl Modes {
-    /// Whether MOV to CR0 of this value is #GP. (Intel SDM vol. 2B, MOV to control registers)
+    /// Returns whether MOV to CR0 of this value raises #GP. (Intel SDM vol. 2B, MOV to control
+    /// registers)
     fn forbid_cr0(&self, value: u64) -> bool {
         let has = |bit: Cr0| value & bit.bits() != 0;
         let had_paging = self.cr0 & Cr0::PAGING.bits() != 0;

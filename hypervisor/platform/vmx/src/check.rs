@@ -30,7 +30,7 @@ fn first(rules: &[Rule]) -> Option<&'static str> {
         .find_map(|&(is_broken, rule)| is_broken.then_some(rule))
 }
 
-/// What many rules depend on.
+/// Guest state that many rules depend on.
 struct Guest {
     cr0: u64,
     cr4: u64,

@@ -129,7 +129,7 @@ impl VmxCpu {
         Features::read().map_err(EnableError::Unsupported)
     }
 
-    /// What this CPU offers.
+    /// Returns the features this CPU offers.
     #[must_use]
     pub fn features(&self) -> &Features {
         &self.features

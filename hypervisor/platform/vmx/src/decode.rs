@@ -21,7 +21,7 @@ use crate::state;
 use crate::vcpu::VmxVcpu;
 use crate::vmcs::Loaded;
 
-/// How many PAUSEs make a spin, where the CPU exits at each of them: a few microseconds.
+/// Number of PAUSEs that make a spin, where the CPU exits at each of them: a few microseconds.
 const PAUSES_OF_A_SPIN: u32 = 64;
 
 impl VmxVcpu {
@@ -322,7 +322,7 @@ impl VmxVcpu {
         None
     }
 
-    /// What the CPU does when it delivers #DB, and leaves to us when it exits instead. (28.1)
+    /// Does what the CPU does when it delivers #DB, and leaves to us when it exits instead. (28.1)
     fn note_debug_exception(&mut self, vmcs: Loaded, event: Interruption) {
         const GENERAL_DETECT: u64 = 1 << 13;
         const LAST_BRANCH_RECORD: u64 = 1 << 0;

@@ -9,15 +9,15 @@ use core::mem::offset_of;
 
 use crate::fields;
 
-/// What the switch works on, one per vCPU.
+/// State that the world switch works on, one per vCPU.
 #[repr(C)]
 #[derive(Debug)]
 pub(crate) struct Registers {
     /// The guest's registers by [`x86::Gpr`] encoding; RSP's place is unused, it lies in the VMCS.
     pub gpr: [u64; 16],
-    /// What HOST_RSP of the VMCS holds: it is rewritten only when the stack is another one.
+    /// Value of HOST_RSP in the VMCS: it is rewritten only when the stack is another one.
     host_rsp: u64,
-    /// Whether the VMCS was launched: then VMRESUME is right, else VMLAUNCH.
+    /// True if the VMCS was launched: then VMRESUME is right, else VMLAUNCH.
     pub is_launched: bool,
 }
 

@@ -11,7 +11,7 @@ use crate::state::interruptibility;
 use crate::vcpu::VmxVcpu;
 use crate::vmcs::Loaded;
 
-/// What holds an interrupt off for one instruction.
+/// Bits that hold an interrupt off for one instruction.
 const SHADOW: u32 = interruptibility::STI | interruptibility::MOV_SS;
 
 impl VmxVcpu {
@@ -127,7 +127,7 @@ impl VmxVcpu {
         );
     }
 
-    /// Whether RFLAGS.IF is set and no shadow lasts.
+    /// Returns whether RFLAGS.IF is set and no interrupt shadow is in effect.
     #[inline]
     pub(crate) fn is_interruptible(&self, vmcs: Loaded) -> bool {
         self.cached_rflags(vmcs) & Rflags::INTERRUPT_FLAG.bits() != 0
@@ -175,7 +175,8 @@ impl VmxVcpu {
     }
 }
 
-/// Whether the exception is a fault: one that is reported before its instruction. (Intel SDM vol. 3A 6.5, table 6-1)
+/// Returns whether the exception is a fault: one that is reported before its instruction. (Intel
+/// SDM vol. 3A 6.5, table 6-1)
 const fn is_fault(exception: Exception) -> bool {
     match exception {
         Exception::Debug

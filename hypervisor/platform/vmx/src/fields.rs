@@ -33,7 +33,7 @@ impl<T> Field<T> {
         }
     }
 
-    /// What VMREAD and VMWRITE call it.
+    /// Returns the encoding that VMREAD and VMWRITE take.
     #[must_use]
     pub const fn encoding(self) -> u32 {
         self.encoding
@@ -70,7 +70,7 @@ impl Field<u64> {
     }
 }
 
-/// What a field can hold.
+/// A value that a field can hold.
 pub trait FieldValue: Copy {
     /// The value in the register VMREAD filled.
     fn from_register(register: u64) -> Self;

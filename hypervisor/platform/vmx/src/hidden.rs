@@ -73,7 +73,8 @@ impl VmxVcpu {
             && paging.efer & Efer::LONG_MODE_ACTIVE.bits() == 0
     }
 
-    /// What waits for the next entry; INT n and its like do not, since RIP still points at them.
+    /// Returns the event that waits for the next entry; INT n and its like do not wait, since RIP
+    /// still points at them.
     fn queued_event(&self, vmcs: Loaded) -> Option<Event> {
         if !self.is_queued {
             return None;

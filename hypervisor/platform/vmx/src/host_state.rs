@@ -10,7 +10,7 @@ use crate::enter::exit_point;
 use crate::fields;
 use crate::vmcs::Loaded;
 
-/// What SGDT and SIDT store.
+/// Operand that SGDT and SIDT store.
 #[repr(C, packed)]
 #[derive(Default)]
 struct TableRegister {

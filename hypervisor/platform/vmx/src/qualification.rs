@@ -122,7 +122,7 @@ impl CrAccess {
 pub struct EptQualification(pub u64);
 
 impl EptQualification {
-    /// What was tried. A read-modify-write sets both bits and counts as a write.
+    /// Returns the access that was tried. A read-modify-write sets both bits and counts as a write.
     #[inline]
     #[must_use]
     pub const fn access(self) -> Access {
@@ -135,21 +135,22 @@ impl EptQualification {
         }
     }
 
-    /// Whether the guest-linear-address field is valid.
+    /// Returns whether the guest-linear-address field is valid.
     #[inline]
     #[must_use]
     pub const fn has_linear_address(self) -> bool {
         self.0 & 1 << 7 != 0
     }
 
-    /// Whether the access was to a paging-structure entry, not to what the linear address translates to.
+    /// Returns whether the access was to a paging-structure entry, not to what the linear address
+    /// translates to.
     #[inline]
     #[must_use]
     pub const fn is_table_walk(self) -> bool {
         self.has_linear_address() && self.0 & 1 << 8 == 0
     }
 
-    /// Whether IRET had just unblocked NMIs and then faulted.
+    /// Returns whether IRET had just unblocked NMIs and then faulted.
     #[inline]
     #[must_use]
     pub const fn is_nmi_unblocked_by_iret(self) -> bool {
@@ -162,7 +163,7 @@ impl EptQualification {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interruption(pub u32);
 
-/// What kind of event an [`Interruption`] is.
+/// Kind of event of an [`Interruption`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InterruptionKind {
     /// External interrupt.
@@ -215,7 +216,7 @@ impl Interruption {
         Self::new(vector, 3, has_error_code)
     }
 
-    /// Whether there is an event at all.
+    /// Returns whether there is an event at all.
     #[inline]
     #[must_use]
     pub const fn is_valid(self) -> bool {
@@ -243,13 +244,14 @@ impl Interruption {
         }
     }
 
-    /// Whether an error code goes with it.
+    /// Returns whether an error code goes with it.
     #[must_use]
     pub const fn has_error_code(self) -> bool {
         self.0 & Self::HAS_ERROR_CODE != 0
     }
 
-    /// Whether IRET had just unblocked NMIs and then faulted. Only in VM-exit interruption information.
+    /// Returns whether IRET had just unblocked NMIs and then faulted. Only in VM-exit interruption
+    /// information.
     #[must_use]
     pub const fn is_nmi_unblocked_by_iret(self) -> bool {
         self.0 & Self::NMI_UNBLOCKED != 0

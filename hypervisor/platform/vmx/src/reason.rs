@@ -93,7 +93,7 @@ reasons! {
     NOTIFY = 75 "instruction timeout";
 }
 
-/// What the VM-instruction error field says. (31.4)
+/// Returns the meaning of a VM-instruction error field. (31.4)
 #[must_use]
 pub const fn instruction_error(number: u32) -> &'static str {
     match number {

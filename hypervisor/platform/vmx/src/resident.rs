@@ -4,7 +4,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use cpu::MAX_CPUS;
 
-/// What one physical CPU holds at the moment. Touched by that CPU only; atomics, because it is a static.
+/// VMX resources one physical CPU holds at the moment. Touched by that CPU only; atomics, because
+/// it is a static.
 pub(crate) struct Resident {
     /// Host-physical address of the current VMCS, or 0.
     pub(crate) vmcs: AtomicU64,
@@ -27,7 +28,7 @@ static RESIDENT: [Resident; MAX_CPUS] = [const {
     }
 }; MAX_CPUS];
 
-/// What CPU `id` holds.
+/// Returns what CPU `id` holds.
 #[inline]
 pub(crate) fn resident(id: u32) -> &'static Resident {
     &RESIDENT[id as usize]

@@ -50,7 +50,7 @@ pub(crate) const fn unpack_rights(rights: u32) -> Attributes {
     })
 }
 
-/// What a segment register is used for: VM entry is pickier than loading the register is.
+/// Use of a segment register: VM entry is stricter than loading the register is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     CodeOrData,
@@ -104,7 +104,7 @@ pub(crate) fn segment(vmcs: Loaded, register: SegmentRegister) -> Segment {
 pub(crate) struct ControlMasks {
     /// Bits of CR0 the guest cannot change.
     pub(crate) cr0: u64,
-    /// What those bits, and others that must be, are set to.
+    /// Value of those bits and of others that must be set.
     cr0_set: u64,
     /// Bits of CR4 the guest cannot change.
     pub(crate) cr4: u64,
@@ -177,7 +177,7 @@ pub(crate) fn set_efer(vmcs: Loaded, efer: u64) {
     vmcs.write(fields::ENTRY_CONTROLS, controls);
 }
 
-/// What walking page tables and decoding code needs.
+/// Returns the state that walking page tables and decoding code needs.
 pub(crate) fn paging(vmcs: Loaded, masks: &ControlMasks) -> Paging {
     // The privilege level is SS's, also in real and virtual-8086 mode. (25.4.1)
     let cpl = unpack_rights(vmcs.read(fields::GUEST_SS_RIGHTS)).dpl();
@@ -277,7 +277,7 @@ pub(crate) fn load(vmcs: Loaded, masks: &ControlMasks, state: &ArchState) {
     vmcs.write(fields::GUEST_ACTIVITY, 0);
 }
 
-/// Whether an instruction that retires now raises #DB.
+/// Returns whether an instruction that retires now raises #DB.
 pub(crate) fn is_single_step(rflags: u64, debugctl: impl FnOnce() -> u64) -> bool {
     rflags & Rflags::TRAP_FLAG.bits() != 0 && debugctl() & BRANCH_STEPS == 0
 }

@@ -26,7 +26,7 @@ use crate::resident::resident;
 use crate::state::{self, ControlMasks};
 use crate::vmcs::{Loaded, Vmcs, invvpid};
 
-/// What a guest in real mode is told on a CPU without unrestricted guest.
+/// Reason given for a guest in real mode on a CPU without unrestricted guest.
 pub(crate) const NEEDS_REAL_MODE: &str = "guest runs without protected mode and paging, which this CPU cannot do (no unrestricted guest)";
 
 /// A virtual CPU in VMX non-root operation. It never leaves the physical CPU it was made on.

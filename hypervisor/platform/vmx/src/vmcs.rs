@@ -192,7 +192,7 @@ region_instruction!(
     vmclear, "vmclear"
 );
 
-/// What INVEPT and INVVPID take from memory.
+/// Descriptor that INVEPT and INVVPID take from memory.
 #[repr(C, align(16))]
 struct Descriptor([u64; 2]);
 

@@ -211,7 +211,7 @@ struct FuzzArgs {
 #[derive(Args)]
 struct BenchArgs {
     /// Passed on to the measuring program.
-    #[arg(trailing_var_arg = true, hide = true)]
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
     rest: Vec<String>,
 }
 
@@ -355,12 +355,30 @@ fn flash(args: FlashArgs) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
+    use clap::error::ErrorKind;
 
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_of_bench_are_passed_on() {
+        let bench_args = |line: &[&str]| match Cli::try_parse_from(line).map(|cli| cli.task) {
+            Ok(Task::Bench(args)) => Some(args.rest),
+            _ => None,
+        };
+        let profile = Some(vec!["--profile".to_owned()]);
+        assert_eq!(bench_args(&["xtask", "bench", "--profile"]), profile);
+        assert_eq!(bench_args(&["xtask", "bench", "--", "--profile"]), profile);
+        assert_eq!(bench_args(&["xtask", "bench"]), Some(vec![]));
+        let help = Cli::try_parse_from(["xtask", "bench", "--help"]);
+        assert_eq!(
+            help.err().map(|error| error.kind()),
+            Some(ErrorKind::DisplayHelp)
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What can be wrong with a hand-off.
+//! Errors of a hand-off.
 
 use core::fmt;
 

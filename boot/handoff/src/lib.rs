@@ -1,4 +1,5 @@
-//! What the loader leaves for the hypervisor image: [`BootInfo`], and the contract of the jump between the two.
+//! The hand-off from the loader to the hypervisor image: [`BootInfo`], and the contract of the jump
+//! between the two.
 //!
 //! # The contract
 //!

@@ -1,4 +1,4 @@
-//! What only the firmware knows: tables, screen, processors.
+//! Facts that only the firmware knows: tables, screen, processors.
 
 use alloc::vec::Vec;
 

@@ -1,4 +1,5 @@
-//! Whether this CPU can run VMs, and if not, which bit says so and which firmware setting would help.
+//! Check that this CPU can run VMs, and if not, which bit says so and which firmware setting would
+//! help.
 //!
 //! Intel SDM vol. 3C 24.6, 24.7 and appendix A; AMD APM vol. 2 15.4 and 15.30.1, vol. 3 E.4.
 

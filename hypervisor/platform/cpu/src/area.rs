@@ -1,4 +1,4 @@
-//! What belongs to one physical CPU, found through GS.
+//! Data of one physical CPU, found through GS.
 //!
 //! Everything shared is atomic: NMI and #MC handlers and other CPUs look in here. GS base holds the area's
 //! address in all hypervisor code; guests get their own GS base at VM entry.

@@ -1,4 +1,4 @@
-//! What a CPU was doing, kept in plain atomics so that a panic can tell.
+//! Notes of what a CPU was doing, kept in plain atomics so that a panic can print them.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};

@@ -1,4 +1,4 @@
-//! What exceptions do in hypervisor code.
+//! Handling of exceptions in hypervisor code.
 
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};

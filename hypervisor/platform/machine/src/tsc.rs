@@ -1,4 +1,4 @@
-//! How fast the TSC runs, asked of every clock there is.
+//! The TSC's frequency, determined from every clock there is.
 //!
 //! CPUID is believed only where a measurement confirms it: emulators copy a model's leaves and tick at another rate.
 

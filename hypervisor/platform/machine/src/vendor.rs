@@ -1,4 +1,5 @@
-//! What the machine asks of Intel's and AMD's extension: the thin common face of `vmx` and `svm`.
+//! Interface of the machine to Intel's and AMD's extension: the thin common face of `vmx` and
+//! `svm`.
 
 use core::fmt;
 

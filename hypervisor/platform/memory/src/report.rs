@@ -1,4 +1,4 @@
-//! Who holds how much.
+//! Report of memory use: total, free, guests, files, hypervisor.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};

@@ -1,4 +1,4 @@
-//! What this CPU's SVM offers. (AMD APM vol. 2 15.30, vol. 3 appendix E: CPUID 8000_000A)
+//! Features of this CPU's SVM. (AMD APM vol. 2 15.30, vol. 3 appendix E: CPUID 8000_000A)
 
 use cpu::{cpuid, has_extended_leaf};
 

@@ -1,4 +1,5 @@
-//! What a guest cannot read back of its vCPU, for a saved state. (AMD APM vol. 2 15.20, 15.21)
+//! Non-architectural vCPU state (interruptibility, pending events), for a saved state. (AMD APM
+//! vol. 2 15.20, 15.21)
 
 use vcpu::{BadState, Event, HiddenState, NotNow};
 use x86::{Exception, Fault, Rflags, Vector};

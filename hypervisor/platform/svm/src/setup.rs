@@ -1,4 +1,4 @@
-//! What a new vCPU's control area says.
+//! Control area of a new vCPU.
 
 use crate::cpu::SvmCpu;
 use crate::vcpu::SvmVcpu;

@@ -1,4 +1,5 @@
-//! What a guest cannot read back of its vCPU, for a saved state. (Intel SDM vol. 3C 25.4.2, 25.8.3)
+//! Non-architectural vCPU state (interruptibility, pending events, page-directory
+//! pointers), for a saved state. (Intel SDM vol. 3C 25.4.2, 25.8.3)
 
 use ::vcpu::{BadState, Event, HiddenState, NotNow, Vcpu};
 use x86::{Cr0, Cr4, Efer, Exception, Fault, Vector};

@@ -1,5 +1,5 @@
-//! What a VM exit puts into the CPU: the hypervisor's own state, as it is on the CPU this runs on.
-//! (Intel SDM vol. 3C 25.5, checks in 27.2.2 and 27.2.3)
+//! Host state that a VM exit loads into the CPU: the hypervisor's own, as it is on the CPU this
+//! runs on. (Intel SDM vol. 3C 25.5, checks in 27.2.2 and 27.2.3)
 
 use core::arch::asm;
 

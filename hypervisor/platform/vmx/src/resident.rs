@@ -1,4 +1,4 @@
-//! What each physical CPU holds of the vCPUs that live on it.
+//! State that each physical CPU holds of the vCPUs that live on it.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,4 +1,4 @@
-//! How a vCPU comes to be: its VMCS filled with everything that is not guest state.
+//! Setup of a new vCPU: its VMCS filled with everything that is not guest state.
 
 use ::vcpu::{Activity, ArchState, Vcpu};
 use addr::Hpa;

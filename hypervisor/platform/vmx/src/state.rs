@@ -104,7 +104,7 @@ pub(crate) fn segment(vmcs: Loaded, register: SegmentRegister) -> Segment {
 pub(crate) struct ControlMasks {
     /// Bits of CR0 the guest cannot change.
     pub(crate) cr0: u64,
-    /// Value of those bits and of others that must be set.
+    /// Value that those bits, and others that must be, are set to.
     cr0_set: u64,
     /// Bits of CR4 the guest cannot change.
     pub(crate) cr4: u64,

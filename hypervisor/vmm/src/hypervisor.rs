@@ -74,7 +74,7 @@ impl<H: Host> Hypervisor<H> {
         &self.config
     }
 
-    /// What a VM is assembled in.
+    /// Returns the context in which a VM is assembled.
     fn context(&self) -> AssembleContext<'_, H> {
         AssembleContext {
             host: self.host,
@@ -110,7 +110,7 @@ impl<H: Host> Hypervisor<H> {
         self.registry.generation()
     }
 
-    /// How long each physical CPU has idled since it came up, in ns.
+    /// Returns how long each physical CPU has idled since it came up, in ns.
     pub fn idle_ns(&self) -> impl Iterator<Item = u64> {
         let now = self.host.now();
         self.inboxes
@@ -144,8 +144,9 @@ impl<H: Host> Hypervisor<H> {
         self.create_as(spec, name.unwrap_or(spec_name), None)
     }
 
-    /// Makes a copy of a paused VM under another name: the same memory, the same state, paused as well. It is there at once and
-    /// [`VmState::Paused`](crate::VmState::Paused) when its memory is copied; if the original goes on sooner, it stays empty.
+    /// Makes a copy of a paused VM under another name: the same memory, the same state, paused as
+    /// well. It is there at once and [`VmState::Paused`](crate::VmState::Paused) when its memory is
+    /// copied; if the original is resumed sooner, the copy is aborted and stays empty.
     ///
     /// # Errors
     /// [`CreateError`]; nothing is kept then.

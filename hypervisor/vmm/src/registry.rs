@@ -71,7 +71,7 @@ impl fmt::Display for DestroyError {
 /// is assembled under it, so that no two get the same name.
 pub(crate) struct Registry<H: Host> {
     list: Mutex<List<H>>,
-    /// How often the list changed.
+    /// Number of changes to the list.
     generation: AtomicU64,
 }
 

@@ -17,7 +17,7 @@ use vcpu::Vcpu;
 /// the time must not take up this one.
 const QUIET_NS: u64 = 200_000;
 
-/// What a vCPU is doing, as its home sees it.
+/// State of a vCPU, as its home sees it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Doing {
     /// In the run queue, or running.
@@ -44,7 +44,7 @@ pub(crate) struct Home<H: Host> {
     /// VMs whose devices are advanced here: those whose vCPU 0 lives here.
     vms: Vec<Arc<Vm<H>>>,
     queue: RunQueue,
-    /// Who was picked last.
+    /// The vCPU that was picked last.
     ran: Option<usize>,
     /// When the vCPU that runs was picked.
     picked_at: Instant,
@@ -139,7 +139,7 @@ impl<H: Host> Home<H> {
         }
     }
 
-    /// Whether somebody rang since `attend`: then this CPU must not sleep.
+    /// Returns whether the bell was rung since `attend`: then this CPU must not sleep.
     pub(crate) fn is_called(&self) -> bool {
         self.inbox.bell.is_rung()
     }
@@ -282,7 +282,7 @@ impl<H: Host> Home<H> {
         let Some(Some(resident)) = self.residents.get_mut(number) else {
             return;
         };
-        // Who has the CPU for himself may spin on it as he likes.
+        // A vCPU that has the CPU to itself may spin.
         resident.vcpu.backend.set_pause_exits(is_contended);
         resident.vcpu.has_waiting_sibling = has_waiting_sibling;
         resident.vcpu.note_turn(self.queue.waited_ns(number));

@@ -19,7 +19,7 @@ pub(crate) struct Arrival<H: Host> {
     pub(crate) stats: Arc<Stats>,
 }
 
-/// What others leave for a home: vCPUs to take in.
+/// Inbox of a home: vCPUs that other CPUs send to it.
 pub(crate) struct CpuInbox<H: Host> {
     pub(crate) bell: Arc<Bell>,
     pub(crate) load: Load,
@@ -44,7 +44,7 @@ impl<H: Host> CpuInbox<H> {
         self.bell.ring();
     }
 
-    /// Says that a VM was destroyed.
+    /// Notes that a VM was destroyed, and rings.
     pub(crate) fn vm_destroyed(&self) {
         self.has_destroyed.store(true, Ordering::SeqCst);
         self.bell.ring();
@@ -55,7 +55,7 @@ impl<H: Host> CpuInbox<H> {
         core::mem::take(&mut *self.arrivals.lock())
     }
 
-    /// Whether a VM was destroyed since this was asked last. The home only.
+    /// Returns whether a VM was destroyed since the last call. The home only.
     pub(crate) fn take_destroyed(&self) -> bool {
         self.has_destroyed.swap(false, Ordering::SeqCst)
     }

@@ -24,7 +24,7 @@ impl Load {
         self.0.store(self.idle_ns(now) & !IDLES, Ordering::Relaxed);
     }
 
-    /// How long it has idled in all.
+    /// Returns how long it has idled in all, in ns.
     pub(crate) fn idle_ns(&self, now: Instant) -> u64 {
         let word = self.0.load(Ordering::Relaxed);
         if word & IDLES == 0 {

@@ -4,10 +4,10 @@ use crate::cpu::home::Home;
 use host::Host;
 use time::{Instant, earliest};
 
-/// How long a vCPU that was picked runs at least before the alarm calls it back for others.
+/// Shortest time for which a vCPU that was picked runs before the alarm calls it back for others.
 const MIN_TURN_NS: u64 = 50_000;
 
-/// What a CPU does between the turns of its vCPUs for whoever operates the machine.
+/// Work that a CPU does between the turns of its vCPUs, for the operator of the machine.
 pub trait Chores {
     /// Does what is due; returns when to come back.
     fn keep(&mut self, now: Instant) -> Option<Instant>;

@@ -20,7 +20,7 @@ use vcpu::{
     WriteMsr, Xsetbv,
 };
 
-/// How often a vCPU exits because it spins before it leaves its CPU to other VMs: some 50 us.
+/// Number of exits because of spinning after which a vCPU leaves its CPU to other VMs: some 50 us.
 const SPINS_ALONE: u32 = 16;
 
 impl<H: Host> VirtualCpu<H> {

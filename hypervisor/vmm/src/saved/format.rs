@@ -20,7 +20,7 @@
 use super::RestoreError;
 use alloc::vec::Vec;
 
-/// What the bytes of a saved VM begin with, whatever their form.
+/// First bytes of a saved VM, whatever its form.
 const MAGIC: [u8; 8] = *b"CAISSON\0";
 /// The form without sections.
 const OLD_FORM: u32 = 1;

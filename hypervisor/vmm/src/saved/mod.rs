@@ -51,7 +51,7 @@ pub(crate) struct SavedSection {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// What is saved of the VM itself.
+/// Saved state of the VM itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct SavedMachine {
     shape: Shape,
@@ -62,7 +62,7 @@ struct SavedMachine {
 
 impl State for SavedMachine {}
 
-/// What two VMs have in common that can take each other's state.
+/// Properties in which two VMs must agree to take each other's state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Shape {
     vcpus: u32,
@@ -73,7 +73,7 @@ struct Shape {
     xcr0_allowed: u64,
 }
 
-/// What of a saved VM is checked before anything is touched.
+/// Parts of a saved VM that are checked before anything is touched.
 pub(crate) struct Checked {
     machine: SavedMachine,
     vcpus: Vec<SavedVcpu>,

@@ -86,7 +86,7 @@ impl<H: Host> Source for Saving<H> {
     }
 }
 
-/// What has come so far of a saved VM.
+/// The part of a saved VM that has arrived so far.
 pub(crate) struct Intake {
     has_begun: bool,
     has_ended: bool,

@@ -96,7 +96,7 @@ impl<H: Host> VirtualCpu<H> {
         Ok(())
     }
 
-    /// Whether the state that was restored has never been entered with success.
+    /// Returns whether the state that was restored has never been entered with success.
     pub(crate) fn is_unproven(&self) -> bool {
         // The refusal itself is counted.
         self.exits_at_restore

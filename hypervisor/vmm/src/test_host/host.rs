@@ -22,9 +22,9 @@ use x86::{CpuidResult, Vector};
 
 /// Family, model and stepping of its CPUs.
 pub const SIGNATURE: u32 = 0x0003_06c3;
-/// What the machine has.
+/// Size of the machine's memory.
 const MEMORY_BYTES: u64 = 64 << 20;
-/// What devices get.
+/// Vectors for devices.
 const DEVICE_VECTORS: core::ops::Range<u8> = 0x30..0x34;
 
 /// A machine whose clock moves when a test says so. Its CPUs are one thread that is now here, now there: see [`CPU`].
@@ -36,9 +36,9 @@ pub struct TestHost {
     /// By vector.
     handlers: Mutex<BTreeMap<u8, &'static dyn InterruptHandler>>,
     raised: Mutex<Vec<Vector>>,
-    /// How often a CPU went idle.
+    /// Number of times a CPU went idle.
     pub idles: AtomicU32,
-    /// How much the serial port takes until the test says otherwise.
+    /// Number of bytes that the serial port takes until the test sets another.
     pub takes: AtomicUsize,
     /// Bytes that reached its serial port.
     pub printed: Mutex<Vec<u8>>,
@@ -87,12 +87,12 @@ impl TestHost {
         self.now_ns.fetch_add(ns, Ordering::Relaxed);
     }
 
-    /// How many vCPUs there are.
+    /// Returns the number of vCPUs.
     pub fn vcpus(&self) -> usize {
         Arc::strong_count(&self.vcpus) - 1
     }
 
-    /// How much guest RAM there is.
+    /// Returns the size of guest RAM.
     pub fn ram_bytes(&self) -> u64 {
         self.ram_bytes.load(Ordering::Relaxed)
     }
@@ -202,7 +202,7 @@ fn leftovers(bytes: u64) -> TestRam {
     ram
 }
 
-/// What the last owner of some RAM left in it.
+/// Byte that the last owner of some RAM left in it.
 pub const LEFTOVER: u8 = 0xee;
 
 thread_local! {

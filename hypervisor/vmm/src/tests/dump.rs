@@ -12,7 +12,7 @@ use vcpu::{Exit, RawExit};
 use vm_spec::{After, VmSpec};
 
 thread_local! {
-    /// What this test logged.
+    /// Lines that this test logged.
     static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -39,7 +39,7 @@ fn keep_errors() {
     });
 }
 
-/// How often a state was logged since the last time.
+/// Returns how often a state was logged since the last call.
 fn states() -> usize {
     let lines = LINES.take();
     assert!(

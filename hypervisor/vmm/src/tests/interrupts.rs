@@ -261,7 +261,7 @@ impl TestMachine {
         assert_eq!(self.vcpu(0, 1).activity, Activity::Running);
     }
 
-    /// What the first VM's TSC says.
+    /// Returns the first VM's TSC.
     pub(super) fn host_tsc(&self) -> u64 {
         use host::Host;
         let host = self.host;

@@ -69,7 +69,7 @@ fn message(delivery: Delivery, destination: u32) -> ApicMessage {
     }
 }
 
-/// How many vectors wait for each, taking them.
+/// Takes the vectors that wait for each vCPU, and returns their numbers.
 fn taken(cpus: &Cpus) -> Vec<usize> {
     let count = |mailbox: &Arc<Mailbox>| {
         let mut count = 0;

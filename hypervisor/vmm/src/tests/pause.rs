@@ -23,7 +23,7 @@ impl TestMachine {
         assert_eq!(self.state(0), VmState::Running);
     }
 
-    /// How often the guest was entered.
+    /// Returns how often the guest was entered.
     fn entries(&mut self) -> u64 {
         self.backend().entries
     }

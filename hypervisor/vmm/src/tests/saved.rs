@@ -102,7 +102,7 @@ impl Source for File {
     }
 }
 
-/// What two VMs are, to be compared.
+/// Returns the state of a VM, to compare two VMs.
 pub(super) fn state(vm: &Vm<TestHost>) -> SavedVm {
     vm.save().expect("it is paused")
 }

@@ -19,7 +19,7 @@ fn pause() -> Exit {
 }
 
 impl TestMachine {
-    /// What the first vCPU of each of the VMs ran in so many milliseconds, in ms.
+    /// Runs for `ms` milliseconds; returns the run time of each VM's first vCPU, in ms.
     fn ran<const VMS: usize>(&mut self, ms: u64) -> [u64; VMS] {
         let ran = |test_machine: &Self| {
             core::array::from_fn(|vm| test_machine.vm(vm).stats()[0].run_ns() / MS)

@@ -42,7 +42,8 @@ impl Machine {
     }
 }
 
-/// What `cpu_loop`, `Home` and `VirtualCpu::step` do with one vCPU, which halts after each entry when `is_sleepy`.
+/// Does what `cpu_loop`, `Home` and `VirtualCpu::step` do with one vCPU, which halts after each
+/// entry when `is_sleepy`.
 fn live(machine: &Machine, bell: &Bell, mailbox: &Mailbox, seen: &AtomicU64, is_over: &AtomicBool) {
     let mut is_asleep = false;
     let mut round = 0u64;

@@ -101,7 +101,7 @@ fn whatever_a_guest_did_its_copy_is_the_same() {
     }
 }
 
-/// What guests can read of the wiring of their VM.
+/// Returns what guests can read of the wiring of their VM.
 fn wiring(test_machine: &mut TestMachine, vm: usize) -> Vec<u32> {
     let mut seen = Vec::new();
     let mut read = |exits: Vec<Exit>| {

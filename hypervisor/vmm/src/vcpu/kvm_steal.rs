@@ -27,9 +27,9 @@ pub(crate) struct StealTime {
     /// As the guest wrote it.
     pub(crate) msr: u64,
     version: u32,
-    /// What stands in the record.
+    /// Steal time that is in the record.
     steal_ns: u64,
-    /// How long the vCPU had waited when that was written.
+    /// Time that the vCPU had waited when `steal_ns` was written.
     waited_ns: u64,
     /// The guest may have been told that the vCPU waits.
     is_marked: bool,
@@ -37,7 +37,7 @@ pub(crate) struct StealTime {
     is_new: bool,
 }
 
-/// What is saved of it.
+/// Saved state of a [`StealTime`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SavedSteal {
     msr: u64,
@@ -60,7 +60,7 @@ impl StealTime {
         }
     }
 
-    /// What is saved of it.
+    /// Returns the state to save.
     pub(crate) fn save(&self) -> SavedSteal {
         SavedSteal {
             msr: self.msr,
@@ -128,10 +128,10 @@ impl StealTime {
     }
 }
 
-/// Says that the vCPU runs; returns whether a flush was asked for.
+/// Clears the mark that the vCPU is preempted; returns whether a flush was asked for.
 fn take_preempted(memory: &impl GuestMemory, at: Gpa) -> Result<bool, Unbacked> {
     let before = change(memory, at, |word| word & !0xff)?;
-    // Who changes the word all the time is flushed in any case.
+    // A guest that changes the word all the time is flushed in any case.
     let Some(before) = before else {
         memory.write(at, &[0])?;
         return Ok(true);

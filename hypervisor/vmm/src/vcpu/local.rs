@@ -22,15 +22,15 @@ pub(crate) struct Local {
     pub(crate) wall_clock_msr: u64,
     /// MSR_KVM_STEAL_TIME and its record.
     pub(crate) steal: StealTime,
-    /// What the guest's TSC is ahead of the host's, modulo 2^64.
+    /// Guest TSC minus host TSC, modulo 2^64.
     pub(crate) tsc_offset: u64,
-    /// What its VM's time is behind the host's; see [`VmClock`](board::VmClock).
+    /// Host time minus its VM's time; see [`VmClock`](board::VmClock).
     pub(crate) behind_ns: u64,
-    /// Whether the timer's deadline may have changed since the alarm was set.
+    /// True if the timer's deadline may have changed since the alarm was set.
     pub(crate) has_moved_timer: bool,
 }
 
-/// What is saved of a vCPU's private devices.
+/// Saved state of a vCPU's private devices.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SavedLocal {
     apic: LocalApicState,
@@ -42,7 +42,7 @@ pub(crate) struct SavedLocal {
 }
 
 impl SavedLocal {
-    /// Whether vCPU `id` of a VM with this model can have been so.
+    /// Checks that vCPU `id` of a VM with this model can have been in this state.
     pub(crate) fn check(&self, id: u32, model: &CpuModel) -> Result<(), BadState> {
         set_apic(&mut LocalApic::new(id, id == 0), &self.apic)?;
         if !model.fits(&self.msrs) {
@@ -76,7 +76,7 @@ impl Local {
         }
     }
 
-    /// What is saved of it.
+    /// Returns the state to save.
     pub(crate) fn save(&self) -> SavedLocal {
         let Self {
             apic,
@@ -140,13 +140,13 @@ impl Local {
             .filter(|offset| *offset < addr::PAGE_BYTES)
     }
 
-    /// Whether an interrupt waits, deliverable or not.
+    /// Returns whether an interrupt is pending, deliverable or not.
     #[inline]
     pub(crate) fn has_pending(&self) -> bool {
         self.apic.pending_summary().highest_requested.is_some()
     }
 
-    /// What the vCPU waits for.
+    /// Returns what the vCPU waits for.
     pub(crate) fn waiting(&self) -> Waiting {
         let summary = self.apic.pending_summary();
         Waiting {
@@ -156,7 +156,7 @@ impl Local {
         }
     }
 
-    /// What the answer to CPUID depends on beside the model.
+    /// Returns the state on which the answer to CPUID depends beside the model.
     #[inline]
     pub(crate) fn cpuid_inputs(&self, backend: &impl Vcpu) -> Dynamic {
         Dynamic {

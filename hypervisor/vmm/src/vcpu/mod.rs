@@ -20,10 +20,10 @@ use host::{Host, HostVector, NoMemory, VcpuPlan};
 use time::{Instant, earliest};
 use vcpu::{Activity, ArchState, Event, Vcpu};
 
-/// How many exits in a row are handled before the clock is looked at. A power of two.
+/// Number of exits in a row that are handled before the clock is read. A power of two.
 const EXITS_PER_LOOK: u32 = 64;
 
-/// What follows an exit.
+/// Next step after an exit.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
@@ -66,7 +66,7 @@ pub(crate) struct VirtualCpu<H: Host> {
     pub(crate) was_kicked: bool,
     pub(crate) has_nmi: bool,
     pub(crate) has_window: bool,
-    /// How many exits there were when it was restored.
+    /// Number of exits when it was restored.
     pub(crate) exits_at_restore: Option<u64>,
 }
 
@@ -112,12 +112,12 @@ impl<H: Host> VirtualCpu<H> {
         })
     }
 
-    /// Whether something was left for it.
+    /// Returns whether it has mail.
     pub(crate) fn has_mail(&self) -> bool {
         self.mailbox.has_mail()
     }
 
-    /// Whether its VM is to end or to pause.
+    /// Returns whether its VM is to end or to pause.
     pub(crate) fn has_orders(&self) -> bool {
         self.mailbox.has(Mail::HALT.union(Mail::PAUSE))
     }
@@ -138,7 +138,7 @@ impl<H: Host> VirtualCpu<H> {
         Instant::from_ns(self.host.now().as_ns().wrapping_sub(self.local.behind_ns))
     }
 
-    /// Whether it may leave its pause: the VM goes on, or ends.
+    /// Returns whether the pause is over (the VM resumes or ends).
     pub(crate) fn may_leave_pause(&mut self) -> bool {
         if self.mailbox.has(Mail::RESUME) {
             // Before its first look at the clock.

@@ -61,7 +61,7 @@ pub struct Stats {
     run_ns: AtomicU64,
 }
 
-/// What a vCPU waits for, as its local APIC has it.
+/// Interrupts and timer deadline that a vCPU waits for, as its local APIC has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Waiting {
     /// The highest vector requested; 0 when there is none.
@@ -87,7 +87,8 @@ impl Stats {
         self.run_ns.store(run_ns, Ordering::Relaxed);
     }
 
-    /// How long it was on its CPU in all, guest and exits, in ns; renewed ten times a second at least while it is.
+    /// Returns how long it was on its CPU in all, guest and exits, in ns; updated at least ten
+    /// times a second while it is.
     #[must_use]
     pub fn run_ns(&self) -> u64 {
         self.run_ns.load(Ordering::Relaxed)
@@ -113,7 +114,7 @@ impl Stats {
             .store(waiting.deadline_ns, Ordering::Relaxed);
     }
 
-    /// What it waited for when it was last back in the loop.
+    /// Returns what it waited for when it was last back in the loop.
     #[must_use]
     pub(crate) fn waiting(&self) -> Waiting {
         Waiting {
@@ -123,7 +124,7 @@ impl Stats {
         }
     }
 
-    /// How many exits of each kind, in the order of [`KIND_NAMES`].
+    /// Returns the number of exits of each kind, in the order of [`KIND_NAMES`].
     #[must_use]
     pub fn exits(&self) -> [u64; KIND_NAMES.len()] {
         self.exits
@@ -131,7 +132,7 @@ impl Stats {
             .map(|counter| counter.load(Ordering::Relaxed))
     }
 
-    /// How many exits in all.
+    /// Returns the number of exits in all.
     #[must_use]
     pub fn total_exits(&self) -> u64 {
         self.exits().iter().sum()

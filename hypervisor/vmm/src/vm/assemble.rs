@@ -31,9 +31,9 @@ const PHYSICAL_BITS: u8 = 48;
 pub enum AssembleError {
     /// There is not so much memory.
     NoMemory {
-        /// What the VM wants.
+        /// Memory that the VM wants.
         wanted_bytes: u64,
-        /// What is free.
+        /// Memory that is free.
         free_bytes: u64,
     },
     /// A file it names is not on the boot volume.

@@ -52,7 +52,7 @@ impl<H: Host> Vm<H> {
         self.stops_hard_at.take().is_some()
     }
 
-    /// How long until it is stopped hard, if it is to be.
+    /// Returns how long it is until it is stopped hard, in ns, if it is to be.
     #[cfg(any(test, feature = "test-host"))]
     #[must_use]
     pub fn stops_hard_in_ns(&self) -> Option<u64> {

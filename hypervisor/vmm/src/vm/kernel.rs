@@ -55,7 +55,7 @@ impl Image {
         modules.collect()
     }
 
-    /// What the guest is started with, on a CPU of this vendor.
+    /// Returns what the guest is started with, on a CPU of this vendor.
     pub(crate) fn boot<'a>(
         &self,
         spec: &'a VmSpec,

@@ -14,12 +14,12 @@ use vm_spec::After;
 const RESTART_NS: u64 = 1_000_000_000;
 
 impl<H: Host> Vm<H> {
-    /// Whether nothing is missing for a start but the start.
+    /// Returns whether it can be started: all vCPUs are there and its RAM is ready.
     pub(crate) fn is_ready(&self) -> bool {
         self.is_complete() && self.ram_work.is_done()
     }
 
-    /// Whether all vCPUs are there.
+    /// Returns whether all vCPUs are there.
     pub(crate) fn is_complete(&self) -> bool {
         self.arrived.load(Ordering::SeqCst) == self.spec.cpus
     }
@@ -73,7 +73,7 @@ impl<H: Host> Vm<H> {
         self.is_done.store(true, Ordering::SeqCst);
     }
 
-    /// Whether it will not run any more by itself.
+    /// Returns whether it is stopped and will not start again by itself.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.lifecycle().state() == VmState::Stopped && self.is_done.load(Ordering::SeqCst)
@@ -153,7 +153,7 @@ impl<H: Host> Vm<H> {
 
     /// Puts memory and devices into their start state.
     fn prepare(&self) -> Result<(), String> {
-        let unbacked = |_: Unbacked| String::from("its memory does not hold its boot plan");
+        let unbacked = |_: Unbacked| String::from("the boot plan does not fit its memory");
         let tables = guest_acpi::build(&guest_acpi::AcpiPlan {
             vcpus: self.spec.cpus,
             tables: guest_boot::TABLES,

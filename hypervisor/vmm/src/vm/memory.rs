@@ -50,7 +50,7 @@ impl fmt::Display for Aborted {
 }
 
 impl Incoming {
-    /// What `source` gives, for a VM whose RAM lies in `ranges`.
+    /// Takes what `source` gives, for a VM whose RAM lies in `ranges`.
     pub(crate) fn new(source: Box<dyn Source>, ranges: Vec<GpaRange>) -> Self {
         Self {
             source,
@@ -82,7 +82,7 @@ impl RamWork {
         }
     }
 
-    /// Whether the RAM holds nothing any more that is not its VM's.
+    /// Returns whether the RAM no longer holds anything that is not its VM's.
     pub(crate) fn is_done(&self) -> bool {
         self.is_done.load(Ordering::Acquire)
     }

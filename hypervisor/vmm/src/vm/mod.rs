@@ -52,9 +52,9 @@ pub struct Vm<H: Host> {
     pub(crate) arrived: AtomicU32,
     /// A vCPU found no memory: the VM never starts.
     pub(crate) is_incomplete: AtomicBool,
-    /// Whether it starts as soon as its vCPUs are there.
+    /// True if it starts as soon as its vCPUs are there.
     pub(crate) starts_by_itself: bool,
-    /// Whether it stays stopped unless the operator starts it.
+    /// True if it stays stopped unless the operator starts it.
     pub(crate) is_done: AtomicBool,
     /// When it starts again by itself.
     pub(crate) restart_at: Deadline,
@@ -168,7 +168,7 @@ impl<H: Host> Vm<H> {
         self.share.set_cap(percent);
     }
 
-    /// What all its vCPUs together may use at most, in percent of one CPU.
+    /// Returns the most that all its vCPUs together may use, in percent of one CPU.
     #[must_use]
     pub fn cap(&self) -> Option<u32> {
         self.share.cap()
@@ -188,7 +188,7 @@ impl<H: Host> Vm<H> {
         self.start.lock().clone()
     }
 
-    /// What its TSC is ahead of the host's: it was zero when the VM started.
+    /// Returns its TSC minus the host's; its TSC was zero when the VM started.
     pub(crate) fn tsc_offset(&self) -> u64 {
         self.started_tsc.load(Ordering::Relaxed).wrapping_neg()
     }
@@ -207,11 +207,11 @@ impl<H: Host> Vm<H> {
         self.messages.take(self.host.now())
     }
 
-    /// Says once that nobody answers at `port`, as long as the guest does not try too many.
+    /// Logs once that there is no device at `port`, unless the guest has tried too many ports.
     #[inline]
     pub(crate) fn report_empty_port(&self, port: u16) {
         if self.board.empty_ports().is_news(port) && self.may_log() {
-            log::debug!("vm {}: pio {port:#06x}: nobody there", self.name());
+            log::debug!("vm {}: no device at port {port:#06x}", self.name());
         }
     }
 

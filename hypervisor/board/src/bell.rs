@@ -10,7 +10,7 @@ pub struct Bell {
     cpu: CpuId,
     services: &'static dyn Services,
     is_rung: AtomicBool,
-    /// Whether there is more to look at than mailboxes.
+    /// True if there is more to look at than mailboxes.
     has_news: AtomicBool,
     /// A device's deadline is why it was rung.
     is_rung_by_device: AtomicBool,
@@ -38,7 +38,7 @@ impl Bell {
         self.cpu
     }
 
-    /// Whether the caller runs on the CPU that listens.
+    /// Returns whether the caller runs on the CPU that listens.
     pub fn is_here(&self) -> bool {
         self.services.this_cpu() == self.cpu
     }
@@ -97,7 +97,7 @@ impl Bell {
         self.services.kick(self.cpu);
     }
 
-    /// Whether somebody rang. The listener only.
+    /// Returns whether the bell was rung. The listener only.
     pub fn is_rung(&self) -> bool {
         self.is_rung.load(Ordering::Acquire)
     }

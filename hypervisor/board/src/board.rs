@@ -26,7 +26,7 @@ use guest_memory::GuestMemory;
 use pc_map::{lines, ports};
 use vm_spec::VmSpec;
 
-/// What a board is made for.
+/// Configuration of a board.
 pub struct BoardConfig<'a, R> {
     /// The machine's time and the way to its CPUs.
     pub services: &'static dyn Services,

@@ -38,7 +38,7 @@ pub struct FarEnds {
     pub com1: Arc<dyn SerialEnd>,
     /// The reader of its debug ports.
     pub debug_text: Arc<dyn TextEnd>,
-    /// Who hears of its panics.
+    /// Receiver of its panics.
     pub events: Arc<dyn EventEnd>,
 }
 

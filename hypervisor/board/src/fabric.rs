@@ -188,9 +188,9 @@ struct Pirq {
 /// Inputs of the PIC pair.
 const PIC_INPUTS: usize = 16;
 
-/// How many holders keep an input of a controller high. The controller is told with this locked, so
-/// that it hears of changes in the order in which they came. Lock order: device slot, then this,
-/// then the controller's slot.
+/// Number of holders that keep an input of a controller high. The controller is told with this
+/// locked, so that it hears of changes in the order in which they came. Lock order: device slot,
+/// then this, then the controller's slot.
 type Input = Mutex<u16>;
 
 impl Fabric {

@@ -45,7 +45,7 @@ pub enum StopReason {
     EntryRefused(&'static str),
     /// A vCPU cannot be in the state that was restored.
     BadSavedState {
-        /// What is wrong with it.
+        /// Reason for the rejection.
         why: &'static str,
     },
     /// The operator's order.
@@ -53,7 +53,7 @@ pub enum StopReason {
 }
 
 impl StopReason {
-    /// What follows, by the two settings of the VM's specification.
+    /// Returns what follows, by the two settings of the VM's specification.
     pub fn then(self, on_reboot: After, on_crash: After) -> After {
         match self {
             Self::PowerOff | Self::ExitPort(_) | Self::Operator => After::Stop,
@@ -99,7 +99,7 @@ impl fmt::Display for StopReason {
     }
 }
 
-/// What a VM is doing.
+/// State of a VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum VmState {
@@ -124,7 +124,7 @@ pub enum VmState {
 pub struct StopOrder {
     /// Why.
     pub reason: StopReason,
-    /// What follows.
+    /// Action that follows.
     pub then: After,
 }
 
@@ -134,7 +134,7 @@ pub struct Lifecycle {
     orders: Mutex<Orders>,
     last: Mutex<Option<StopReason>>,
     active: AtomicU32,
-    /// How often guests were let run, or the VM was claimed.
+    /// Number of times that guests were let run or the VM was claimed.
     run_epoch: AtomicU64,
     cpus: Arc<Cpus>,
     clock: Arc<VmClock>,
@@ -142,7 +142,7 @@ pub struct Lifecycle {
     on_crash: After,
 }
 
-/// What was ordered and is not carried out yet. Its lock is held until all mail about an order is sent.
+/// Orders that are not carried out yet. Its lock is held until all mail about an order is sent.
 #[derive(Default)]
 struct Orders {
     end: Option<StopOrder>,
@@ -169,7 +169,7 @@ impl Lifecycle {
         }
     }
 
-    /// What the VM is doing.
+    /// Returns the state of the VM.
     pub fn state(&self) -> VmState {
         match self.state.load(Ordering::SeqCst) {
             1 => VmState::Running,
@@ -241,7 +241,8 @@ impl Lifecycle {
             .is_ok()
     }
 
-    /// Says that the VM is stopped: its order is carried out, or the start that was claimed has failed.
+    /// Notes that the VM is stopped: its order is carried out, or the start that was claimed has
+    /// failed.
     pub fn set_stopped(&self) {
         self.state.store(VmState::Stopped as u8, Ordering::SeqCst);
     }

@@ -45,13 +45,13 @@ const SIPI_SHIFT: u32 = 24;
 /// Mail that was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Taken {
-    /// What there was.
+    /// The mail that was there.
     pub mail: Mail,
     /// Where a start-up IPI leads, if there was one.
     pub sipi: Vector,
 }
 
-/// How a parked vCPU begins.
+/// Way in which a parked vCPU begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Begin {
     /// With the start state.
@@ -60,7 +60,7 @@ pub enum Begin {
     Restore,
 }
 
-/// What is saved of a mailbox: what is the guest's, and no orders.
+/// Saved state of a mailbox: what is the guest's, and no orders.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedMail {
     word: u32,
@@ -68,7 +68,7 @@ pub struct SavedMail {
     level: [u64; 4],
 }
 
-/// What in the word of mail is the guest's.
+/// Bits of the word of mail that are the guest's.
 const GUESTS: u32 = Mail::INTERRUPT.bits()
     | Mail::NMI.bits()
     | Mail::INIT.bits()
@@ -142,14 +142,14 @@ impl Mailbox {
         });
     }
 
-    /// Says what the PIC's output holds.
+    /// Sets the level of the PIC's output.
     pub fn set_ext_int(&self, is_high: bool) {
         if self.ext_int.swap(is_high, Ordering::SeqCst) != is_high && is_high {
             self.send(Mail::EXT_INT);
         }
     }
 
-    /// What the PIC's output holds.
+    /// Returns the level of the PIC's output.
     pub fn ext_int(&self) -> bool {
         self.ext_int.load(Ordering::Acquire)
     }
@@ -195,13 +195,13 @@ impl Mailbox {
         }
     }
 
-    /// Whether there is mail.
+    /// Returns whether there is mail.
     #[inline]
     pub fn has_mail(&self) -> bool {
         self.mail.load(Ordering::SeqCst) != 0
     }
 
-    /// Whether there is some of this mail; it stays there.
+    /// Returns whether there is some of this mail; it stays there.
     pub fn has(&self, mail: Mail) -> bool {
         self.mail.load(Ordering::SeqCst) & mail.bits() != 0
     }
@@ -230,7 +230,7 @@ impl Mailbox {
         }
     }
 
-    /// What waits for the owner and is the guest's. While the VM is paused.
+    /// Returns what waits for the owner and is the guest's. While the VM is paused.
     pub fn save(&self) -> SavedMail {
         let words =
             |words: &[AtomicU64; 4]| words.each_ref().map(|word| word.load(Ordering::SeqCst));
@@ -312,7 +312,7 @@ impl Mailbox {
         self.table.store(generation, Ordering::SeqCst);
     }
 
-    /// Says whether the owner looks at its mail before each entry by itself. The owner only.
+    /// Sets whether the owner looks at its mail before each entry by itself. The owner only.
     pub fn set_running(&self, is_running: bool) {
         self.is_running.store(is_running, Ordering::SeqCst);
     }

@@ -40,7 +40,7 @@ pub struct Slot<D, W> {
     device: TicketMutex<D>,
     harness: W,
     alarm: Alarm,
-    /// How often the lock was not free.
+    /// Number of times that the lock was not free.
     #[cfg(test)]
     contended: core::sync::atomic::AtomicU32,
 }
@@ -78,7 +78,7 @@ impl<D: Device, W: Harness<D>> Slot<D, W> {
         self.contended.load(core::sync::atomic::Ordering::SeqCst)
     }
 
-    /// What carries its words outward.
+    /// Returns the harness, which carries its words outward.
     pub fn harness(&self) -> &W {
         &self.harness
     }
@@ -164,7 +164,7 @@ impl<D: MmioDevice, W: Harness<D>> MmioTarget for Slot<D, W> {
     }
 }
 
-/// What the CPU loop, a reset and the operator do with any slot.
+/// Operations of the CPU loop, a reset and the operator on any slot.
 pub trait AnySlot: Send + Sync {
     /// The name the board gave it.
     fn name(&self) -> &'static str;
@@ -184,7 +184,7 @@ pub trait AnySlot: Send + Sync {
     /// # Errors
     /// [`Rejected`]; nothing has changed then.
     fn restore(&self, version: u32, bytes: &[u8]) -> Result<(), Rejected>;
-    /// What an operator wants to see.
+    /// Writes what an operator wants to see.
     fn inspect(&self, page: &mut Page<'_>);
     /// The lines of its own that its interrupts go to, for the operator.
     fn lines(&self) -> Vec<u8>;

@@ -3,7 +3,7 @@
 use core::fmt;
 use device::{BadState, Persist, State, Unreadable};
 
-/// What is wrong with the saved state of a part of a VM.
+/// Error in the saved state of a part of a VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejected {
     /// A later version than this one wrote it.

@@ -30,7 +30,7 @@ pub trait PioTarget: Send + Sync {
     /// # Errors
     /// [`Refused`] when no register answers.
     fn write(&self, at: u16, width: Width, value: u32) -> Result<(), Refused>;
-    /// How many elements of a string may be moved at a time.
+    /// Returns how many elements of a string may be moved at a time.
     fn string_limit(&self) -> u64;
     /// Reads one port again and again until `into` is full, or until the device refuses. Returns how many bytes were read.
     fn read_many(&self, at: u16, width: Width, into: &mut [u8]) -> usize;
@@ -38,8 +38,8 @@ pub trait PioTarget: Send + Sync {
     fn write_many(&self, at: u16, width: Width, from: &[u8]) -> usize;
 }
 
-/// How many port accesses of one string instruction are done before the CPU's loop gets its turn, where each is an access by
-/// itself. Each may print a line: 2 us.
+/// Number of port accesses of one string instruction that are done before the CPU's loop gets its
+/// turn, where each is an access by itself. Each may print a line: 2 us.
 pub(crate) const FEW_ELEMENTS: u64 = 512;
 /// Likewise, where they are little more than copied.
 pub(crate) const MANY_ELEMENTS: u64 = 8192;

@@ -188,8 +188,8 @@ impl PioBus {
         })
     }
 
-    /// What a device that has no such width does not take, an ISA bus splits into bytes at
-    /// consecutive ports.
+    /// Reads bytes at consecutive ports, as an ISA bus splits an access that is too wide for the
+    /// device.
     fn read_bytes(&self, port: u16, width: Width) -> u32 {
         (0..u16::from(width.bytes())).fold(0, |value, at| {
             let byte = self.read(port.wrapping_add(at), Width::Byte);

@@ -15,7 +15,7 @@ use pci::{BarKind, BarWindow, Bdf, Function, Root};
 pub(crate) struct FunctionPlan {
     pub(crate) at: Bdf,
     pub(crate) function: Function,
-    /// What each of its BARs decodes.
+    /// Region that each of its BARs decodes.
     pub(crate) bars: Vec<(usize, Region)>,
     /// Its interrupt pin.
     pub(crate) intx: Option<Arc<IntxLine>>,

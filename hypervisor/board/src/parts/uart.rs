@@ -23,7 +23,7 @@ struct UartHarness {
     line: Line,
     /// None: the cable ends nowhere.
     end: Option<Arc<dyn SerialEnd>>,
-    /// Whether the guest is held back.
+    /// True if the guest is held back.
     is_held: AtomicBool,
 }
 
@@ -64,7 +64,8 @@ impl Harness<Uart16550> for UartHarness {
 /// The operator's end of a serial port; what is typed waits here until the guest takes it.
 pub struct SerialPort {
     slot: Arc<Slot<Uart16550, UartHarness>>,
-    /// What was typed and its guest had no room for yet. Lock order: this, then the slot.
+    /// Input that was typed and for which its guest had no room yet. Lock order: this, then the
+    /// slot.
     typed: Mutex<VecDeque<u8>>,
 }
 

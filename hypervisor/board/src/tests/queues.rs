@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use device::{BadState, Device, Page, Persist, PioDevice, Refused, State, Width};
 use serde::{Deserialize, Serialize};
 
-/// What configuration and queues both know.
+/// State that configuration and queues share.
 #[derive(Default)]
 struct Shared {
     is_ready: AtomicBool,
@@ -90,7 +90,7 @@ impl Persist for Configuration {
     }
 }
 
-/// What is saved of a queue. Its sharing is wiring.
+/// Saved state of a queue. Its sharing is wiring.
 #[derive(Serialize, Deserialize)]
 struct QueueState {
     count: u64,

@@ -4,7 +4,8 @@ use crate::entity::{Entity, Virtual};
 use crate::{MAX_TURN_NS, MAX_WEIGHT, MIN_LEAD_NS, RunQueue, SLICE_NS, Turn};
 
 impl RunQueue {
-    /// Who is next: one in a hurry, one with credit, the owner of the turn, or the one furthest behind, whose turn begins then.
+    /// Chooses the next vCPU: one in a hurry, one with credit, the owner of the turn, or the one
+    /// furthest behind, whose turn begins then.
     pub(crate) fn choose(&mut self, skipped: Option<usize>) -> Option<usize> {
         let hurried = self.candidates().find(|(_, entity)| entity.is_hurried);
         if let Some((vcpu, _)) = hurried {
@@ -43,7 +44,7 @@ impl RunQueue {
         Some(next)
     }
 
-    /// How long a turn of a vCPU is.
+    /// Returns the length of a vCPU's turn.
     fn slice_ns(&self, vcpu: usize) -> u64 {
         let heaviest = self.candidates().map(|(_, entity)| entity.share.weight());
         let heaviest = heaviest.max().unwrap_or(1);
@@ -53,7 +54,7 @@ impl RunQueue {
         }
     }
 
-    /// How long the one that was chosen runs before the queue is asked again.
+    /// Returns how long the vCPU that was chosen runs before the queue is asked again.
     pub(crate) fn run_ns(&self, vcpu: usize) -> u64 {
         let Some(Some(entity)) = self.entities.get(vcpu) else {
             return 0;
@@ -70,7 +71,8 @@ impl RunQueue {
             .map_or(ns, |quantum| ns.min(quantum))
     }
 
-    /// How long one that interrupts a turn runs until it has caught up with the turn's owner.
+    /// Returns how long a vCPU that interrupts a turn runs until it has caught up with the turn's
+    /// owner.
     fn credit_ns(&self, entity: &Entity) -> u64 {
         let owner = self
             .turn

@@ -5,18 +5,18 @@ use crate::{MAX_WEIGHT, MIN_SLICE_NS, SLICE_NS, Share};
 use alloc::sync::Arc;
 use time::Instant;
 
-/// How many times as heavy another one may be before slices become shorter.
+/// Ratio of another vCPU's weight to this one's above which slices become shorter.
 const NEAR_WEIGHTS: u64 = 4;
 
 /// Time on a vCPU's virtual clock: run time in ns, times [`MAX_WEIGHT`], divided by its weight.
 pub(crate) type Virtual = u128;
 
-/// How far the virtual clock moves in `ns` of run time.
+/// Returns how far the virtual clock moves in `ns` of run time.
 fn virtual_time(ns: u64, weight: u32) -> Virtual {
     Virtual::from(ns.saturating_mul(u64::from(MAX_WEIGHT)) / u64::from(weight.max(1)))
 }
 
-/// What it is doing.
+/// State of a vCPU in its queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Asleep,
@@ -37,7 +37,7 @@ pub(crate) struct Entity {
     /// Its VM's cap forbids it to run.
     pub(crate) is_held: bool,
     pub(crate) ready_since: Instant,
-    /// How long it was ready and did not run.
+    /// Time for which it was ready and did not run.
     pub(crate) waited_ns: u64,
 }
 
@@ -57,20 +57,22 @@ impl Entity {
         }
     }
 
-    /// How far its clock moves while it runs for `ns`.
+    /// Returns how far its clock moves while it runs for `ns`.
     pub(crate) fn virtual_time(&self, ns: u64) -> Virtual {
         virtual_time(ns, self.share.weight())
     }
 
-    /// How long its turns are where the heaviest weighs so much: a slice, or less where the weights are far apart, so that the heavy one
-    /// does not wait for so long that it takes seconds to make up for it. Not less at once: each change of turns costs something.
+    /// Returns how long its turns are where the heaviest vCPU has the weight `heaviest`: a slice,
+    /// or less where the weights are far apart, so that the heavy one does not wait for so long
+    /// that it takes seconds to make up for it. Not less at once: each change of turns costs
+    /// something.
     pub(crate) fn slice_ns(&self, heaviest: u32) -> u64 {
         let weight = u64::from(self.share.weight());
         let in_proportion = SLICE_NS * NEAR_WEIGHTS * weight / u64::from(heaviest.max(1));
         in_proportion.clamp(MIN_SLICE_NS, SLICE_NS)
     }
 
-    /// Whether it could run.
+    /// Returns whether it could run.
     pub(crate) fn is_candidate(&self) -> bool {
         self.state == State::Ready && (!self.is_held || self.is_hurried)
     }

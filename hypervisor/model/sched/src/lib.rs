@@ -39,16 +39,16 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use time::Instant;
 
-/// How long a vCPU runs while others of the same weight wait.
+/// Time for which a vCPU runs while others of the same weight wait.
 pub const SLICE_NS: u64 = 5_000_000;
 
-/// How long it runs at least, however small its weight.
+/// Shortest slice, however small the weight.
 const MIN_SLICE_NS: u64 = SLICE_NS / 10;
 
 /// After this the queue is asked again although nobody waits, so that run times are counted and changed shares are seen.
 const MAX_TURN_NS: u64 = 100_000_000;
 
-/// How far, in run time of its own, one that woke up must be behind to interrupt a turn.
+/// Lag, in run time of its own, that a vCPU that woke up must have to interrupt a turn.
 const MIN_LEAD_NS: u64 = 100_000;
 
 /// A slice that somebody has, from its begin to its end; those with credit run in between without ending it.
@@ -79,9 +79,10 @@ pub struct RunQueue {
     ready: Vec<usize>,
     turn: Option<Turn>,
     run: Option<Run>,
-    /// Who gave way and is not to be picked now if anybody else can be.
+    /// The vCPU that gave way and is not to be picked now if another one can be.
     skipped: Option<usize>,
-    /// Who came back last with more to do, and when: the time until the next pick is his too.
+    /// The vCPU that came back last with more to do, and when: the time until the next pick is
+    /// charged to it too.
     last: Option<(usize, Instant)>,
     /// Where the clock of the one furthest behind was; it never goes back.
     floor: Virtual,
@@ -241,19 +242,19 @@ impl RunQueue {
             .min()
     }
 
-    /// Whether somebody could run now beside the one that does.
+    /// Returns whether another vCPU could run now beside the one that does.
     #[must_use]
     pub fn is_contended(&self) -> bool {
         self.candidates().next().is_some()
     }
 
-    /// Whether a vCPU could run and does not.
+    /// Returns whether a vCPU could run and does not.
     #[must_use]
     pub fn is_waiting(&self, vcpu: usize) -> bool {
         self.is_in(vcpu, State::Ready)
     }
 
-    /// How long a vCPU was ready to run and did not, up to its last run: "steal time".
+    /// Returns how long a vCPU was ready to run and did not, up to its last run: "steal time".
     #[must_use]
     pub fn waited_ns(&self, vcpu: usize) -> u64 {
         match self.entities.get(vcpu) {

@@ -9,9 +9,10 @@ pub const DEFAULT_WEIGHT: u32 = 100;
 /// The largest weight.
 pub const MAX_WEIGHT: u32 = 10_000;
 
-/// How much unused allowance of a capped VM is kept for a burst, as the time in which it accrues.
+/// Unused allowance of a capped VM that is kept for a burst, as the time in which it accrues.
 const BURST_NS: u64 = 50_000_000;
-/// How long a capped VM runs at a time, as the time in which that accrues; bounded by a slice above and by this below.
+/// Time for which a capped VM runs at a time, as the time in which that accrues; bounded by a slice
+/// above and by this below.
 const QUANTUM_PERIOD_NS: u64 = 50_000_000;
 const MIN_QUANTUM_NS: u64 = 500_000;
 
@@ -62,7 +63,7 @@ impl Share {
         self.weight.store(weight, Ordering::Relaxed);
     }
 
-    /// What all vCPUs together may use at most, in percent of one CPU.
+    /// Returns the most that all vCPUs together may use, in percent of one CPU.
     #[must_use]
     pub fn cap(&self) -> Option<u32> {
         match self.cap_percent.load(Ordering::Relaxed) {
@@ -99,7 +100,7 @@ impl Share {
         self.paid_at_ns.fetch_add(costs_ns, Ordering::Relaxed);
     }
 
-    /// How long a vCPU runs at most before it is charged.
+    /// Returns the longest time for which a vCPU runs before it is charged.
     pub(crate) fn quantum_ns(&self) -> Option<u64> {
         let accrued = QUANTUM_PERIOD_NS.saturating_mul(self.cap()?.into()) / 100;
         Some(accrued.clamp(MIN_QUANTUM_NS, crate::SLICE_NS))

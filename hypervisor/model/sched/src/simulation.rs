@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use time::Instant;
 
-/// What a guest does.
+/// Behaviour of a guest.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Habit {
     /// Computes for ever.
@@ -21,7 +21,7 @@ pub(crate) enum Habit {
 pub(crate) struct Guest {
     pub(crate) habit: Habit,
     pub(crate) share: Arc<Share>,
-    /// What it ran.
+    /// Its run time.
     pub(crate) ran_ns: u64,
     /// The longest time from a wake-up to the first run.
     pub(crate) latency_ns: u64,
@@ -40,12 +40,12 @@ pub(crate) struct Cpu {
     pub(crate) guests: Vec<Guest>,
     pub(crate) now: Instant,
     pub(crate) idle_ns: u64,
-    /// How often another one ran than before.
+    /// Number of times that another one ran than before.
     pub(crate) switches: u64,
     last: Option<usize>,
 }
 
-/// What an interruption costs.
+/// Cost of an interruption.
 const EXIT_NS: u64 = 1_000;
 
 impl Cpu {

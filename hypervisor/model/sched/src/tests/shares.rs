@@ -9,7 +9,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
-/// What each of those that want all they can get has, when the others have what they want: in ns of `total_ns`.
+/// Returns the fair run time of guest `of`, which is always busy, after the other guests got what
+/// they want: in ns of `total_ns`.
 fn fair_share(cpu: &Cpu, of: usize, total_ns: u64) -> u64 {
     let busy = cpu
         .guests

@@ -90,7 +90,7 @@ pub struct RawExit {
 /// VM entry failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EntryRefused {
-    /// What the CPU said, in words.
+    /// Reason that the CPU gave, in words.
     pub reason: &'static str,
 }
 
@@ -124,7 +124,7 @@ pub struct PioOut {
     pub port: u16,
     /// Byte, word or doubleword.
     pub width: Width,
-    /// What was written, cut to `width`.
+    /// Value that was written, cut to `width`.
     pub value: u32,
     /// Length of the instruction.
     pub len: InsnLen,
@@ -157,7 +157,7 @@ pub struct PioString {
     pub width: Width,
     /// Which way.
     pub direction: PioDirection,
-    /// Whether REP was there; then rCX counts.
+    /// True if there is a REP prefix; then rCX counts.
     pub is_repeated: bool,
     /// Width of rCX, rSI and rDI: word, doubleword or quadword.
     pub address_width: Width,
@@ -182,7 +182,7 @@ impl PioString {
     }
 }
 
-/// How memory was touched.
+/// Kind of memory access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Data read.
@@ -196,7 +196,7 @@ pub enum Access {
 /// Bytes of the faulting instruction, where the CPU supplies them (SVM decode assists); else none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InsnBytes {
-    /// How many of `bytes` are valid, 0 to 15.
+    /// Number of valid `bytes`, 0 to 15.
     pub count: u8,
     /// The bytes.
     pub bytes: [u8; 15],
@@ -212,9 +212,9 @@ pub struct SlatFault {
     pub access: Access,
     /// The linear address, where the CPU tells.
     pub gva: Option<Gva>,
-    /// Whether the CPU was walking the guest's page tables, and not making the access itself.
+    /// True if the CPU was walking the guest's page tables, and not making the access itself.
     pub is_table_walk: bool,
-    /// Whether the access was part of delivering an event, which the backend has queued again.
+    /// True if the access was part of delivering an event, which the backend has queued again.
     pub is_delivery: bool,
     /// The instruction, where the CPU tells.
     pub insn: InsnBytes,

@@ -3,10 +3,12 @@
 use crate::Event;
 use serde::{Deserialize, Serialize};
 
-/// What is neither in [`ArchState`](crate::ArchState) nor in the vector state while the vCPU is between two entries.
+/// State of a vCPU between two entries that is neither in [`ArchState`](crate::ArchState) nor in
+/// the vector state (interruptibility, pending events).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HiddenState {
-    /// What waits for the next entry. Software interrupts never do here: their instruction is executed again.
+    /// Event that waits for the next entry. Software interrupts never do here: their instruction is
+    /// executed again.
     pub queued: Option<Event>,
     /// An NMI is being handled: the next one waits for IRET.
     pub is_nmi_blocked: bool,

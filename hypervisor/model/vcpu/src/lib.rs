@@ -33,7 +33,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 use x86::{Fault, Gpr, Rflags, Segment, SegmentRegister, Vector};
 
-/// What can be delivered to a guest through its IDT.
+/// Event that can be delivered to a guest through its IDT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// A maskable external interrupt.
@@ -90,7 +90,7 @@ pub trait Vcpu {
     /// One segment register.
     fn segment(&self, reg: SegmentRegister) -> Segment;
 
-    /// What walking the guest's page tables and decoding its code needs, and nothing more.
+    /// Returns what walking the guest's page tables and decoding its code needs, and nothing more.
     fn paging(&self) -> Paging;
 
     /// Segments, control registers, MSRs, everything: out as one group.
@@ -112,7 +112,7 @@ pub trait Vcpu {
     /// [`BadState`] for what the CPU would not take; nothing has changed then.
     fn set_vector_image(&mut self, image: &[u8], allowed: u64) -> Result<(), BadState>;
 
-    /// What neither [`Vcpu::save`] nor [`Vcpu::vector_image`] tells.
+    /// Returns the state that neither [`Vcpu::save`] nor [`Vcpu::vector_image`] tells.
     fn hidden(&self) -> HiddenState;
 
     /// Completes [`Vcpu::load`] with what [`Vcpu::hidden`] gave.
@@ -134,7 +134,7 @@ pub trait Vcpu {
     /// Replaces XCR0 with a value checked by the CPU model.
     fn set_xcr0(&mut self, value: u64);
 
-    /// What the guest's TSC is ahead of the host's, modulo 2^64.
+    /// Sets the guest's TSC minus the host's, modulo 2^64.
     fn set_tsc_offset(&mut self, offset: u64);
 
     /// CR8: the task priority class, 0 to 15.
@@ -146,8 +146,9 @@ pub trait Vcpu {
     /// Completes the exiting instruction: RIP moves, STI/MOV SS shadow ends, RFLAGS.TF is honoured.
     fn retire(&mut self, len: InsnLen);
 
-    /// Says whether [`Exit::Pause`] is wanted: from a guest that executes PAUSE so often that it must be spinning. What the guest
-    /// does meanwhile tells the backend by its CPU's pause filter, or by counting. Off at first.
+    /// Sets whether [`Exit::Pause`] is wanted: from a guest that executes PAUSE so often that it
+    /// must be spinning. What the guest does meanwhile tells the backend by its CPU's pause filter,
+    /// or by counting. Off at first.
     fn set_pause_exits(&mut self, is_wanted: bool);
 
     /// Drops what the CPU remembers of the guest's own page tables, before the next entry.
@@ -168,10 +169,11 @@ pub trait Vcpu {
         self.inject(Event::Exception(fault)).is_ok()
     }
 
-    /// Whether an event waits for the next entry.
+    /// Returns whether an event waits for the next entry.
     fn has_queued_event(&self) -> bool;
 
-    /// Whether [`Vcpu::inject`] would take an interrupt now: nothing queued, RFLAGS.IF set, no shadow. CR8 is not looked at.
+    /// Returns whether [`Vcpu::inject`] would take an interrupt now: nothing queued, RFLAGS.IF set,
+    /// no shadow. CR8 is not looked at.
     fn accepts_interrupt(&self) -> bool;
 
     /// Asks for [`Exit::InterruptWindow`] as soon as the guest could take an interrupt of this vector's priority class:

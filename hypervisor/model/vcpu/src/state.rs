@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use x86::{Attributes, Cr0, DescriptorTable, Rflags, Segment, SegmentRegister, Vector};
 
-/// What a vCPU is doing.
+/// Activity state of a vCPU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Activity {
     /// Executing instructions.
@@ -142,8 +142,9 @@ impl ArchState {
         }
     }
 
-    /// What INIT leaves: as reset, but XCR0, PAT, the syscall MSRs and the cache bits of CR0 stay, and the vCPU waits for
-    /// SIPI. (Intel SDM vol. 3A 10.1.1, table 10-1; MSRs: "INIT: unchanged")
+    /// Puts the vCPU into its state after INIT: as reset, but XCR0, PAT, the syscall MSRs and the
+    /// cache bits of CR0 stay, and the vCPU waits for SIPI. (Intel SDM vol. 3A 10.1.1, table 10-1;
+    /// MSRs: "INIT: unchanged")
     pub fn after_init(&mut self) {
         let before = self.clone();
         let cache = (Cr0::CACHE_DISABLE | Cr0::NOT_WRITE_THROUGH).bits();
@@ -166,7 +167,8 @@ impl ArchState {
         };
     }
 
-    /// What a start-up IPI does to a vCPU that waits for it: real mode at `vector` << 12. (Intel SDM vol. 3A 9.4.4.2)
+    /// Applies a start-up IPI to a vCPU that waits for it: real mode at `vector` << 12. (Intel SDM
+    /// vol. 3A 9.4.4.2)
     pub fn after_sipi(&mut self, vector: Vector) {
         let cs = SegmentRegister::Cs.of_mut(&mut self.segment);
         cs.selector = u16::from(vector.0) << 8;
@@ -181,7 +183,7 @@ const CR0_RESET: u64 = 0x6000_0010;
 /// RFLAGS after reset: bit 1 reads as one.
 const RFLAGS_RESET: u64 = 0x2;
 
-/// What walking page tables and decoding code needs.
+/// State that walking page tables and decoding code needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names are the architecture's")]
 pub struct Paging {
@@ -197,7 +199,7 @@ pub struct Paging {
 }
 
 impl Paging {
-    /// Whether CS holds 64-bit code: long mode active and CS.L.
+    /// Returns whether CS holds 64-bit code: long mode active and CS.L.
     #[must_use]
     pub fn is_64_bit(&self) -> bool {
         self.efer & x86::Efer::LONG_MODE_ACTIVE.bits() != 0 && self.cs.attributes.is_long()

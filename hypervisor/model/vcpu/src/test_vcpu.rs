@@ -17,7 +17,7 @@ use x86::{Gpr, Rflags, Segment, SegmentRegister, Vector};
 pub struct TestVcpu {
     /// The registers.
     pub state: ArchState,
-    /// What `run` returns, in this order; [`Exit::Shutdown`] when there is nothing left.
+    /// Exits that `run` returns, in this order; [`Exit::Shutdown`] when there is nothing left.
     pub exits: VecDeque<Exit>,
     /// The event for the next entry.
     pub queued: Option<Event>,
@@ -25,21 +25,21 @@ pub struct TestVcpu {
     pub delivered: Vec<Event>,
     /// The vector an interrupt window was asked for.
     pub interrupt_window: Option<Vector>,
-    /// Whether an NMI window was asked for.
+    /// True if an NMI window was asked for.
     pub nmi_window: bool,
-    /// What `set_tsc_offset` was told.
+    /// Value that `set_tsc_offset` was given.
     pub tsc_offset: u64,
-    /// Whether exits of PAUSE are wanted.
+    /// True if exits of PAUSE are wanted.
     pub pause_exits: bool,
-    /// How often `flush_translations` was called.
+    /// Number of calls to `flush_translations`.
     pub flushes: u64,
-    /// How many instructions were retired.
+    /// Number of instructions that were retired.
     pub retired: u64,
-    /// How often `run` was called.
+    /// Number of calls to `run`.
     pub entries: u64,
     /// x87, SSE, AVX…: four bytes.
     pub vector: [u8; 4],
-    /// Whether an NMI is being handled.
+    /// True if an NMI is being handled.
     pub is_nmi_blocked: bool,
     /// Dropped with the vCPU, so that a test can tell how many are left.
     pub witness: Option<Arc<()>>,

@@ -17,11 +17,11 @@ pub struct Dynamic {
     pub cr4: u64,
     /// XCR0.
     pub xcr0: u64,
-    /// Whether IA32_APIC_BASE has the APIC enabled.
+    /// True if IA32_APIC_BASE has the APIC enabled.
     pub is_apic_enabled: bool,
 }
 
-/// What of [`Dynamic`] goes into an answer.
+/// Part of [`Dynamic`] that goes into an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Patch {
     None,
@@ -137,7 +137,8 @@ impl Leaves {
         }
     }
 
-    /// What does not follow the vCPU's state; zeros where there is nothing.
+    /// Returns the part of the answer that does not depend on the vCPU's state; zeros where there
+    /// is nothing.
     pub(crate) fn fixed(&self, leaf: u32, subleaf: u32) -> CpuidResult {
         self.find(leaf, subleaf)
             .map_or(CpuidResult::default(), |row| row.result)
@@ -181,7 +182,7 @@ impl Leaves {
 }
 
 impl CpuModel {
-    /// What CPUID answers. `state` is asked only where the answer follows it.
+    /// Returns the answer to CPUID. `state` is called only where the answer depends on it.
     #[must_use]
     #[inline]
     pub fn cpuid(&self, leaf: u32, subleaf: u32, state: impl FnOnce() -> Dynamic) -> CpuidResult {

@@ -225,7 +225,7 @@ pub const KVM_EAX: &[Feature] = &[
     always(24, "CLOCKSOURCE_STABLE"),
 ];
 
-/// What of `host` passes `list`.
+/// Returns the bits of `host` that pass `list`.
 #[must_use]
 pub fn filter(host: u32, list: &[Feature], offers_pcid: bool) -> u32 {
     list.iter().fold(0, |bits, feature| {

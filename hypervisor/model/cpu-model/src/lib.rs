@@ -52,10 +52,10 @@ impl Vendor {
     }
 }
 
-/// What a VM's CPUs are to be.
+/// Configuration of a VM's CPUs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CpuPlan {
-    /// How many: cores of one package, with APIC ids from 0 up.
+    /// Number of vCPUs: cores of one package, with APIC ids from 0 up.
     pub vcpus: u32,
     /// TSC frequency in kHz.
     pub tsc_khz: u64,
@@ -63,7 +63,7 @@ pub struct CpuPlan {
     pub apic_timer_khz: u32,
     /// Physical-address bits at most; what the physical CPU has, if that is less.
     pub physical_bits: u8,
-    /// Whether PCID and INVPCID may be offered.
+    /// True if PCID and INVPCID may be offered.
     pub offers_pcid: bool,
 }
 

@@ -26,7 +26,7 @@ pub enum KvmMsr {
     StealTime,
 }
 
-/// Who answers RDMSR.
+/// Source of the answer to RDMSR.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MsrRead {
     /// This value.
@@ -47,7 +47,7 @@ pub enum MsrRead {
     Kvm(KvmMsr),
 }
 
-/// What WRMSR asks for. Values have been checked as far as the CPU model knows.
+/// Effect that WRMSR asks for. Values have been checked as far as the CPU model knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MsrWrite {
     /// Nothing more: it is stored, or without effect.
@@ -166,7 +166,8 @@ impl CpuModel {
         }
     }
 
-    /// Whether `file` has a value that was written for each MSR of this model that stores one.
+    /// Returns whether `file` has, for each MSR of this model that stores a value, one that can
+    /// have been written.
     pub(crate) fn has_good_values(&self, file: &MsrFile) -> bool {
         let is_good = |entry: &Entry, index: u32, check: Check| {
             let slot = entry.slot + (index - entry.first) as usize;
@@ -193,7 +194,7 @@ impl CpuModel {
             })
     }
 
-    /// Who answers RDMSR of `index`.
+    /// Returns the source of the answer to RDMSR of `index`.
     #[must_use]
     #[inline]
     pub fn read_msr(&self, file: &MsrFile, index: u32) -> MsrRead {
@@ -221,7 +222,8 @@ impl CpuModel {
         }
     }
 
-    /// What WRMSR of `value` to `index` asks for. `paging` is asked only where CR0 and the old EFER matter.
+    /// Returns what WRMSR of `value` to `index` asks for. `paging` is called only where CR0 and the
+    /// old EFER matter.
     #[must_use]
     #[inline]
     pub fn write_msr(
@@ -285,7 +287,7 @@ impl CpuModel {
     }
 }
 
-/// Whether an MSR that the backend holds takes this value; not for EFER.
+/// Returns whether an MSR that the backend holds takes this value; not for EFER.
 pub(crate) fn takes(guest: GuestMsr, value: u64) -> bool {
     check::guest(guest, value)
 }
@@ -305,7 +307,7 @@ fn guest(index: u32) -> Option<GuestMsr> {
 
 #[cfg(test)]
 impl CpuModel {
-    /// Whether the table is in order, without overlaps: the search relies on it.
+    /// Returns whether the table is in order, without overlaps: the search relies on it.
     pub(crate) fn msrs_are_sorted(&self) -> bool {
         let entries = &self.msrs.entries;
         entries.iter().all(|e| e.first <= e.last) && entries.is_sorted_by(|a, b| a.last < b.first)

@@ -99,7 +99,7 @@ impl CpuModel {
         Ok(())
     }
 
-    /// Whether `file` is of a CPU of this model.
+    /// Returns whether `file` is of a CPU of this model.
     #[must_use]
     pub fn fits(&self, file: &MsrFile) -> bool {
         self.has_good_values(file)

@@ -6,7 +6,7 @@ use x86::{CpuidResult, Xcr0};
 /// Legacy region and header.
 const BASE_BYTES: u32 = 576;
 
-/// What may be in the guest's XSAVE area, and where the CPU puts it.
+/// Components that may be in the guest's XSAVE area, and where the CPU puts them.
 #[derive(Clone, Debug)]
 pub(crate) struct Components {
     allowed: u64,

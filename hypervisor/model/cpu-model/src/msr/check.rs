@@ -3,7 +3,7 @@
 use vcpu::GuestMsr;
 use x86::msr;
 
-/// What is checked when a stored MSR is written.
+/// Check that is made when a stored MSR is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Check {
     /// Only these bits may be set.
@@ -53,7 +53,7 @@ pub(super) fn is_canonical(value: u64) -> bool {
 /// DEBUGCTL: single steps at branches. Last-branch records are not offered.
 const DEBUGCTL_BTF: u64 = 1 << 1;
 
-/// Whether an MSR that the backend holds takes this value. EFER has its own rule.
+/// Returns whether an MSR that the backend holds takes this value. EFER has its own rule.
 pub(super) fn guest(guest: GuestMsr, value: u64) -> bool {
     match guest {
         GuestMsr::Efer => false,

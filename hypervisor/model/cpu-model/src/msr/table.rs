@@ -16,7 +16,7 @@ pub(super) struct MsrRow {
     pub(super) rule: Rule,
 }
 
-/// What becomes of accesses.
+/// Treatment of accesses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rule {
     /// The backend holds it.
@@ -137,7 +137,8 @@ const MTRRCAP: u64 = 1 << 10 | 1 << 8 | VARIABLE_MTRRS as u64;
 
 /// Fast strings on; branch trace storage and PEBS unavailable.
 const MISC_ENABLE_RESET: u64 = 1 << 0 | 1 << 11 | 1 << 12;
-/// What Linux, BSD and firmware switch there: thermal control, performance states, MONITOR, CPUID limit, xTPR, NX.
+/// Bits of IA32_MISC_ENABLE that Linux, BSD and firmware switch: thermal control, performance
+/// states, MONITOR, CPUID limit, xTPR, NX.
 const MISC_ENABLE_BITS: u64 =
     MISC_ENABLE_RESET | 1 << 3 | 1 << 16 | 1 << 18 | 1 << 22 | 1 << 23 | 1 << 34;
 /// Locked with VMX off.
@@ -154,7 +155,7 @@ const DE_CFG_LFENCE: u64 = 1 << 1;
 /// SVM is disabled, and that is locked.
 const VM_CR_DISABLED: u64 = 1 << 4 | 1 << 3;
 
-/// What exists. x2APIC's range is answered before this is looked at.
+/// The MSRs that exist. x2APIC's range is answered before this is looked at.
 pub(super) const TABLE: &[MsrRow] = &[
     one(msr::IA32_TSC, Rule::Tsc),
     intel(0x17, Rule::ReadOnly(0)), // IA32_PLATFORM_ID: Linux's microcode code reads it unguarded
@@ -235,7 +236,8 @@ pub(super) const TABLE: &[MsrRow] = &[
     amd(msr::AMD_DE_CFG, Rule::Constant(DE_CFG_LFENCE)),
 ];
 
-/// What firmware leaves in an MTRR: enabled, write-back by default; the first MiB as on a PC.
+/// Returns what firmware leaves in an MTRR: enabled, write-back by default; the first MiB as on a
+/// PC.
 pub(super) fn mtrr_as_firmware(index: u32) -> Option<u64> {
     const WRITE_BACK: u64 = 0x0606_0606_0606_0606;
     const WRITE_PROTECT: u64 = 0x0505_0505_0505_0505;

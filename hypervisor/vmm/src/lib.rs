@@ -1,4 +1,4 @@
-//! How virtual machines run: exits, vCPUs, the CPU loop, start, saved state.
+//! Runs virtual machines: exits, vCPUs, the CPU loop, start, saved state.
 //!
 //! Knows no hardware: everything is generic over [`host::Host`]. Read [`exit`](self) first (`exit/mod.rs`): one line per exit.
 #![no_std]

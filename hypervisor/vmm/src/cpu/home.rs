@@ -73,7 +73,7 @@ impl<H: Host> Home<H> {
             HostVector::Alarm => {}
             // Whoever kicked left mail for the vCPU that ran, which is looked at before each entry, or rang before.
             HostVector::Kick => {}
-            // Its handler has run, and has rung whoever works on it.
+            // Its handler has run, and has rung the CPU that works on it.
             HostVector::Device(_) => {}
         }
     }
@@ -348,7 +348,8 @@ impl<H: Host> Home<H> {
             .map(|(_, resident)| resident.vcpu.id)
     }
 
-    /// Lets another vCPU of the same VM run instead of this one, if one waits that is meant; else anybody.
+    /// Lets another vCPU of the same VM run instead of this one, if one waits that is meant; else
+    /// any other.
     fn yield_turn(&mut self, number: usize, now: Instant, is_meant: impl Fn(usize) -> bool) {
         let residents = &self.residents;
         let resident = |number: usize| residents.get(number)?.as_ref();

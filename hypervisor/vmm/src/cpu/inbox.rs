@@ -1,4 +1,4 @@
-//! How vCPUs come to a physical CPU, and how it hears that some are to go.
+//! Inbox of a physical CPU: how vCPUs come to it, and how it hears that some are to go.
 
 use crate::cpu::load::Load;
 use crate::vcpu::stats::Stats;

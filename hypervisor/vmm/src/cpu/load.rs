@@ -1,9 +1,10 @@
-//! How much of its time a physical CPU idles: written by that CPU, read by anybody.
+//! Idle time of a physical CPU: written by that CPU, read by any.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use time::Instant;
 
-/// One word, so that who reads it while an idle time begins or ends never counts it twice or not at all.
+/// One word, so that a reader, while an idle time begins or ends, never counts it twice or not at
+/// all.
 #[derive(Debug, Default)]
 pub(crate) struct Load(AtomicU64);
 

@@ -1,4 +1,4 @@
-//! What a physical CPU does for the rest of its life.
+//! Physical CPUs: what each does for the rest of its life.
 
 pub(crate) mod home;
 pub(crate) mod inbox;

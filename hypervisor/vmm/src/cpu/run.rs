@@ -1,4 +1,4 @@
-//! What a physical CPU does for the rest of its life.
+//! Main loop of a physical CPU: what it does for the rest of its life.
 
 use crate::cpu::home::Home;
 use host::Host;
@@ -56,11 +56,12 @@ pub(crate) fn round<H: Host>(
     match home.pick(now) {
         Some(number) => {
             let until = earliest(home.next_event(now), next_chore);
-            // However many timers of sleeping guests are due, whoever runs gets somewhere.
+            // However many timers of sleeping guests are due, the vCPU that runs makes progress.
             let until = until.map(|at| at.max(now.after_ns(MIN_TURN_NS)));
             home.step(cpu, number, until);
         }
-        // `fire` and `keep` ring the bell of this CPU for the vCPUs they wake, and nobody kicks a CPU for its own ring.
+        // `fire` and `keep` ring the bell of this CPU for the vCPUs they wake, and no CPU is kicked
+        // for its own ring.
         None if home.is_called() => {}
         None => {
             host.set_alarm(cpu, earliest(home.next_event(now), next_chore));

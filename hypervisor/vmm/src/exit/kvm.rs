@@ -44,7 +44,7 @@ impl<H: Host> VirtualCpu<H> {
             .map(|register| self.backend.gpr(register) & mask);
         match number {
             KICK_CPU => {
-                // Who is not there needs no kick.
+                // A vCPU that is not there needs no kick.
                 if let Some((_, mailbox)) = self.target(b) {
                     mailbox.send(Mail::KICK);
                 }

@@ -1,4 +1,4 @@
-//! What every exit means: one line each. Start reading here.
+//! Exits: one line for the meaning of each. Start reading here.
 
 mod bios_calls;
 pub(crate) mod kvm;
@@ -139,8 +139,9 @@ impl<H: Host> VirtualCpu<H> {
         Next::Resume
     }
 
-    /// The guest spins. If another vCPU of its VM waits for this CPU, that is probably who it waits for; else the one it waits for
-    /// may be running elsewhere and done soon, so this one goes on for a while before it leaves the CPU to others.
+    /// The guest spins. If another vCPU of its VM waits for this CPU, that is probably the one it
+    /// waits for; else the one it waits for may be running elsewhere and done soon, so this one
+    /// goes on for a while before it leaves the CPU to others.
     fn pause(&mut self, pause: Pause) -> Next {
         pause.answer(&mut self.backend);
         self.spins += 1;
@@ -158,7 +159,7 @@ impl<H: Host> VirtualCpu<H> {
         Next::Resume
     }
 
-    /// The CPU does not take the state: our mistake, unless somebody else made it.
+    /// The CPU does not take the state: our mistake, unless it comes from a saved state.
     fn refused(&mut self, why: &'static str) -> Next {
         if self.is_unproven() {
             self.stop(StopReason::BadSavedState { why })

@@ -26,7 +26,7 @@ const MAGIC: [u8; 8] = *b"CAISSON\0";
 const OLD_FORM: u32 = 1;
 /// This form.
 const FORM: u32 = 2;
-/// No section is longer: who reads one need not be ready for more.
+/// No section is longer: a reader need not be ready for more.
 pub(crate) const MAX_SECTION_BYTES: u64 = 1 << 20;
 /// The name of the last section.
 pub(crate) const END: &str = "end";

@@ -47,7 +47,7 @@ impl<H: Host> Saving<H> {
     /// # Errors
     /// [`NotPaused`].
     pub(crate) fn new(vm: Arc<Vm<H>>) -> Result<Self, NotPaused> {
-        // Before the state is taken: who goes on and pauses again meanwhile is found out.
+        // Before the state is taken: a VM that is resumed and pauses again meanwhile is found out.
         let stretch = vm.lifecycle().run_epoch();
         Ok(Self {
             stretch,

@@ -1,4 +1,4 @@
-//! What is saved of a vCPU.
+//! Saved state of a vCPU.
 
 use crate::vcpu::VirtualCpu;
 use crate::vcpu::local::SavedLocal;

@@ -199,7 +199,8 @@ impl TestMachine {
         }
     }
 
-    /// Time passes, and the CPUs go round twice: once to see what is due, once for who woke up.
+    /// Time passes, and the CPUs go round twice: once to see what is due, once for the vCPUs that
+    /// woke up.
     pub fn pass_ns(&mut self, ns: u64) {
         self.host.pass_ns(ns);
         self.turns();

@@ -148,7 +148,7 @@ fn text_appears_and_scrolls() {
     call(&mut test_machine, 0x10, 0x0e0a);
     assert!(row(&test_machine, 0).starts_with(b"there "));
     assert_eq!(row(&test_machine, 24), [b' '; 80]);
-    // What it types is on the serial port too, for who has no view of the screen.
+    // What it types is on the serial port too, for an operator with no view of the screen.
     let said = test_machine.host.text();
     assert!(said.contains("Hi\r\nthere"), "{said:?}");
 }

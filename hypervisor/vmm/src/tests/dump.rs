@@ -1,4 +1,4 @@
-//! What the log says of a vCPU that cannot go on.
+//! Log lines about a vCPU that cannot go on.
 
 use crate::test_host::{TestMachine, spec};
 use board::VmState;

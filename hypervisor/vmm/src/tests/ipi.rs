@@ -69,7 +69,7 @@ fn message(delivery: Delivery, destination: u32) -> ApicMessage {
     }
 }
 
-/// Takes the vectors that wait for each vCPU, and returns their numbers.
+/// Takes the vectors that wait for each vCPU, and returns how many there were.
 fn taken(cpus: &Cpus) -> Vec<usize> {
     let count = |mailbox: &Arc<Mailbox>| {
         let mut count = 0;
@@ -179,7 +179,7 @@ fn a_storm_to_vcpus_that_wait_for_their_turn_disturbs_their_cpu_once() {
         shorthand: Shorthand::All,
         message: message(Delivery::Fixed, 0),
     };
-    // The neighbour on that CPU runs on; nobody there has looked yet.
+    // The neighbour on that CPU runs on; that CPU has not looked for mail yet.
     for _ in 0..1_000 {
         cpus.send(0, &storm);
     }

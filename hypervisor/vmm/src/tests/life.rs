@@ -1,4 +1,4 @@
-//! How VMs end, begin again and share a CPU.
+//! Life of VMs: they end, begin again and share a CPU.
 
 use crate::test_host::{TestMachine, cpuid, hlt, out, out_wide, spec, write_msr};
 use board::{StopReason, VmState};

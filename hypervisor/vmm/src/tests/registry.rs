@@ -1,4 +1,4 @@
-//! How VMs come and go while others run.
+//! Registry: VMs come and go while others run.
 
 use crate::registry::{CreateError, DestroyError};
 use crate::test_host::LEFTOVER;

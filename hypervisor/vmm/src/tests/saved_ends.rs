@@ -1,4 +1,4 @@
-//! How a VM ends whose state was restored.
+//! Ends of VMs whose state was restored.
 
 use crate::test_host::TestMachine;
 use alloc::sync::Arc;

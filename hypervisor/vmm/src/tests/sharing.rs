@@ -1,4 +1,4 @@
-//! How VMs share CPUs: weights, caps, who gives way to whom, and what disturbs whom.
+//! Sharing of CPUs among VMs: weights, caps, which vCPU yields to which, and what disturbs others.
 
 use crate::test_host::CPU;
 use crate::test_host::{TestMachine, hlt, out, spec};
@@ -32,7 +32,7 @@ impl TestMachine {
         core::array::from_fn(|vm| after[vm] - before[vm])
     }
 
-    /// A turn of the first CPU in which whoever runs does so for `ns`.
+    /// A turn of the first CPU in which the vCPU that runs does so for `ns`.
     fn run_one_turn_of(&mut self, ns: u64) {
         self.host.pass_in_guest_ns(ns);
         self.turn(0);
@@ -112,7 +112,7 @@ fn one_that_spins_makes_way_for_its_sibling_and_not_for_another_vm() {
     let mut test_machine = TestMachine::with(1, [spec("smp", 2), spec("busy", 1)]);
     test_machine.start_second();
     test_machine.ran::<2>(50);
-    // The first vCPU spins whenever it runs; nobody else does.
+    // The first vCPU spins whenever it runs; no other one does.
     let before = [(0, 0), (0, 1), (1, 0)].map(|(vm, id)| test_machine.vm(vm).stats()[id].run_ns());
     for _ in 0..3_000 {
         let exits = &mut test_machine.vcpu(0, 0).backend.exits;

@@ -60,7 +60,7 @@ fn kvms_clock_is_written_where_the_guest_says_and_again_when_its_tsc_moves() {
     };
     assert_eq!(record(&test_machine), (2, 7_000, 7_000, 1));
     test_machine.write_msr(msr::IA32_TSC, 1_000_000);
-    // Another version: who read the old record in part sees it.
+    // Another version: a guest that read the old record in part sees it.
     assert_eq!(record(&test_machine), (4, 1_000_000, 7_000, 1));
     assert_eq!(test_machine.read(msr::KVM_SYSTEM_TIME_NEW), 0x5001);
 }

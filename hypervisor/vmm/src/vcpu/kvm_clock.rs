@@ -10,8 +10,7 @@ use time::Clock;
 /// The flag that says the TSC is the same on all vCPUs.
 const TSC_STABLE: u8 = 1;
 
-/// Returns the shift and multiplier that turn a TSC difference into time: `ns = (ticks << shift) *
-/// multiplier >> 32`.
+/// Returns shift and multiplier for a TSC difference: `ns = (ticks << shift) * multiplier >> 32`.
 fn scale(khz: u64) -> (i8, u32) {
     // Bring ns per tick into [0.5, 1) so that the multiplier uses all of its 32 bits.
     let mut shift = 0i8;

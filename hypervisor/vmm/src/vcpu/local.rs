@@ -1,4 +1,5 @@
-//! What belongs to one vCPU and nobody else touches: its local APIC, its MSRs, its paravirtual clock.
+//! Private devices of one vCPU, which nothing else touches: its local APIC, its MSRs, its
+//! paravirtual clock.
 
 use crate::vcpu::kvm_steal::{SavedSteal, StealTime};
 use crate::vcpu::stats::Waiting;

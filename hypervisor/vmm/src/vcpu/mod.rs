@@ -33,7 +33,7 @@ pub(crate) enum Next {
     HostInterrupt,
     /// Round the loop; the vCPU keeps its turn.
     Yield,
-    /// Round the loop; somebody else first.
+    /// Round the loop; another vCPU first.
     YieldTurn,
     /// Round the loop; the vCPU of the same VM with this number first, if it waits for this CPU.
     YieldTurnTo(usize),
@@ -126,7 +126,7 @@ impl<H: Host> VirtualCpu<H> {
         &self.mailbox
     }
 
-    /// When it wants to run although nobody else wants it to.
+    /// Returns when it wants to run by itself, without mail.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let at = self.local.apic.deadline()?;
         Some(board::to_host(at, self.local.behind_ns))
@@ -186,7 +186,7 @@ impl<H: Host> VirtualCpu<H> {
         }
     }
 
-    /// Runs the guest until somebody else has to do something.
+    /// Runs the guest until the loop or another vCPU has to do something.
     ///
     /// `until` is when this CPU has to be back in its loop for others; the vCPU's own timer is added here.
     pub(crate) fn step(&mut self, cpu: &mut H::Cpu, until: Option<Instant>) -> Next {
@@ -246,8 +246,9 @@ impl<H: Host> VirtualCpu<H> {
         next
     }
 
-    /// Takes the physical interrupts that ended the guest. Returns whether nobody else has to do something: most often it was this
-    /// vCPU's own timer, or a kick for its mail, and the way round the loop costs more than all the rest.
+    /// Takes the physical interrupts that ended the guest. Returns whether neither the loop nor
+    /// another vCPU has to do something: most often it was this vCPU's own timer, or a kick for its
+    /// mail, and the way round the loop costs more than all the rest.
     fn stays_after_interrupt(&mut self, cpu: &mut H::Cpu, until: Option<Instant>) -> bool {
         let mut has_come = false;
         while let Some(vector) = self.host.next_interrupt(cpu) {
@@ -306,7 +307,8 @@ impl<H: Host> VirtualCpu<H> {
         mail.contains(Mail::PAUSE).then_some(Next::Hold)
     }
 
-    /// Ends a halt if another vCPU kicked this one since the last: KVM's way of waking who waits for a lock.
+    /// Ends a halt if another vCPU kicked this one since the last: KVM's way of waking a vCPU that
+    /// waits for a lock.
     fn take_kick(&mut self) -> bool {
         let is_woken = self.activity == Activity::Halted && core::mem::take(&mut self.was_kicked);
         if is_woken {

@@ -1,4 +1,4 @@
-//! What a vCPU is when its VM begins, and after INIT.
+//! State of a vCPU when its VM begins, and after INIT.
 
 use crate::vcpu::VirtualCpu;
 use crate::vcpu::local::Local;

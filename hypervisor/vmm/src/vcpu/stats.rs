@@ -1,4 +1,4 @@
-//! What a vCPU did, counted by itself and read by anybody.
+//! Statistics of a vCPU, counted by itself and read by any CPU.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use vcpu::{Exit, RawExit};

@@ -1,4 +1,4 @@
-//! What the operator orders a VM to do.
+//! Orders of the operator to a VM.
 
 use crate::vm::Vm;
 use board::VmState;

@@ -1,4 +1,4 @@
-//! How a VM is started, by the operator or by its home, and what follows when it ends.
+//! Start of a VM, by the operator or by its home, and what follows when it ends.
 
 use crate::vm::Vm;
 use alloc::string::String;

@@ -1,4 +1,5 @@
-//! What has to be done to a VM's RAM before it can run, a piece at a time, so that it delays nobody else on its CPU for long.
+//! Work on a VM's RAM before it can run, a piece at a time, so that it does not delay others on its
+//! CPU for long.
 
 use crate::saved::ram::{self, MAX_CHUNK_BYTES};
 use crate::saved::stream::{Gone, Intake, Source};

@@ -1,4 +1,4 @@
-//! How anybody gets the attention of a physical CPU's loop.
+//! The bell of a physical CPU: a way to get the attention of its loop.
 
 use crate::services::Services;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -43,10 +43,10 @@ impl Bell {
         self.services.this_cpu() == self.cpu
     }
 
-    /// Makes the CPU go round its loop, out of the guest or out of idling, and look at everything: who came, who left, when
-    /// devices want to be advanced.
+    /// Makes the CPU go round its loop, out of the guest or out of idling, and look at everything:
+    /// which vCPUs came or left, when devices want to be advanced.
     pub fn ring(&self) {
-        // First, so that whoever takes the ring sees it.
+        // First, so that the one that takes the ring sees it.
         self.has_news.store(true, Ordering::SeqCst);
         self.ring_for_mail();
     }
@@ -75,8 +75,8 @@ impl Bell {
         }
     }
 
-    /// The listener is about to read the deadlines of its devices: whoever moves one from now on is to ring. Returns whether one
-    /// that rang is the reason. The listener only.
+    /// The listener is about to read the deadlines of its devices: from now on, moving one requires
+    /// a ring. Returns whether one that rang is the reason. The listener only.
     pub fn begin_scan(&self) -> bool {
         self.scans_at.set(None);
         self.is_rung_by_device.swap(false, Ordering::SeqCst)
@@ -87,7 +87,8 @@ impl Bell {
         self.scans_at.set(at);
     }
 
-    /// It read them, and reads them again so soon that nobody need ring before that. The listener only.
+    /// It read them, and reads them again so soon that no ring is needed before that. The listener
+    /// only.
     pub fn will_scan_soon(&self) {
         self.scans_at.set(Some(Instant::default()));
     }

@@ -27,7 +27,7 @@ impl EmptyPorts {
             && self.is_first(port)
     }
 
-    /// Reports `port`; returns whether nobody did before.
+    /// Reports `port`; returns whether it was not reported before.
     #[cold]
     fn is_first(&self, port: u16) -> bool {
         let bit = 1 << (port & 63);

@@ -1,4 +1,4 @@
-//! Far ends: who is at the other side of a cable that leaves the board.
+//! Far ends: the other side of each cable that leaves the board.
 
 use alloc::sync::Arc;
 use chipset::GuestEvent;

@@ -1,4 +1,4 @@
-//! How an interrupt travels: wire → PIC and IOAPIC → message → mailbox of the vCPUs it names.
+//! Path of an interrupt: wire → PIC and IOAPIC → message → mailbox of the vCPUs it names.
 
 use crate::mailbox::{Mail, Mailbox};
 use crate::slot::{Harness, Slot};

@@ -1,4 +1,4 @@
-//! What a virtual machine is made of: buses, lines, devices on their wires, mailboxes, its life.
+//! Parts of a virtual machine: buses, lines, devices on their wires, mailboxes, its life.
 //!
 //! A device model is a value (`model/device`); here it sits in a [`Slot`] behind its lock, on its
 //! wires. A [`Board`] is a list of parts (`board.rs`); each part is one file of `parts`.

@@ -1,4 +1,4 @@
-//! How a VM ends and begins again, pauses and goes on.
+//! Lifecycle of a VM: it ends and begins again, pauses and resumes.
 //!
 //! Anybody may order it to end; every vCPU parks at its next exit, and the last one to do so carries the order out. A pause goes the
 //! same way, but the vCPUs keep what they are; with the last one the VM's clock stops. An order to end finds them there as well.
@@ -203,7 +203,8 @@ impl Lifecycle {
     ///
     /// The first order counts; only the operator's replaces another one that is not carried out yet.
     pub fn order(&self, reason: StopReason, then: After) -> bool {
-        // Held until all mail is sent: who finds the VM halting has the order in its own mail, and runs no guest any more.
+        // Held until all mail is sent: a vCPU that finds the VM halting has the order in its own
+        // mail, and runs no guest any more.
         let mut orders = self.orders.lock();
         match self.state() {
             VmState::Running | VmState::Pausing | VmState::Paused => {

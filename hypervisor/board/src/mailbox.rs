@@ -1,5 +1,5 @@
-//! What the rest of the machine leaves for a vCPU: interrupts and orders, in atomics, so that a sender never waits and the owner
-//! looks at one word before each entry.
+//! Mailbox of a vCPU, in which the rest of the machine leaves interrupts and orders, in atomics, so
+//! that a sender never waits and the owner looks at one word before each entry.
 
 use crate::bell::Bell;
 use alloc::sync::Arc;

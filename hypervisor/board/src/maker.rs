@@ -1,4 +1,4 @@
-//! What a part puts itself on the board with.
+//! Maker of a board, with which a part puts itself on it.
 
 use crate::alarm::Alarm;
 use crate::bell::Bell;

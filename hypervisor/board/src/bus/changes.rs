@@ -1,4 +1,4 @@
-//! How the bus changes while the VM runs.
+//! Changes of the bus while the VM runs.
 
 use super::{BusTable, MmioTarget, Overlap, PioTarget};
 use crate::mailbox::Mailbox;
@@ -9,7 +9,7 @@ use core::ops::RangeInclusive;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use spin::Mutex;
 
-/// Where a region wants to be, and who answers there.
+/// Place that a region wants, and the device that answers there.
 enum Wish {
     Ports(Option<RangeInclusive<u16>>, Arc<dyn PioTarget>),
     Memory(Option<GpaRange>, Arc<dyn MmioTarget>),
@@ -129,7 +129,7 @@ impl Bus {
     /// vCPU does. `meanwhile` is called again and again while others are waited for, and reads the
     /// caller's own mail about tables: so two that change at once do not wait for each other.
     ///
-    /// Why nobody reads an old table afterwards:
+    /// Why no vCPU reads an old table afterwards:
     /// 1. A vCPU reads its table only between [`Mailbox::set_running`] with true and with false, and
     ///    looks for a new one right behind the first, and whenever its mail says so.
     /// 2. The new generation is stored before `is_running` is read here; a vCPU that comes stores

@@ -1,4 +1,4 @@
-//! Who answers at a port or an address, and how that changes while the VM runs.
+//! Buses: which device answers at a port or an address, and how that changes while the VM runs.
 //!
 //! Devices with fixed places are there before the VM runs. A [`Region`] comes and goes: a BAR that
 //! the guest moves. Each vCPU reads a [`BusTable`] of its own, so an access shares nothing; a change

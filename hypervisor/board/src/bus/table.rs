@@ -1,4 +1,4 @@
-//! Who answers where, as of one moment.
+//! Bus tables: which device answers where, as of one moment.
 
 use super::{MANY_ELEMENTS, MmioTarget, PioTarget};
 use addr::{Gpa, GpaRange};
@@ -83,7 +83,7 @@ impl<T: ?Sized> Ranges<T> {
         Ok(())
     }
 
-    /// Adds what of a range is free: whoever was there first stays. Of a range that is cut into more
+    /// Adds what of a range is free: what was there first stays. Of a range that is cut into more
     /// than [`MAX_PIECES`], the first ones count.
     fn fill(&mut self, place: &Place<T>) {
         let mut first = place.first;
@@ -120,7 +120,8 @@ impl<T: ?Sized> Ranges<T> {
 /// Pieces of one region that answer, where others lie in the middle of it.
 const MAX_PIECES: usize = 4;
 
-/// The port bus. An access belongs to the device at its first port; what nobody answers floats high.
+/// The port bus. An access belongs to the device at its first port; a read that no device answers
+/// floats high.
 #[derive(Default)]
 pub struct PioBus {
     ranges: Ranges<dyn PioTarget>,
@@ -163,7 +164,7 @@ impl PioBus {
         });
     }
 
-    /// Returns who answers where: the slot's name, its first and its last port.
+    /// Returns which device answers where: the slot's name, its first and its last port.
     pub fn ranges(&self) -> impl Iterator<Item = (&'static str, u16, u16)> + '_ {
         self.ranges
             .0
@@ -171,7 +172,7 @@ impl PioBus {
             .map(|place| (place.target.name(), place.first as u16, place.last as u16))
     }
 
-    /// Returns who answers at `port`, and the offset it sees.
+    /// Returns the device that answers at `port`, and the offset it sees.
     #[inline]
     fn find(&self, port: u16) -> Option<(&dyn PioTarget, u16)> {
         let place = self.ranges.find(port.into())?;
@@ -292,7 +293,7 @@ impl MmioBus {
         });
     }
 
-    /// Returns who answers where: the slot's name, its first and its last address.
+    /// Returns which device answers where: the slot's name, its first and its last address.
     pub fn ranges(&self) -> impl Iterator<Item = (&'static str, u64, u64)> + '_ {
         self.ranges
             .0
@@ -312,7 +313,7 @@ impl MmioBus {
         Some((&*place.target, at.raw() - place.base))
     }
 
-    /// Reads; all ones where nobody answers.
+    /// Reads; all ones where no device answers.
     #[must_use]
     pub fn read(&self, at: Gpa, width: Width) -> u64 {
         match self.find(at) {
@@ -321,7 +322,7 @@ impl MmioBus {
         }
     }
 
-    /// Writes; lost where nobody answers.
+    /// Writes; lost where no device answers.
     pub fn write(&self, at: Gpa, width: Width, value: u64) {
         if let Some((target, offset)) = self.find(at) {
             // A refused write is lost, as on the real bus.

@@ -1,4 +1,4 @@
-//! What a board is made of: one file a part, with its device's harness, addresses and lines.
+//! Parts of a board: one file a part, with its device's harness, addresses and lines.
 //!
 //! A part is a function `install` that takes from the [`Maker`](crate::maker::Maker) what it needs and
 //! returns what others want of it: the operator's end of a cable, a slot to look at.

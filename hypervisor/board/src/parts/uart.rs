@@ -53,7 +53,7 @@ impl Harness<Uart16550> for UartHarness {
     }
 
     fn restored(&self, uart: &mut Uart16550) {
-        // Let go when the far end has room. A cable that ends nowhere holds nobody back.
+        // Let go when the far end has room. A cable that ends nowhere holds no guest back.
         if self.end.is_none() {
             uart.set_backpressure(false);
         }

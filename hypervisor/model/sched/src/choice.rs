@@ -1,4 +1,4 @@
-//! Who is next, and for how long.
+//! Choice of the next vCPU, and of the time it runs.
 
 use crate::entity::{Entity, Virtual};
 use crate::{MAX_TURN_NS, MAX_WEIGHT, MIN_LEAD_NS, RunQueue, SLICE_NS, Turn};

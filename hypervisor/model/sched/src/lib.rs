@@ -5,9 +5,10 @@
 //! whose weight is small beside the others'.
 //!
 //! **Sleepers.** A clock stands still during sleep. When its vCPU wakes up, it is moved to where it is at most about a slice's run
-//! behind the others: whoever sleeps gets no claim on the time he slept, but a small credit, with which he interrupts the turn of
-//! another one at once. Who uses more than his share has no credit left, and waits in line. So no number of wake-ups wins more than
-//! the weight does, and who uses less than his share never waits for those who want all they can get.
+//! behind the others: a vCPU that sleeps gets no claim on the time it slept, but a small credit,
+//! with which it interrupts the turn of another one at once. One that uses more than its share has
+//! no credit left, and waits in line. So no number of wake-ups wins more than the weight does, and
+//! one that uses less than its share never waits for those that want all they can get.
 //!
 //! **Caps** bound what all vCPUs of a VM use together: see [`Share`].
 //!
@@ -45,17 +46,19 @@ pub const SLICE_NS: u64 = 5_000_000;
 /// Shortest slice, however small the weight.
 const MIN_SLICE_NS: u64 = SLICE_NS / 10;
 
-/// After this the queue is asked again although nobody waits, so that run times are counted and changed shares are seen.
+/// After this the queue is asked again although no vCPU waits, so that run times are counted and
+/// changed shares are seen.
 const MAX_TURN_NS: u64 = 100_000_000;
 
 /// Lag, in run time of its own, that a vCPU that woke up must have to interrupt a turn.
 const MIN_LEAD_NS: u64 = 100_000;
 
-/// A slice that somebody has, from its begin to its end; those with credit run in between without ending it.
+/// A slice that a vCPU has, from its begin to its end; those with credit run in between without
+/// ending it.
 #[derive(Clone, Copy, Debug)]
 struct Turn {
     owner: usize,
-    /// Whose clock moves meanwhile: the owner's, or that of the one who handed the turn over.
+    /// Whose clock moves meanwhile: the owner's, or that of the one that handed the turn over.
     payer: usize,
     left_ns: u64,
 }
@@ -162,11 +165,13 @@ impl RunQueue {
         self.come_back(vcpu, State::Ready, now);
     }
 
-    /// A vCPU that was picked has more to do, but first waits for another one: the rest of its slice goes to the one furthest behind
-    /// of those that `is_meant` names, or else its turn ends, and somebody else runs if anybody can.
+    /// A vCPU that was picked has more to do, but first waits for another one: the rest of its
+    /// slice goes to the one furthest behind of those that `is_meant` names, or else its turn ends,
+    /// and another vCPU runs if one can.
     ///
-    /// The rest of the slice is at its own expense all the same, or handing turns round would win more than a share. Where it goes to
-    /// nobody, what it gives up it does not get back later beyond a slice.
+    /// The rest of the slice is at its own expense all the same, or handing turns round would win
+    /// more than a share. Where it goes to none, the vCPU does not get back later what it gives up,
+    /// beyond a slice.
     pub fn yield_turn(&mut self, vcpu: usize, now: Instant, is_meant: impl Fn(usize) -> bool) {
         let left_ns = self.run.map_or(0, |run| run.end.since_ns(now));
         let payer = match self.turn {
@@ -194,7 +199,7 @@ impl RunQueue {
         self.turn = self.turn.filter(|turn| turn.owner != vcpu);
     }
 
-    /// The CPU did something of its own from `since` to `now`: that is nobody's time.
+    /// The CPU did something of its own from `since` to `now`: no vCPU is charged for that time.
     pub fn discount(&mut self, since: Instant, now: Instant) {
         if let Some((last, at)) = self.last {
             self.charge(last, at, since);
@@ -229,7 +234,8 @@ impl RunQueue {
         Some(vcpu)
     }
 
-    /// When the queue wants to be asked again: the end of the present run, or when somebody's cap lets him run.
+    /// When the queue wants to be asked again: the end of the present run, or when a cap lets a
+    /// vCPU run again.
     #[must_use]
     pub fn next_look(&self, now: Instant) -> Option<Instant> {
         let ready = self
@@ -294,14 +300,15 @@ impl RunQueue {
         self.entities.get_mut(vcpu).and_then(Option::as_mut)
     }
 
-    /// Those who could run.
+    /// Returns those that could run.
     fn candidates(&self) -> impl Iterator<Item = (usize, &Entity)> {
         let ready = self.ready.iter();
         let present = ready.filter_map(|vcpu| Some((*vcpu, self.entities.get(*vcpu)?.as_ref()?)));
         present.filter(|(_, entity)| entity.is_candidate())
     }
 
-    /// Of those that could run and are meant, the one furthest behind; of several, who has waited longest.
+    /// Of those that could run and are meant, the one furthest behind; of several, the one that has
+    /// waited longest.
     fn furthest_behind(&self, is_meant: impl Fn(usize) -> bool) -> Option<usize> {
         self.candidates()
             .filter(|(vcpu, _)| is_meant(*vcpu))

@@ -1,4 +1,4 @@
-//! What a VM may have of its CPUs: its weight and its cap, and what of the cap is used up.
+//! Share of its CPUs that a VM may have: its weight and its cap, and what of the cap is used up.
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use time::Instant;
@@ -21,9 +21,10 @@ const UNCAPPED: u32 = 0;
 
 /// One VM's share, common to all its vCPUs on whatever physical CPUs: atomics, so that no CPU waits for another one.
 ///
-/// The cap is kept as a debt in time: who ran for 1 ms under a cap of 25 % has paid for it 4 ms later, and does not run before
-/// that. Each home adds what its vCPUs ran when their turns end, so that all of them together keep the cap, however many run
-/// at once; what they run too much in one go, they wait for afterwards.
+/// The cap is kept as a debt in time: a VM that ran for 1 ms under a cap of 25 % has paid for it 4
+/// ms later, and does not run before that. Each home adds what its vCPUs ran when their turns end,
+/// so that all of them together keep the cap, however many run at once; what they run too much in
+/// one go, they wait for afterwards.
 #[derive(Debug)]
 pub struct Share {
     weight: AtomicU32,

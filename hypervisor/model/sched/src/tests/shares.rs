@@ -1,4 +1,4 @@
-//! Who gets how much, and when.
+//! Shares: which vCPU gets how much, and when.
 
 use super::{MS, SECOND, is_near};
 use crate::simulation::{Cpu, Habit};
@@ -76,7 +76,8 @@ fn mixes() -> ProptestConfig {
 proptest! {
     #![proptest_config(mixes())]
 
-    /// In a minute, shares within 5 % of the weights; nobody starves, and a wake-up is heard within a slice.
+    /// In a minute, shares within 5 % of the weights; no vCPU starves, and a wake-up is heard
+    /// within a slice.
     #[test]
     fn any_mix_of_sleepers_and_busy_ones_is_fair(
         busy in vec(1..=1_000u32, 1..=6),

@@ -1,4 +1,4 @@
-//! How turns begin, are interrupted, handed over and end.
+//! Turns: how they begin, are interrupted, handed over and end.
 
 use super::{AT, MS, SECOND, is_near};
 use crate::simulation::{Cpu, Dice, Habit};

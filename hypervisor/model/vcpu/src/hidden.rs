@@ -1,4 +1,4 @@
-//! What of a vCPU a guest cannot read back, but would miss.
+//! Non-architectural vCPU state (interruptibility, pending events).
 
 use crate::Event;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,5 @@
-//! What a virtual CPU is to the VMM: a subroutine that returns exits, and a state that can be taken and put back.
+//! Virtual CPU as the VMM sees it: a subroutine that returns exits, and a state that can be taken
+//! and put back.
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(
@@ -66,7 +67,7 @@ pub trait Vcpu {
     /// A physical CPU with the vendor's extension on. Holding it proves we run there.
     type Cpu;
 
-    /// Enters the guest; returns at the first exit somebody must answer.
+    /// Enters the guest; returns at the first exit that must be answered.
     ///
     /// An event whose delivery the exit cut short is queued again by the backend itself. Switching from another vCPU that ran
     /// on this CPU before (VMCS, vector state, MSRs) happens in here, lazily.
@@ -134,7 +135,7 @@ pub trait Vcpu {
     /// Replaces XCR0 with a value checked by the CPU model.
     fn set_xcr0(&mut self, value: u64);
 
-    /// Sets the guest's TSC minus the host's, modulo 2^64.
+    /// Sets the offset of the guest's TSC from the host's, modulo 2^64.
     fn set_tsc_offset(&mut self, offset: u64);
 
     /// CR8: the task priority class, 0 to 15.
@@ -147,8 +148,8 @@ pub trait Vcpu {
     fn retire(&mut self, len: InsnLen);
 
     /// Sets whether [`Exit::Pause`] is wanted: from a guest that executes PAUSE so often that it
-    /// must be spinning. What the guest does meanwhile tells the backend by its CPU's pause filter,
-    /// or by counting. Off at first.
+    /// must be spinning. The backend recognises this by its CPU's pause filter, or by counting. Off
+    /// at first.
     fn set_pause_exits(&mut self, is_wanted: bool);
 
     /// Drops what the CPU remembers of the guest's own page tables, before the next entry.

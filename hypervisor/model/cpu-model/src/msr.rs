@@ -31,7 +31,7 @@ pub enum KvmMsr {
 pub enum MsrRead {
     /// This value.
     Value(u64),
-    /// Nobody: #GP.
+    /// None: #GP.
     Denied,
     /// The backend.
     Guest(GuestMsr),
@@ -166,8 +166,8 @@ impl CpuModel {
         }
     }
 
-    /// Returns whether `file` has, for each MSR of this model that stores a value, one that can
-    /// have been written.
+    /// Returns whether `file` has, for each MSR of this model that stores a value, one that it can
+    /// hold.
     pub(crate) fn has_good_values(&self, file: &MsrFile) -> bool {
         let is_good = |entry: &Entry, index: u32, check: Check| {
             let slot = entry.slot + (index - entry.first) as usize;

@@ -1,7 +1,7 @@
-//! Whether a saved state is one that a CPU of this model can be in.
+//! Check that a saved state is one that a CPU of this model can be in.
 //!
-//! What is wrong here would be #GP in the hypervisor or a refused VM entry. What a guest could have brought about itself is right,
-//! however strange.
+//! A wrong value would be #GP in the hypervisor or a refused VM entry. What a guest could have
+//! brought about itself is right, however strange.
 
 use crate::{CpuModel, MsrFile, msr};
 use vcpu::{ArchState, BadState, GuestMsr};

@@ -21,7 +21,6 @@ pub(crate) const VERSION: u32 = 1;
 
 const PREFIX: &str = "ram/";
 const PAGE: usize = PAGE_BYTES as usize;
-static ZEROS: [u8; PAGE] = [0; PAGE];
 
 /// A page on its way.
 pub(crate) type PageBuffer = [u8; PAGE];
@@ -76,7 +75,7 @@ fn write_pages<R: GuestMemory>(
     out.extend(present.to_le_bytes());
     for index in 0..len_bytes / PAGE_BYTES {
         ram.read(at.wrapping_add(index * PAGE_BYTES), page)?;
-        if *page != ZEROS {
+        if page.iter().any(|byte| *byte != 0) {
             present |= 1 << index;
             out.extend(page.as_slice());
         }
@@ -203,7 +202,7 @@ mod tests {
         let mut other_bit = Vec::from(good.bytes);
         other_bit[0] = 1 << 1 | 1 << 5;
         let mut more = Vec::from(good.bytes);
-        more.extend(ZEROS);
+        more.extend([0; PAGE]);
         let contents: [&[u8]; 6] = [
             &[],
             &good.bytes[..7],

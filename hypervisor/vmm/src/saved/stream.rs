@@ -31,8 +31,8 @@ pub(crate) trait Source: Send {
 /// A paused VM as the source of its saved state.
 pub(crate) struct Saving<H: Host> {
     vm: Arc<Vm<H>>,
-    /// Which stretch of its life its pause is in.
-    stretch: u64,
+    /// Which run_epoch of its life its pause is in.
+    run_epoch: u64,
     /// All but its RAM.
     saved: Option<SavedVm>,
     ranges: Vec<GpaRange>,
@@ -48,9 +48,9 @@ impl<H: Host> Saving<H> {
     /// [`NotPaused`].
     pub(crate) fn new(vm: Arc<Vm<H>>) -> Result<Self, NotPaused> {
         // Before the state is taken: a VM that is resumed and pauses again meanwhile is found out.
-        let stretch = vm.lifecycle().run_epoch();
+        let run_epoch = vm.lifecycle().run_epoch();
         Ok(Self {
-            stretch,
+            run_epoch,
             saved: Some(vm.save()?),
             ranges: vm.layout.backed(),
             done_bytes: 0,
@@ -69,7 +69,7 @@ impl<H: Host> Source for Saving<H> {
     fn next(&mut self, out: &mut Vec<u8>) -> Result<(), Gone> {
         // Each time, and a last time behind the last chunk: RAM that was read since belongs to its
         // saved state.
-        if self.vm.lifecycle().run_epoch() != self.stretch {
+        if self.vm.lifecycle().run_epoch() != self.run_epoch {
             return Err(Gone);
         }
         if let Some(saved) = self.saved.take() {

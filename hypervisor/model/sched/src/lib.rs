@@ -32,10 +32,12 @@ mod share;
 mod simulation;
 #[cfg(test)]
 mod tests;
+mod turn;
 
 pub use share::{DEFAULT_WEIGHT, MAX_WEIGHT, Share};
 
 use crate::entity::{Entity, State, Virtual};
+use crate::turn::{Run, Turn};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use time::Instant;
@@ -53,28 +55,10 @@ const MAX_TURN_NS: u64 = 100_000_000;
 /// Lag, in run time of its own, that a vCPU that woke up must have to interrupt a turn.
 const MIN_LEAD_NS: u64 = 100_000;
 
-/// A slice that a vCPU has, from its begin to its end; those with credit run in between without
-/// ending it.
-#[derive(Clone, Copy, Debug)]
-struct Turn {
-    owner: usize,
-    /// Whose clock moves meanwhile: the owner's, or that of the one that handed the turn over.
-    payer: usize,
-    left_ns: u64,
-}
-
-/// The vCPU that was picked and has not come back.
-#[derive(Clone, Copy, Debug)]
-struct Run {
-    vcpu: usize,
-    since: Instant,
-    end: Instant,
-}
-
 /// The vCPUs of one physical CPU, by their numbers there.
 ///
 /// A vCPU [enters](Self::enter), [wakes](Self::wake), is [picked](Self::pick), and comes back from its run by exactly one of
-/// [`put_back`](Self::put_back), [`give_way`](Self::give_way), [`leave`](Self::leave) and [`remove`](Self::remove).
+/// [`requeue`](Self::requeue), [`yield_turn`](Self::yield_turn), [`leave`](Self::leave) and [`remove`](Self::remove).
 #[derive(Debug)]
 pub struct RunQueue {
     entities: Vec<Option<Entity>>,

@@ -63,7 +63,7 @@ impl<V: Vendor> Machine<V> {
 
     /// Switches the extension on, on every other CPU, and sends each to `entry`; this one, too. Does not come back.
     ///
-    /// From here on the screen is drawn only as [`Host::screen_draw`] is called.
+    /// From here on the screen is drawn only as [`Terminals::terminal_draw`] is called.
     pub fn run<T: Sync>(
         &'static self,
         boot_cpu: V::Cpu,

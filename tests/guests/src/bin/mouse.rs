@@ -40,7 +40,7 @@ const SELF_TEST_PASSED: u8 = 0xaa;
 /// After so long no further interrupt is on its way.
 const SETTLE_TICKS: u64 = 300_000;
 
-/// Bytes that came by interrupt since [`forget`].
+/// Bytes that came by interrupt that were not looked at yet.
 static BYTES: [AtomicU8; 8] = [const { AtomicU8::new(0) }; 8];
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 /// Interrupts that found no byte of their port.

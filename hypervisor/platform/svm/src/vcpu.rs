@@ -112,6 +112,8 @@ impl SvmVcpu {
 impl Vcpu for SvmVcpu {
     type Cpu = SvmCpu;
 
+    // Called at one place, on the way of every exit.
+    #[inline(always)]
     fn run(&mut self, cpu: &mut SvmCpu) -> Exit {
         if !cpu.live.has(&self.live) {
             self.switch_in(cpu);

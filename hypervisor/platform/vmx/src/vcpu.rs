@@ -142,6 +142,8 @@ fn read_once(cache: &Cell<Option<u64>>, vmcs: Loaded, field: Field<u64>) -> u64 
 impl Vcpu for VmxVcpu {
     type Cpu = VmxCpu;
 
+    // Called at one place, on the way of every exit.
+    #[inline(always)]
     fn run(&mut self, cpu: &mut VmxCpu) -> Exit {
         debug_assert!(cpu.id() == self.home, "a vCPU runs on its home CPU");
         if let Some(name) = self.refusal {

@@ -18,7 +18,7 @@ const CEILINGS: [(&str, f64, Option<u64>); 12] = [
     ("self_ipi", 832.0, Some(3850)),
     ("tsc_deadline", 1303.0, Some(8131)),
     ("rep_outs_per_byte", 1.80, None),
-    ("rep_ins_per_byte", 1.80, None),
+    ("rep_ins_per_byte", 2.05, None),
     ("ipi_round_trip", 3100.0, None),
     ("hlt_wake_ipi", 2880.0, Some(12_059)),
 ];
